@@ -1,0 +1,8 @@
+//! The only place that reads the clock.
+
+use std::time::Instant;
+
+/// Now, on the monotonic clock.
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,96 @@
+//! What can go wrong in the engine.
+
+use std::path::PathBuf;
+
+/// The result of an engine call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why the engine could not do as asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A model file is missing, malformed or does not belong.
+    #[error(transparent)]
+    Weights(#[from] offramp_weights::Error),
+    /// The device refused or failed.
+    #[error(transparent)]
+    Device(#[from] offramp_kernels::Error),
+    /// A row cannot be run. The batch it was meant for is untouched.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// `tokenizer.json` is missing or unusable.
+    #[error("{}: {message}", file.display())]
+    Tokenizer {
+        /// The tokenizer file.
+        file: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The model lacks what the call needs. Usual cause: a base model without a head.
+    #[error("{}: {message}", model.display())]
+    Unfit {
+        /// The model directory.
+        model: PathBuf,
+        /// What is lacking, and what to do.
+        message: String,
+    },
+    /// Options contradict each other or the model.
+    #[error("{0}")]
+    Options(String),
+    /// A ramp could not be trained.
+    #[error("site {site}: {source}")]
+    Train {
+        /// Where the ramp was to stand.
+        site: usize,
+        /// Why not.
+        source: crate::ramps::TrainError,
+    },
+}
+
+/// Why one row cannot be run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// A row of no tokens.
+    #[error("the input has no tokens")]
+    Empty,
+    /// A token the model has no vector for. Usual cause: another model's tokenizer.
+    #[error("token {index} is {id}, but the vocabulary has {vocab} entries")]
+    UnknownToken {
+        /// Where in the row.
+        index: usize,
+        /// The token.
+        id: u32,
+        /// Size of the vocabulary.
+        vocab: usize,
+    },
+    /// A kind ("token type") the model has no vector for.
+    #[error("token {index} has kind {kind}, but the model has {kinds} kinds")]
+    UnknownKind {
+        /// Where in the row.
+        index: usize,
+        /// The kind.
+        kind: u16,
+        /// Number of kinds.
+        kinds: usize,
+    },
+    /// More tokens than the model has positions.
+    #[error("the input has {tokens} tokens, the model takes {tokens_max}")]
+    TooLong {
+        /// Tokens of the row.
+        tokens: usize,
+        /// Most tokens of a row.
+        tokens_max: usize,
+    },
+    /// Kinds were given, but not one per token.
+    #[error("{tokens} tokens but {kinds} kinds")]
+    KindsMismatch {
+        /// Number of tokens.
+        tokens: usize,
+        /// Number of kinds.
+        kinds: usize,
+    },
+    /// The text could not be split into tokens.
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+}

@@ -1,0 +1,98 @@
+//! What comes out of a pass.
+
+use std::time::Duration;
+
+use offramp_kernels::RowSlot;
+
+/// Takes what a pass gives. Called on the executor's thread: be quick.
+pub trait Sink {
+    /// A row's answer, as soon as it is known. Exactly once for each row.
+    fn answer(&mut self, answer: Answer<'_>);
+
+    /// What a row showed, after the pass. Exactly once for each row.
+    fn observe(&mut self, observation: Observation<'_>) {
+        let _ = observation;
+    }
+}
+
+impl<F: FnMut(Answer<'_>)> Sink for F {
+    fn answer(&mut self, answer: Answer<'_>) {
+        self(answer);
+    }
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// The ramp behind this encoder layer.
+    Site(usize),
+    /// The model's own head.
+    Final,
+}
+
+/// The answer to one row.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// Which row of the batch.
+    pub slot: RowSlot,
+    /// The most probable class.
+    pub label: u32,
+    /// Its score in [0, 1], by the policy in force.
+    pub score: f32,
+    /// Where it left.
+    pub exit: Exit,
+    /// Share of the layers it had run by then.
+    pub depth: f64,
+    /// One number per class, temperature applied.
+    pub logits: &'a [f32],
+    /// False where a logit was NaN or infinite: label and score mean nothing.
+    pub is_finite: bool,
+}
+
+/// What one active ramp said about a row that passed it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seen {
+    /// The ramp: its index among the plan's ramps.
+    pub ramp: u32,
+    /// Its most probable class.
+    pub label: u32,
+    /// Its score.
+    pub score: f32,
+}
+
+/// What one row showed: the raw material of tuning.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'a> {
+    /// Which row of the batch.
+    pub slot: RowSlot,
+    /// The active ramps it passed, in order.
+    pub seen: &'a [Seen],
+    /// The exit that answered: a ramp's index, or the number of ramps for the final one.
+    pub exit: u32,
+    /// The full model's label, where the row was meant to run to the end.
+    pub final_label: Option<u32>,
+    /// How many rows like it this one stands for: 1 where it could not have left, `1 / audit
+    /// rate` where it was audited, 0 without a final label (Horvitz & Thompson, 1952).
+    pub weight: f64,
+    /// Version of the thresholds it met.
+    pub version: u64,
+}
+
+/// What a pass did.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PassReport {
+    /// Rows answered.
+    pub rows: usize,
+    /// Tokens of all rows.
+    pub tokens: usize,
+    /// Segments that ran for at least one row.
+    pub segments: usize,
+    /// Sum over segments of the tokens that were alive in them.
+    pub token_segments: usize,
+    /// Times the rows were packed.
+    pub compactions: usize,
+    /// Rows with NaN or infinite logits at some exit.
+    pub not_finite: usize,
+    /// From the first op to the last answer.
+    pub elapsed: Duration,
+}

@@ -1,0 +1,53 @@
+//! Whether packing the rows pays.
+
+use offramp_kernels::{LiveBound, Op};
+
+use crate::plan::Plan;
+
+/// What each segment costs for a token, and what packing costs, in microseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SegmentCosts {
+    /// By segment: marginal time of a token.
+    pub token_us: Vec<f64>,
+    /// Time to move a token while packing.
+    pub move_us: f64,
+    /// Time of a compaction that moves nothing.
+    pub fixed_us: f64,
+}
+
+impl SegmentCosts {
+    /// Rates assumed until the device has been measured: 50 GFLOP/s, 5 GB/s.
+    const FLOPS_PER_US: f64 = 5e4;
+    const BYTES_PER_US: f64 = 5e3;
+
+    /// From the plan's own counts.
+    pub(super) fn counted(plan: &Plan) -> Self {
+        let live = LiveBound { rows: 1, tokens: 1 };
+        let token_us = plan.segments.iter().map(|s| s.cost(live).flops / Self::FLOPS_PER_US);
+        let site = plan.segments.iter().find_map(|segment| segment.site.as_ref());
+        let moved = site.map_or(0.0, |s| Op::Compact(s.compact.clone()).cost(live).bytes);
+        Self { token_us: token_us.collect(), move_us: moved / Self::BYTES_PER_US, fixed_us: 1.0 }
+    }
+
+    /// Whether packing behind segment `site` saves more than it costs, when `leaving` tokens of
+    /// the rows alive are no longer needed and `staying` are.
+    pub fn pays(&self, site: usize, leaving: usize, staying: usize) -> bool {
+        let saved_us = self.token_us[site + 1..].iter().sum::<f64>() * leaving as f64;
+        let cost_us = self.fixed_us + self.move_us * staying as f64;
+        leaving > 0 && (staying == 0 || saved_us > cost_us)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_pays_where_enough_is_left_to_run() {
+        let costs = SegmentCosts { token_us: vec![1.0; 4], move_us: 0.1, fixed_us: 2.0 };
+        assert!(costs.pays(0, 10, 100));
+        assert!(!costs.pays(2, 10, 100), "one segment left: 10 us saved, 12 us spent");
+        assert!(!costs.pays(0, 0, 100), "nobody leaves");
+        assert!(costs.pays(2, 1, 0), "everybody leaves");
+    }
+}

@@ -1,0 +1,137 @@
+//! Times segments, ramps and compaction on the device at hand.
+
+use offramp_kernels::{Op, PassInput, Score};
+
+use super::Engine;
+use crate::batch::Batch;
+use crate::clock;
+use crate::error::Result;
+use crate::exit::Exits;
+
+/// How many rows of how many tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Rows.
+    pub rows: usize,
+    /// Tokens of each.
+    pub tokens: usize,
+}
+
+/// Median times of one segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SegmentTime {
+    /// The ops of the segment.
+    pub segment_us: f64,
+    /// The exit behind it: a ramp, the final exit, or nothing.
+    pub exit_us: Option<f64>,
+}
+
+impl Engine {
+    /// Times every segment, with the exit behind it, over a batch of `shape`: medians of `rounds`
+    /// forwards in which nobody leaves.
+    ///
+    /// # Errors
+    /// The shape exceeds the engine's limits, or the device failed.
+    pub fn measure(&mut self, shape: Shape, rounds: usize) -> Result<Vec<SegmentTime>> {
+        let batch = self.synthetic(shape)?;
+        let exits = Exits::watching(&self.plan, Score::Confidence);
+        let segments = self.plan.segments.len();
+        let mut samples = vec![(Vec::new(), Vec::new()); segments];
+        for _ in 0..rounds.max(1) {
+            self.audit.keep_all(shape.rows);
+            self.begin(&batch, &exits, &[])?;
+            for (index, (segment, exit)) in samples.iter_mut().enumerate() {
+                segment.push(self.time_ops(|plan| plan.segments[index].ops.clone())?);
+                exit.push(self.time_ops(|plan| plan.exit_ops(index))?);
+            }
+        }
+        let has_exit: Vec<bool> =
+            (0..segments).map(|index| !self.plan.exit_ops(index).is_empty()).collect();
+        let time = |((mut segment, mut exit), has_exit): ((Vec<f64>, Vec<f64>), bool)| SegmentTime {
+            segment_us: median(&mut segment),
+            exit_us: has_exit.then(|| median(&mut exit)),
+        };
+        Ok(samples.into_iter().zip(has_exit).map(time).collect())
+    }
+
+    /// Times the packing of `shape` when every second row leaves at the first ramp; `None` for a
+    /// plan without ramps.
+    ///
+    /// # Errors
+    /// As [`measure`](Self::measure).
+    pub fn measure_compaction(&mut self, shape: Shape, rounds: usize) -> Result<Option<f64>> {
+        let Some(site) = self.plan.ramp_sites().next() else { return Ok(None) };
+        let batch = self.synthetic(shape)?;
+        let exits = Exits::uniform(&self.plan, Score::Confidence, 0.0)?;
+        let stays: Vec<bool> = (0..shape.rows).map(|row| row % 2 == 1).collect();
+        self.state.rows.reset(batch.offsets());
+        let mut samples = Vec::new();
+        for _ in 0..rounds.max(1) {
+            self.device.begin(&PassInput {
+                tokens: batch.tokens(),
+                offsets: batch.offsets(),
+                stays: &stays,
+                windows: &[],
+                score: exits.score,
+                thresholds: &exits.thresholds,
+            })?;
+            self.time_ops(|plan| plan.ops_until_first_ramp())?;
+            let compact = self.plan.segments[site].site.as_ref().map(|s| s.compact.clone());
+            samples.push(self.time_ops(|_| compact.map(Op::Compact).into_iter().collect())?);
+        }
+        Ok(Some(median(&mut samples)))
+    }
+
+    /// Touches every page and measures what a token costs in each segment, so that packing is
+    /// decided by this machine and not by a constant.
+    pub(super) fn warm_up(&mut self) -> Result<()> {
+        if self.plan.ramps() == 0 {
+            return Ok(());
+        }
+        let tokens = 16.min(self.plan.layout.row_tokens_max);
+        let rows = 4.min(self.limits.rows_max).min(self.limits.tokens_max / tokens.max(1));
+        if rows < 2 {
+            return Ok(());
+        }
+        let shape = Shape { rows, tokens };
+        let times = self.measure(shape, 3)?;
+        let all = (rows * tokens) as f64;
+        self.costs.token_us = times.iter().map(|time| time.segment_us / all).collect();
+        if let Some(compact_us) = self.measure_compaction(shape, 3)? {
+            self.costs.move_us = compact_us / (all / 2.0);
+            self.costs.fixed_us = 0.0;
+        }
+        Ok(())
+    }
+
+    fn time_ops(&mut self, ops: impl FnOnce(&crate::plan::Plan) -> Vec<Op>) -> Result<f64> {
+        let ops = ops(&self.plan);
+        let bound = self.state.rows.bound();
+        let started = clock::now();
+        for op in &ops {
+            self.device.issue(op, bound)?;
+        }
+        self.device.finish()?;
+        Ok(started.elapsed().as_secs_f64() * 1e6)
+    }
+
+    /// Rows of seeded random tokens.
+    fn synthetic(&self, shape: Shape) -> Result<Batch> {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut batch = self.batch();
+        for _ in 0..shape.rows {
+            let ids: Vec<u32> =
+                (0..shape.tokens).map(|_| rng.u32(0..self.rules.vocab as u32)).collect();
+            if batch.push(&ids, &[])?.is_none() {
+                offramp_kernels::Error::check_fits("rows to measure", shape.rows, batch.rows())?;
+            }
+        }
+        Ok(batch)
+    }
+}
+
+/// The middle of the samples; `NaN` of none.
+pub(crate) fn median(samples: &mut [f64]) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples.get(samples.len() / 2).copied().unwrap_or(f64::NAN)
+}

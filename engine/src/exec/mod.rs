@@ -1,0 +1,172 @@
+//! Runs batches through a plan.
+
+mod answer;
+mod audit;
+mod compact;
+mod measure;
+mod pass;
+
+use offramp_kernels::{Device, ExitId, ExitWindow, RowSlot};
+
+pub use answer::{Answer, Exit, Observation, PassReport, Seen, Sink};
+pub use compact::SegmentCosts;
+pub use measure::{SegmentTime, Shape};
+
+use crate::batch::{Batch, Limits, RowRules};
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::exit::{AfterExit, Exits};
+use crate::model::{Model, bind};
+use crate::plan::{Plan, RampShape, check, lower};
+use audit::Audit;
+use pass::PassState;
+
+/// How to start an engine.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Largest batch.
+    pub limits: Limits,
+    /// Where to run.
+    pub device: crate::DeviceChoice,
+    /// Worker threads of the CPU device; 0 takes one per core.
+    pub threads: usize,
+    /// Seed of the audit draw.
+    pub seed: u64,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            device: crate::DeviceChoice::Auto,
+            threads: 0,
+            seed: 0x0ff_7a3b,
+        }
+    }
+}
+
+/// What holds for one pass.
+#[derive(Clone, Copy, Debug)]
+pub struct PassSettings<'a> {
+    /// The threshold snapshot.
+    pub exits: &'a Exits,
+    /// What becomes of answered rows.
+    pub after_exit: AfterExit,
+    /// Under [`AfterExit::Compact`]: the share of rows that run to the end whatever they answer,
+    /// so that feedback stays unbiased.
+    pub audit_rate: f64,
+    /// By slot: where the row may leave. Empty: wherever the thresholds say.
+    pub windows: &'a [ExitWindow],
+}
+
+impl<'a> PassSettings<'a> {
+    /// No audits, no windows.
+    pub fn new(exits: &'a Exits, after_exit: AfterExit) -> Self {
+        Self { exits, after_exit, audit_rate: 0.0, windows: &[] }
+    }
+}
+
+/// A model on a device, ready to run batches. One thread owns it.
+pub struct Engine {
+    device: Box<dyn Device>,
+    plan: Plan,
+    rules: RowRules,
+    limits: Limits,
+    state: PassState,
+    audit: Audit,
+    costs: SegmentCosts,
+}
+
+impl Engine {
+    /// Compiles the model with its own ramps, reserves memory, loads weights, and measures what
+    /// each segment costs here.
+    ///
+    /// # Errors
+    /// Weights that do not fit the spec or are not finite; a device without room.
+    pub fn new(model: &Model, options: &EngineOptions) -> Result<Self> {
+        Self::with_ramps(model, &model.ramp_shapes(), options)
+    }
+
+    /// As [`new`](Self::new), with other ramps: headless ones watch the features of a site.
+    pub(crate) fn with_ramps(
+        model: &Model,
+        ramps: &[RampShape],
+        options: &EngineOptions,
+    ) -> Result<Self> {
+        let plan = lower(model.spec(), ramps, options.limits);
+        check(&plan).map_err(Error::Options)?;
+        let mut device = crate::device::open(options.device, options.threads)?;
+        device.reserve(&plan.layout)?;
+        bind(&plan, model, device.as_mut())?;
+        let mut engine = Self {
+            state: PassState::new(&plan),
+            audit: Audit::new(options.seed, options.limits.rows_max),
+            costs: SegmentCosts::counted(&plan),
+            rules: RowRules::of(model.spec()),
+            limits: options.limits,
+            device,
+            plan,
+        };
+        engine.warm_up()?;
+        Ok(engine)
+    }
+
+    /// An empty batch of the right size for this engine.
+    pub fn batch(&self) -> Batch {
+        Batch::new(self.rules.clone(), self.limits)
+    }
+
+    /// The program it runs.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What it demands of a row.
+    pub fn rules(&self) -> &RowRules {
+        &self.rules
+    }
+
+    /// The device, for people.
+    pub fn device_name(&self) -> String {
+        self.device.name()
+    }
+
+    /// Bytes the device reserved, weights included.
+    pub fn reserved_bytes(&self) -> usize {
+        self.device.reserved_bytes()
+    }
+
+    /// What each segment costs on this device.
+    pub fn costs(&self) -> &SegmentCosts {
+        &self.costs
+    }
+
+    /// What an exit gave out for a row of the last batch that reached it: logits, or the features
+    /// of a headless ramp.
+    pub fn logits(&self, exit: usize, slot: RowSlot) -> &[f32] {
+        self.device.logits(ExitId(exit as u32), slot)
+    }
+
+    /// Runs a batch; every row is answered through `sink` exactly once, as soon as its answer is
+    /// known, then observed once. Allocates nothing.
+    ///
+    /// # Errors
+    /// The device failed; rows not answered by then have no answer.
+    pub fn run(
+        &mut self,
+        batch: &Batch,
+        settings: &PassSettings<'_>,
+        sink: &mut dyn Sink,
+    ) -> Result<PassReport> {
+        if settings.exits.thresholds.len() != self.plan.layout.exits {
+            let (found, expected) = (settings.exits.thresholds.len(), self.plan.layout.exits);
+            return Err(Error::Options(format!("{found} thresholds for {expected} exits")));
+        }
+        self.audit.draw(batch.rows(), settings);
+        let started = clock::now();
+        let mut report = self.pass(batch, settings, sink)?;
+        report.elapsed = started.elapsed();
+        self.observe(settings, sink);
+        Ok(report)
+    }
+}

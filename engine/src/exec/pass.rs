@@ -1,0 +1,217 @@
+//! One forward with exits.
+
+use offramp_kernels::{ExitRecord, ExitWindow, Op, PassInput, RowSlot};
+
+use super::answer::{Answer, Exit, Observation, PassReport, Seen, Sink};
+use super::{Engine, PassSettings};
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::exit::{AfterExit, Exits};
+use crate::plan::{Plan, Site};
+use crate::rows::RowMap;
+
+/// What the host knows of a pass; allocated once.
+pub(super) struct PassState {
+    pub(super) rows: RowMap,
+    records: Vec<ExitRecord>,
+    /// By slot: the exit that answered.
+    answered: Vec<Option<u32>>,
+    /// By slot: the label of the final exit.
+    final_labels: Vec<Option<u32>>,
+    /// By slot, `ramps` places each: what the active ramps said.
+    seen: Vec<Seen>,
+    /// By slot: places used.
+    seen_counts: Vec<u32>,
+    not_finite: Vec<bool>,
+    /// By exit: where it is and how deep.
+    places: Vec<(Exit, f64)>,
+}
+
+impl PassState {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let (rows, exits) = (plan.layout.rows_max, plan.layout.exits);
+        let sites = plan.ramp_sites().map(Exit::Site).chain([Exit::Final]);
+        Self {
+            rows: RowMap::with_capacity(rows),
+            records: Vec::with_capacity(rows * exits),
+            answered: Vec::with_capacity(rows),
+            final_labels: Vec::with_capacity(rows),
+            seen: Vec::with_capacity(rows * plan.ramps()),
+            seen_counts: Vec::with_capacity(rows),
+            not_finite: Vec::with_capacity(rows),
+            places: sites.zip(plan.depths()).collect(),
+        }
+    }
+
+    fn reset(&mut self, batch: &Batch) {
+        let (rows, ramps) = (batch.rows(), self.places.len() - 1);
+        self.rows.reset(batch.offsets());
+        self.records.clear();
+        refill(&mut self.answered, rows, None);
+        refill(&mut self.final_labels, rows, None);
+        refill(&mut self.seen, rows * ramps, Seen { ramp: 0, label: 0, score: 0.0 });
+        refill(&mut self.seen_counts, rows, 0);
+        refill(&mut self.not_finite, rows, false);
+    }
+
+    /// Books a record; true where it is the row's answer.
+    fn book(&mut self, record: &ExitRecord) -> bool {
+        let slot = record.slot as usize;
+        let ramps = self.places.len() - 1;
+        self.not_finite[slot] |= !record.is_finite();
+        if record.exit as usize == ramps {
+            self.final_labels[slot] = record.is_finite().then_some(record.label);
+        } else {
+            let at = slot * ramps + self.seen_counts[slot] as usize;
+            let ExitRecord { exit: ramp, label, score, .. } = *record;
+            self.seen[at] = Seen { ramp, label, score };
+            self.seen_counts[slot] += 1;
+        }
+        let is_answer = record.answers() && self.answered[slot].is_none();
+        debug_assert_eq!(is_answer, record.answers(), "slot {slot} answered twice");
+        if is_answer {
+            self.answered[slot] = Some(record.exit);
+        }
+        is_answer
+    }
+
+    fn seen(&self, slot: usize) -> &[Seen] {
+        let from = slot * (self.places.len() - 1);
+        &self.seen[from..from + self.seen_counts[slot] as usize]
+    }
+}
+
+fn refill<T: Copy>(values: &mut Vec<T>, len: usize, value: T) {
+    values.clear();
+    values.resize(len, value);
+}
+
+impl Engine {
+    pub(super) fn pass(
+        &mut self,
+        batch: &Batch,
+        settings: &PassSettings<'_>,
+        sink: &mut dyn Sink,
+    ) -> Result<PassReport> {
+        let mut report =
+            PassReport { rows: batch.rows(), tokens: batch.tokens().len(), ..Default::default() };
+        self.begin(batch, settings.exits, settings.windows)?;
+        for index in 0..self.plan.segments.len() {
+            if self.state.rows.is_empty() {
+                break;
+            }
+            self.segment(index, settings, sink, &mut report)?;
+        }
+        if !self.state.rows.is_empty() {
+            self.device.issue(&Op::Ramp(self.plan.last.clone()), self.state.rows.bound())?;
+        }
+        self.device.finish()?;
+        self.drain(sink)?;
+        report.not_finite = self.state.not_finite.iter().filter(|&&bad| bad).count();
+        Ok(report)
+    }
+
+    pub(super) fn begin(
+        &mut self,
+        batch: &Batch,
+        exits: &Exits,
+        windows: &[ExitWindow],
+    ) -> Result<()> {
+        self.state.reset(batch);
+        self.device.begin(&PassInput {
+            tokens: batch.tokens(),
+            offsets: batch.offsets(),
+            stays: self.audit.stays(),
+            windows,
+            score: exits.score,
+            thresholds: &exits.thresholds,
+        })?;
+        Ok(())
+    }
+
+    fn segment(
+        &mut self,
+        index: usize,
+        settings: &PassSettings<'_>,
+        sink: &mut dyn Sink,
+        report: &mut PassReport,
+    ) -> Result<()> {
+        let bound = self.state.rows.bound();
+        for op in &self.plan.segments[index].ops {
+            self.device.issue(op, bound)?;
+        }
+        report.segments += 1;
+        report.token_segments += bound.tokens;
+        let Some(Site { ramp, compact }) = &self.plan.segments[index].site else { return Ok(()) };
+        let Some(ramp) = ramp.as_ref().filter(|r| settings.exits.active[r.exit.0 as usize]) else {
+            return Ok(());
+        };
+        self.device.issue(&Op::Ramp(ramp.clone()), bound)?;
+        let compact = Op::Compact(compact.clone());
+        self.drain(sink)?;
+        if settings.after_exit == AfterExit::Compact && self.packing_pays(index) {
+            self.device.issue(&compact, bound)?;
+            let (answered, stays) = (&self.state.answered, self.audit.stays());
+            let is_needed = |slot: usize| stays[slot] || answered[slot].is_none();
+            self.state.rows.retain(|slot| is_needed(slot.0 as usize));
+            report.compactions += 1;
+        }
+        Ok(())
+    }
+
+    fn packing_pays(&self, site: usize) -> bool {
+        let stays = self.audit.stays();
+        let is_leaving = |slot: &&RowSlot| {
+            let slot = slot.0 as usize;
+            self.state.answered[slot].is_some() && !stays[slot]
+        };
+        let rows = &self.state.rows;
+        let leaving = rows.slots().iter().filter(is_leaving).map(|&s| rows.tokens_of(s)).sum();
+        self.costs.pays(site, leaving, rows.bound().tokens - leaving)
+    }
+
+    /// Hands out the answers that have landed.
+    fn drain(&mut self, sink: &mut dyn Sink) -> Result<()> {
+        self.state.records.clear();
+        self.device.exits(&mut self.state.records)?;
+        for index in 0..self.state.records.len() {
+            let record = self.state.records[index];
+            if self.state.book(&record) {
+                sink.answer(self.answer(&record));
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self, record: &ExitRecord) -> Answer<'_> {
+        let slot = RowSlot(record.slot);
+        let (exit, depth) = self.state.places[record.exit as usize];
+        Answer {
+            slot,
+            label: record.label,
+            score: record.score,
+            exit,
+            depth,
+            logits: self.device.logits(offramp_kernels::ExitId(record.exit), slot),
+            is_finite: record.is_finite(),
+        }
+    }
+
+    pub(super) fn observe(&self, settings: &PassSettings<'_>, sink: &mut dyn Sink) {
+        let ramps = self.plan.ramps() as u32;
+        for (slot, &answered) in self.state.answered.iter().enumerate() {
+            let exit = answered.unwrap_or(ramps);
+            let slot_id = RowSlot(slot as u32);
+            let weight = self.audit.weight_of(slot_id, exit < ramps);
+            let final_label = self.state.final_labels[slot].filter(|_| weight > 0.0);
+            sink.observe(Observation {
+                slot: slot_id,
+                seen: self.state.seen(slot),
+                exit,
+                final_label,
+                weight: if final_label.is_some() { weight } else { 0.0 },
+                version: settings.exits.version,
+            });
+        }
+    }
+}

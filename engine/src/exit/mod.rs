@@ -1,0 +1,93 @@
+//! Who may leave where: thresholds, active ramps, and what becomes of a row that has its answer.
+
+use offramp_kernels::Score;
+use offramp_weights::{Policy, ThresholdFile};
+
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+
+pub use crate::tune::OFF;
+
+/// One versioned set of thresholds with the ramps that are on. A pass takes one snapshot.
+///
+/// An inactive ramp is not run at all; an active one whose threshold is [`OFF`] runs, and shows
+/// what it would have said, but lets nobody out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exits {
+    /// Rises with every published set.
+    pub version: u64,
+    /// How ramps score.
+    pub score: Score,
+    /// By exit: exit iff score >= threshold. The final exit comes last, at 0.
+    pub thresholds: Vec<f32>,
+    /// By ramp.
+    pub active: Vec<bool>,
+}
+
+impl Exits {
+    /// Every row runs to the end, no ramp is run.
+    pub fn off(plan: &Plan) -> Self {
+        let ramps = plan.ramps();
+        let thresholds = [vec![OFF; ramps], vec![0.0]].concat();
+        Self { version: 0, score: Score::Confidence, thresholds, active: vec![false; ramps] }
+    }
+
+    /// Every ramp runs and shows its score, nobody leaves.
+    pub fn watching(plan: &Plan, score: Score) -> Self {
+        Self { score, active: vec![true; plan.ramps()], ..Self::off(plan) }
+    }
+
+    /// One threshold for all ramps.
+    ///
+    /// # Errors
+    /// [`Error::Options`] where it is not in [0, 1].
+    pub fn uniform(plan: &Plan, score: Score, threshold: f32) -> Result<Self> {
+        if !(0.0..=1.0).contains(&threshold) {
+            return Err(Error::Options(format!("threshold {threshold} is not in [0, 1]")));
+        }
+        let mut exits = Self::watching(plan, score);
+        exits.thresholds[..plan.ramps()].fill(threshold);
+        Ok(exits)
+    }
+
+    /// The thresholds of a file; sites it does not name, or has off, are inactive.
+    ///
+    /// # Errors
+    /// [`Error::Options`] where the file names a site without a ramp.
+    pub fn from_file(plan: &Plan, file: &ThresholdFile) -> Result<Self> {
+        let mut exits = Self { score: score_of(file.policy), ..Self::off(plan) };
+        for entry in &file.thresholds {
+            let ramp = plan.ramp_sites().position(|site| site == entry.site).ok_or_else(|| {
+                Error::Options(format!("a threshold for site {}, which has no ramp", entry.site))
+            })?;
+            exits.thresholds[ramp] = entry.threshold;
+            exits.active[ramp] = entry.threshold < OFF;
+        }
+        Ok(exits)
+    }
+
+    /// Whether any ramp is run.
+    pub fn any_active(&self) -> bool {
+        self.active.contains(&true)
+    }
+}
+
+/// The device's word for a policy.
+pub fn score_of(policy: Policy) -> Score {
+    match policy {
+        Policy::Confidence => Score::Confidence,
+        Policy::Entropy => Score::Entropy,
+        Policy::Margin => Score::Margin,
+        Policy::Patience { k } => Score::Patience { k },
+    }
+}
+
+/// What becomes of a row once its answer has left. Both ways give the same answers.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub enum AfterExit {
+    /// The row runs on to the end: full feedback, no compute saved (Apparate, arXiv 2312.05385).
+    Release,
+    /// The row leaves too, and the others are packed together.
+    #[default]
+    Compact,
+}

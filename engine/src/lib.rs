@@ -1,0 +1,75 @@
+//! Runs transformers with **early exits**.
+//!
+//! Small classifiers ("ramps") sit between the layers of a model. A row of a batch that a ramp is
+//! sure of gets its answer there; the rows that are left are packed together and go on. The
+//! promise is about agreement: the share of answers equal to the full model's.
+//!
+//! # Threads
+//!
+//! ```text
+//! caller's thread ── run(batch) ──► Engine ── issue(op) ──► Device ──► worker team (CPU)
+//!        ▲                            │
+//!        └── Sink::answer, observe ◄──┘   answers leave between segments
+//! ```
+//!
+//! An [`Engine`] belongs to one thread, the executor, and owns its device. It starts no thread of
+//! its own; the CPU device has a fixed team of workers that run only while an op is issued. A
+//! [`Sink`] is called on the executor's thread.
+//!
+//! # Example
+//!
+//! ```
+//! use offramp::{AfterExit, Answer, Engine, EngineOptions, Exits, Model, PassSettings};
+//!
+//! # fn main() -> Result<(), offramp::Error> {
+//! # let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions");
+//! let model = Model::open(dir)?;
+//! let tokenizer = model.tokenizer()?;
+//! let mut engine = Engine::new(&model, &EngineOptions::default())?;
+//!
+//! let mut batch = engine.batch();
+//! for text in ["Who wrote Hamlet?", "How many feet are in a mile?"] {
+//!     let row = tokenizer.encode(text, None)?;
+//!     batch.push(&row.ids, &row.kinds)?;
+//! }
+//!
+//! let thresholds = model.thresholds().expect("the shipped model has thresholds");
+//! let exits = Exits::from_file(engine.plan(), thresholds)?;
+//! let settings = PassSettings::new(&exits, AfterExit::Compact);
+//! let mut labels = [""; 2];
+//! engine.run(&batch, &settings, &mut |answer: Answer<'_>| {
+//!     labels[answer.slot.0 as usize] = model.label(answer.label);
+//! })?;
+//! assert_eq!(labels, ["HUM", "NUM"]);
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+mod batch;
+mod clock;
+mod device;
+mod error;
+mod exec;
+mod exit;
+pub mod model;
+pub mod plan;
+pub mod profile;
+pub mod ramps;
+mod rows;
+mod text;
+pub mod tune;
+
+pub use batch::{Batch, Limits, RowRules};
+pub use device::DeviceChoice;
+pub use error::{Error, InputError, Result};
+pub use exec::{
+    Answer, Engine, EngineOptions, Exit, Observation, PassReport, PassSettings, Seen,
+    SegmentCosts, SegmentTime, Shape, Sink,
+};
+pub use exit::{AfterExit, Exits, OFF, score_of};
+pub use model::Model;
+pub use offramp_kernels::{ExitWindow, RowSlot, Score};
+pub use offramp_weights::Policy;
+pub use rows::RowMap;
+pub use text::{TokenRow, Tokenizer};

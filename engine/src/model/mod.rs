@@ -1,0 +1,180 @@
+//! A model directory, opened and checked.
+
+mod bind;
+
+use std::path::{Path, PathBuf};
+
+use offramp_kernels::Pool;
+use offramp_weights::{
+    Checkpoint, ModelHash, ModelSpec, Names, RampBundle, ThresholdFile, resolve,
+};
+
+pub use bind::bind;
+
+use crate::error::{Error, Result};
+use crate::plan::{RampShape, activation};
+use crate::text::Tokenizer;
+
+/// File names in a model directory.
+pub mod files {
+    /// Ramps trained for the model.
+    pub const RAMPS: &str = "ramps.safetensors";
+    /// Thresholds fitted on those ramps.
+    pub const THRESHOLDS: &str = "thresholds.json";
+    /// Latency of segments and ramps on one machine.
+    pub const PROFILE: &str = "profile.json";
+}
+
+/// A Hugging Face checkpoint with what offramp adds to it: `config.json`, `model.safetensors`,
+/// and where they exist `tokenizer.json`, `ramps.safetensors`, `thresholds.json`.
+#[derive(Debug)]
+pub struct Model {
+    dir: PathBuf,
+    spec: ModelSpec,
+    checkpoint: Checkpoint,
+    names: Names,
+    ramps: Option<RampBundle>,
+    thresholds: Option<ThresholdFile>,
+}
+
+impl Model {
+    /// Opens a directory.
+    ///
+    /// # Errors
+    /// A file is missing, malformed, of an unsupported model, or ramps and thresholds belong to
+    /// another model.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        let mut model = Self::open_bare(dir.as_ref())?;
+        let (ramps, thresholds) = (model.path(files::RAMPS), model.path(files::THRESHOLDS));
+        if ramps.exists() {
+            model.load_ramps(&ramps)?;
+        }
+        if model.ramps.is_some() && thresholds.exists() {
+            model.thresholds = Some(model.read_thresholds(&thresholds)?);
+        }
+        Ok(model)
+    }
+
+    /// Opens a directory without its ramps, as training needs it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), ramps and thresholds aside.
+    pub fn open_bare(dir: &Path) -> Result<Self> {
+        let mut spec = ModelSpec::read(dir)?;
+        let checkpoint = Checkpoint::open(dir)?;
+        let names = resolve(&mut spec, &checkpoint)?;
+        Ok(Self { dir: dir.to_owned(), spec, checkpoint, names, ramps: None, thresholds: None })
+    }
+
+    /// Takes its ramps from another file; thresholds of other ramps are forgotten.
+    ///
+    /// # Errors
+    /// The bundle is malformed or belongs to another model.
+    pub fn load_ramps(&mut self, file: &Path) -> Result<()> {
+        self.ramps = Some(RampBundle::read(file, &self.spec, &self.hash())?);
+        self.thresholds = None;
+        Ok(())
+    }
+
+    /// Replaces the ramps.
+    pub fn set_ramps(&mut self, ramps: Option<RampBundle>) {
+        self.ramps = ramps;
+        self.thresholds = None;
+    }
+
+    /// Reads thresholds that were fitted on this model's ramps.
+    ///
+    /// # Errors
+    /// The file is malformed, or was fitted on other ramps.
+    pub fn read_thresholds(&self, file: &Path) -> Result<ThresholdFile> {
+        let ramps = self.ramps.as_ref().ok_or_else(|| Error::Unfit {
+            model: self.dir.clone(),
+            message: format!("{} without ramps: run train-ramps first", file.display()),
+        })?;
+        Ok(ThresholdFile::read(file, &self.hash(), &ramps.hash())?)
+    }
+
+    /// Its tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] where there is none or it is malformed.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        Tokenizer::open(&self.dir, &self.spec)
+    }
+
+    /// Identity of the weights: ramps and thresholds are bound to it. Reads the whole checkpoint.
+    pub fn hash(&self) -> ModelHash {
+        self.checkpoint.hash()
+    }
+
+    /// A file in its directory.
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.dir.join(file)
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What it is.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// Its tensors.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// Its ramps.
+    pub fn ramps(&self) -> Option<&RampBundle> {
+        self.ramps.as_ref()
+    }
+
+    /// Its thresholds.
+    pub fn thresholds(&self) -> Option<&ThresholdFile> {
+        self.thresholds.as_ref()
+    }
+
+    /// The name of a class.
+    pub fn label(&self, class: u32) -> &str {
+        self.spec.labels.get(class as usize).map_or("?", String::as_str)
+    }
+
+    /// Fails for a model without a classifier.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`].
+    pub fn expect_classifier(&self) -> Result<()> {
+        if self.spec.classes > 0 {
+            return Ok(());
+        }
+        Err(Error::Unfit {
+            model: self.dir.clone(),
+            message: "a base model: it has no classification head, so it can be inspected and \
+                      timed but gives no labels"
+                .to_owned(),
+        })
+    }
+
+    /// Shapes of its ramps.
+    pub fn ramp_shapes(&self) -> Vec<RampShape> {
+        let bundle = self.ramps.iter().flat_map(|bundle| &bundle.ramps);
+        bundle
+            .map(|ramp| RampShape {
+                site: ramp.site,
+                pool: pool(ramp.pool),
+                hidden: ramp.hidden.as_ref().map(|(dense, act)| (dense.outputs, activation(*act))),
+                classes: Some(ramp.head.outputs),
+            })
+            .collect()
+    }
+}
+
+fn pool(pool: offramp_weights::Pool) -> Pool {
+    match pool {
+        offramp_weights::Pool::First => Pool::First,
+        offramp_weights::Pool::Mean => Pool::Mean,
+    }
+}

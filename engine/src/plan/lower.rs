@@ -1,0 +1,237 @@
+//! Spec to plan: the encoder of BERT, RoBERTa and DistilBERT.
+//!
+//! The three share one post-norm encoder (Devlin et al., arXiv 1810.04805); they differ in
+//! tensor names, position numbering and head, all of which the spec says.
+
+use offramp_kernels::{
+    Activation, ArenaLayout, Attention, Compact, Embed, ExitId, Hidden, Linear, Norm, Op, Pool,
+    Ramp, RampHead, Span,
+};
+use offramp_weights::{ModelSpec, Part};
+
+use super::arena::ArenaStack;
+use super::weights::{WeightSource, WeightTable};
+use super::{Plan, Segment, Site};
+use crate::batch::Limits;
+
+/// The shape of a ramp, without its numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RampShape {
+    /// After this encoder layer.
+    pub site: usize,
+    /// How it pools.
+    pub pool: Pool,
+    /// Width and activation of a hidden layer.
+    pub hidden: Option<(usize, Activation)>,
+    /// Number of classes; without a head the ramp gives out its features.
+    pub classes: Option<usize>,
+}
+
+/// Compiles `spec` with `ramps` (by rising site, none after the last layer) for batches within
+/// `limits`.
+pub fn lower(spec: &ModelSpec, ramps: &[RampShape], limits: Limits) -> Plan {
+    let mut lowering = Lowering::new(spec, limits);
+    let mut segments: Vec<Segment> = (0..spec.layers).map(|i| lowering.segment(i, ramps)).collect();
+    if let Some(segment) = segments.last_mut() {
+        segment.site = None;
+    }
+    let last = lowering.last(ExitId(ramps.len() as u32));
+    lowering.finish(segments, last)
+}
+
+struct Lowering<'a> {
+    spec: &'a ModelSpec,
+    limits: Limits,
+    arena: ArenaStack,
+    weights: WeightTable,
+    /// The value that crosses every site: `[tokens, hidden]`.
+    x: Span,
+}
+
+impl<'a> Lowering<'a> {
+    fn new(spec: &'a ModelSpec, limits: Limits) -> Self {
+        let mut arena = ArenaStack::default();
+        let x = arena.take(limits.tokens_max * spec.hidden);
+        Self { spec, limits, arena, weights: WeightTable::default(), x }
+    }
+
+    fn take(&mut self, width: usize) -> Span {
+        self.arena.take(self.limits.tokens_max * width)
+    }
+
+    fn segment(&mut self, layer: usize, ramps: &[RampShape]) -> Segment {
+        let mut ops = Vec::new();
+        if layer == 0 {
+            ops.push(self.embed());
+        }
+        self.attention(layer, &mut ops);
+        self.feed_forward(layer, &mut ops);
+        let exit = ramps.iter().position(|ramp| ramp.site == layer);
+        let ramp = exit.map(|exit| self.ramp(exit, &ramps[exit]));
+        Segment { ops, site: Some(Site { ramp, compact: self.compact() }) }
+    }
+
+    fn embed(&mut self) -> Op {
+        let ModelSpec { vocab, positions, kinds, hidden, .. } = *self.spec;
+        let word = self.weights.table(vocab, hidden, Part::WordEmbedding);
+        let position = self.weights.table(positions, hidden, Part::PositionEmbedding);
+        let kind =
+            (kinds > 0).then(|| self.weights.table(kinds, hidden, Part::KindEmbedding));
+        let scale = self.weights.vector(hidden, 0, &[Part::EmbeddingNormScale]);
+        let shift = self.weights.vector(hidden, 0, &[Part::EmbeddingNormShift]);
+        let (eps, out) = (self.spec.norm_eps, self.x);
+        Op::Embed(Embed { word, position, kind, scale, shift, eps, out, width: hidden })
+    }
+
+    fn attention(&mut self, layer: usize, ops: &mut Vec<Op>) {
+        let (hidden, heads) = (self.spec.hidden, self.spec.heads);
+        let mark = self.arena.mark();
+        let qkv = self.take(3 * hidden);
+        let out = self.take(hidden);
+        let weight =
+            self.weights.matrix(3 * hidden, hidden, layer, &[Part::Query, Part::Key, Part::Value]);
+        let biases = [Part::QueryBias, Part::KeyBias, Part::ValueBias];
+        let bias = self.weights.vector(3 * hidden, layer, &biases);
+        let none = Activation::None;
+        ops.push(self.linear(self.x, qkv, (3 * hidden, hidden), (weight, bias), none));
+        ops.push(Op::Attention(Attention { qkv, out, heads, head_dim: hidden / heads }));
+        let dense = [Part::AttentionOut, Part::AttentionOutBias];
+        let norm = [Part::AttentionNormScale, Part::AttentionNormShift];
+        self.add_and_norm(layer, out, hidden, (dense, norm), ops);
+        self.arena.release(mark);
+    }
+
+    fn feed_forward(&mut self, layer: usize, ops: &mut Vec<Op>) {
+        let (hidden, inner) = (self.spec.hidden, self.spec.intermediate);
+        let mark = self.arena.mark();
+        let up = self.take(inner);
+        let weight = self.weights.matrix(inner, hidden, layer, &[Part::Up]);
+        let bias = self.weights.vector(inner, layer, &[Part::UpBias]);
+        let activation = activation(self.spec.activation);
+        ops.push(self.linear(self.x, up, (inner, hidden), (weight, bias), activation));
+        let dense = [Part::Down, Part::DownBias];
+        let norm = [Part::OutNormScale, Part::OutNormShift];
+        self.add_and_norm(layer, up, inner, (dense, norm), ops);
+        self.arena.release(mark);
+    }
+
+    /// `x = norm(from · W + b + x)`
+    fn add_and_norm(
+        &mut self,
+        layer: usize,
+        from: Span,
+        k: usize,
+        (dense, norm): ([Part; 2], [Part; 2]),
+        ops: &mut Vec<Op>,
+    ) {
+        let (x, width, eps) = (self.x, self.spec.hidden, self.spec.norm_eps);
+        let weight = self.weights.matrix(width, k, layer, &dense[..1]);
+        let bias = self.weights.vector(width, layer, &dense[1..]);
+        ops.push(Op::Linear(Linear {
+            x: from,
+            weight,
+            bias,
+            activation: Activation::None,
+            residual: Some(x),
+            out: x,
+            k,
+            n: width,
+        }));
+        let scale = self.weights.vector(width, layer, &norm[..1]);
+        let shift = self.weights.vector(width, layer, &norm[1..]);
+        ops.push(Op::Norm(Norm { x, scale, shift, eps, out: x, width }));
+    }
+
+    fn linear(
+        &self,
+        x: Span,
+        out: Span,
+        (n, k): (usize, usize),
+        (weight, bias): (offramp_kernels::WeightId, offramp_kernels::WeightId),
+        activation: Activation,
+    ) -> Op {
+        Op::Linear(Linear { x, weight, bias, activation, residual: None, out, k, n })
+    }
+
+    fn compact(&mut self) -> Compact {
+        let mark = self.arena.mark();
+        let scratch = self.take(self.spec.hidden);
+        self.arena.release(mark);
+        Compact { x: self.x, scratch, width: self.spec.hidden }
+    }
+
+    fn ramp(&mut self, exit: usize, shape: &RampShape) -> Ramp {
+        let width = self.spec.hidden;
+        let weights = &mut self.weights;
+        let hidden = shape.hidden.map(|(n, activation)| {
+            let weight = weights.add(matrix(n, width), WeightSource::RampHidden(exit));
+            let bias = weights.add(vector(n), WeightSource::RampHiddenBias(exit));
+            Hidden { weight, bias, activation, n }
+        });
+        let features = hidden.as_ref().map_or(width, |h| h.n);
+        let head = shape.classes.map(|classes| {
+            let weight = weights.add(matrix(classes, features), WeightSource::RampHead(exit));
+            let bias = weights.add(vector(classes), WeightSource::RampHeadBias(exit));
+            RampHead { weight, bias, classes }
+        });
+        Ramp { exit: ExitId(exit as u32), x: self.x, width, pool: shape.pool, hidden, head }
+    }
+
+    /// The model's own head. All three families pool the first token and put one dense layer
+    /// before the classifier; a base model gives out its features instead.
+    fn last(&mut self, exit: ExitId) -> Ramp {
+        let (width, x) = (self.spec.hidden, self.x);
+        let has_dense = self.spec.classes > 0 || self.spec.has_pooler;
+        let hidden = has_dense.then(|| Hidden {
+            weight: self.weights.matrix(width, width, 0, &[Part::Pooler]),
+            bias: self.weights.vector(width, 0, &[Part::PoolerBias]),
+            activation: activation(self.spec.head_activation()),
+            n: width,
+        });
+        let classes = self.spec.classes;
+        let head = (classes > 0).then(|| RampHead {
+            weight: self.weights.matrix(classes, width, 0, &[Part::Classifier]),
+            bias: self.weights.vector(classes, 0, &[Part::ClassifierBias]),
+            classes,
+        });
+        let pool = if has_dense { Pool::First } else { Pool::Mean };
+        Ramp { exit, x, width, pool, hidden, head }
+    }
+
+    fn finish(self, segments: Vec<Segment>, last: Ramp) -> Plan {
+        let ramps = segments.iter().filter_map(Segment::ramp).chain([&last]);
+        let (exits, logits_max, features_max) = ramps.fold((0, 0, 0), |(n, logits, features), r| {
+            (n + 1, logits.max(r.logits()), features.max(r.features()).max(r.width))
+        });
+        let layout = ArenaLayout {
+            rows_max: self.limits.rows_max,
+            tokens_max: self.limits.tokens_max,
+            row_tokens_max: self.spec.row_tokens_max().min(self.limits.tokens_max),
+            activations: self.arena.high(),
+            exits,
+            logits_max,
+            features_max,
+            weights: self.weights.forms,
+        };
+        Plan { segments, last, layout, sources: self.weights.sources }
+    }
+}
+
+fn matrix(n: usize, k: usize) -> offramp_kernels::WeightForm {
+    offramp_kernels::WeightForm::Matrix { n, k }
+}
+
+fn vector(len: usize) -> offramp_kernels::WeightForm {
+    offramp_kernels::WeightForm::Vector { len }
+}
+
+/// The kernel's name for a spec's activation.
+pub(crate) fn activation(activation: offramp_weights::Activation) -> Activation {
+    match activation {
+        offramp_weights::Activation::GeluErf => Activation::GeluErf,
+        offramp_weights::Activation::GeluTanh => Activation::GeluTanh,
+        offramp_weights::Activation::Relu => Activation::Relu,
+        offramp_weights::Activation::Tanh => Activation::Tanh,
+        offramp_weights::Activation::Silu => Activation::Silu,
+    }
+}

@@ -1,0 +1,54 @@
+//! Where the weights of a plan come from.
+
+use offramp_kernels::{WeightForm, WeightId};
+use offramp_weights::Part;
+
+/// The origin of one weight. [`crate::model::bind`] follows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WeightSource {
+    /// Tensors of the checkpoint, stacked by rows.
+    Checkpoint {
+        /// Encoder layer, where the parts belong to one.
+        layer: usize,
+        /// From the first row on.
+        parts: Vec<Part>,
+    },
+    /// Hidden layer of the ramp with this index in the bundle.
+    RampHidden(usize),
+    /// Its bias.
+    RampHiddenBias(usize),
+    /// Head of the ramp with this index in the bundle.
+    RampHead(usize),
+    /// Its bias.
+    RampHeadBias(usize),
+}
+
+/// Numbers the weights of a plan while it is lowered.
+#[derive(Debug, Default)]
+pub(super) struct WeightTable {
+    pub(super) forms: Vec<WeightForm>,
+    pub(super) sources: Vec<WeightSource>,
+}
+
+impl WeightTable {
+    pub(super) fn add(&mut self, form: WeightForm, source: WeightSource) -> WeightId {
+        self.forms.push(form);
+        self.sources.push(source);
+        WeightId(self.forms.len() - 1)
+    }
+
+    pub(super) fn matrix(&mut self, n: usize, k: usize, layer: usize, parts: &[Part]) -> WeightId {
+        let source = WeightSource::Checkpoint { layer, parts: parts.to_vec() };
+        self.add(WeightForm::Matrix { n, k }, source)
+    }
+
+    pub(super) fn vector(&mut self, len: usize, layer: usize, parts: &[Part]) -> WeightId {
+        let source = WeightSource::Checkpoint { layer, parts: parts.to_vec() };
+        self.add(WeightForm::Vector { len }, source)
+    }
+
+    pub(super) fn table(&mut self, rows: usize, width: usize, part: Part) -> WeightId {
+        let source = WeightSource::Checkpoint { layer: 0, parts: vec![part] };
+        self.add(WeightForm::Table { rows, width }, source)
+    }
+}

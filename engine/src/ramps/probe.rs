@@ -1,0 +1,235 @@
+//! Watches a model's sites over many inputs and trains a ramp on each.
+
+use offramp_kernels::{Pool, RowSlot, Score};
+use offramp_weights::{Activation, Dense, Ramp, RampBundle, SiteNotes, TrainingNotes};
+
+use super::train::{Epoch, Features, Settings, Targets, TrainError, Trained, train};
+use super::{Layer, Split};
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::exec::{Answer, Engine, EngineOptions, PassSettings};
+use crate::exit::{AfterExit, Exits};
+use crate::model::Model;
+use crate::plan::RampShape;
+use crate::text::TokenRow;
+
+/// Most bytes of features held at a time; more sites than fit are watched in another round of
+/// forwards.
+const FEATURE_BYTES_MAX: usize = 1 << 30;
+
+/// How to train the ramps of a model.
+#[derive(Clone, Debug)]
+pub struct RampOptions {
+    /// How ramps pool.
+    pub pool: Pool,
+    /// Share of the inputs that is held out, to stop, calibrate and report on.
+    pub held_out: f64,
+    /// How each ramp is trained.
+    pub settings: Settings,
+    /// Where the forwards run.
+    pub engine: EngineOptions,
+}
+
+impl Default for RampOptions {
+    fn default() -> Self {
+        Self {
+            pool: Pool::Mean,
+            held_out: 0.2,
+            settings: Settings::default(),
+            engine: EngineOptions::default(),
+        }
+    }
+}
+
+/// How far training has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Progress {
+    /// Rows that have run through the model, of how many.
+    Watched {
+        /// Rows done.
+        rows: usize,
+        /// Rows in all, over all rounds.
+        of: usize,
+    },
+    /// An epoch of the ramp at a site.
+    Epoch {
+        /// Site.
+        site: usize,
+        /// Outcome.
+        epoch: Epoch,
+    },
+    /// The ramp of a site is done.
+    Site {
+        /// Site.
+        site: usize,
+        /// Its held-out agreement.
+        agreement: f64,
+    },
+}
+
+/// What training gives.
+#[derive(Clone, Debug)]
+pub struct TrainedRamps {
+    /// One ramp per site, ready to be written.
+    pub bundle: RampBundle,
+    /// Rows the ramps have not learnt from, by index into the inputs.
+    pub held_out: Vec<u32>,
+}
+
+/// Trains a ramp on every site of `model` from `rows`, which need no labels.
+///
+/// # Errors
+/// The model has no classifier or only one layer; a row does not fit the model; too few rows;
+/// features that are not finite.
+pub fn train_ramps(
+    model: &Model,
+    rows: &[TokenRow],
+    options: &RampOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<TrainedRamps> {
+    model.expect_classifier()?;
+    let spec = model.spec();
+    let sites: Vec<usize> = (0..spec.layers.saturating_sub(1)).collect();
+    if sites.is_empty() {
+        return Err(Error::Unfit {
+            model: model.dir().to_owned(),
+            message: "one layer has no site for a ramp".to_owned(),
+        });
+    }
+    let split = Split::shuffled(rows.len() as u32, options.held_out, options.settings.seed);
+    let round = (FEATURE_BYTES_MAX / (4 * spec.hidden * rows.len().max(1))).max(1);
+    let rounds = sites.len().div_ceil(round);
+    let mut trained = Vec::new();
+    for (index, group) in sites.chunks(round).enumerate() {
+        let of = rounds * rows.len();
+        let watched = watch(model, rows, group, options, &mut |rows_done| {
+            progress(Progress::Watched { rows: index * rows.len() + rows_done, of });
+        })?;
+        for (place, &site) in group.iter().enumerate() {
+            let ramp = watched.train(place, site, &split, &options.settings, progress)?;
+            progress(Progress::Site { site, agreement: ramp.agreement });
+            trained.push((site, ramp));
+        }
+    }
+    let notes = notes(&trained, &split);
+    let ramps = trained.into_iter().map(|(site, ramp)| bundled(site, ramp, options.pool)).collect();
+    let (classes, width) = (spec.classes, spec.hidden);
+    let bundle = RampBundle { model: model.hash(), classes, width, ramps, trained: notes };
+    Ok(TrainedRamps { bundle, held_out: split.held_out })
+}
+
+/// Features of some sites over all inputs, and the full model's soft answers.
+struct Watched {
+    width: usize,
+    classes: usize,
+    /// By place in the group: `[rows, width]`.
+    features: Vec<Vec<f32>>,
+    /// `[rows, classes]`.
+    probabilities: Vec<f32>,
+}
+
+impl Watched {
+    fn train(
+        &self,
+        place: usize,
+        site: usize,
+        split: &Split,
+        settings: &Settings,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Trained> {
+        let features = Features { width: self.width, values: &self.features[place] };
+        let targets = Targets { classes: self.classes, probabilities: &self.probabilities };
+        train(features, targets, split, settings, &mut |epoch| {
+            progress(Progress::Epoch { site, epoch });
+        })
+        .map_err(|source: TrainError| Error::Train { site, source })
+    }
+
+    fn take(&mut self, engine: &Engine, rows: usize) {
+        for slot in (0..rows as u32).map(RowSlot) {
+            for (exit, features) in self.features.iter_mut().enumerate() {
+                features.extend_from_slice(engine.logits(exit, slot));
+            }
+            softmax_into(engine.logits(self.features.len(), slot), &mut self.probabilities);
+        }
+    }
+}
+
+fn watch(
+    model: &Model,
+    rows: &[TokenRow],
+    sites: &[usize],
+    options: &RampOptions,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Watched> {
+    let shape = |&site: &usize| RampShape { site, pool: options.pool, hidden: None, classes: None };
+    let shapes: Vec<RampShape> = sites.iter().map(shape).collect();
+    let mut engine = Engine::with_ramps(model, &shapes, &options.engine)?;
+    let exits = Exits::watching(engine.plan(), Score::Confidence);
+    let settings = PassSettings::new(&exits, AfterExit::Release);
+    let mut watched = Watched {
+        width: model.spec().hidden,
+        classes: model.spec().classes,
+        features: vec![Vec::new(); sites.len()],
+        probabilities: Vec::new(),
+    };
+    for_each_batch(&mut engine, rows, |engine, batch, done| {
+        engine.run(batch, &settings, &mut |_: Answer<'_>| {})?;
+        watched.take(engine, batch.rows());
+        progress(done);
+        Ok(())
+    })?;
+    Ok(watched)
+}
+
+/// Runs `each` over `rows` in batches as large as the engine takes, with the rows done so far.
+pub(super) fn for_each_batch(
+    engine: &mut Engine,
+    rows: &[TokenRow],
+    mut each: impl FnMut(&mut Engine, &Batch, usize) -> Result<()>,
+) -> Result<()> {
+    let mut batch = engine.batch();
+    for (index, row) in rows.iter().enumerate() {
+        if batch.push(&row.ids, &row.kinds)?.is_none() {
+            each(engine, &batch, index)?;
+            batch.clear();
+            batch.push(&row.ids, &row.kinds)?;
+        }
+    }
+    if batch.is_empty() { Ok(()) } else { each(engine, &batch, rows.len()) }
+}
+
+fn softmax_into(logits: &[f32], probabilities: &mut Vec<f32>) {
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let from = probabilities.len();
+    probabilities.extend(logits.iter().map(|logit| (logit - highest).exp()));
+    let sum: f32 = probabilities[from..].iter().sum();
+    probabilities[from..].iter_mut().for_each(|p| *p /= sum);
+}
+
+fn notes(trained: &[(usize, Trained)], split: &Split) -> TrainingNotes {
+    let note = |(site, ramp): &(usize, Trained)| SiteNotes {
+        site: *site,
+        agreement: ramp.agreement,
+        temperature: f64::from(ramp.temperature),
+    };
+    TrainingNotes {
+        inputs: split.train.len(),
+        held_out: split.held_out.len(),
+        sites: trained.iter().map(note).collect(),
+    }
+}
+
+fn bundled(site: usize, trained: Trained, pool: Pool) -> Ramp {
+    let pool = match pool {
+        Pool::First => offramp_weights::Pool::First,
+        Pool::Mean => offramp_weights::Pool::Mean,
+    };
+    let hidden = trained.hidden.map(|layer| (dense(layer), Activation::Relu));
+    Ramp { site, pool, hidden, head: dense(trained.head) }
+}
+
+fn dense(layer: Layer) -> Dense {
+    let Layer { outputs, inputs, weight, bias } = layer;
+    Dense { outputs, inputs, weight, bias }
+}

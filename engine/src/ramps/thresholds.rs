@@ -1,0 +1,104 @@
+//! Fits thresholds to a model's ramps, as the device runs them.
+
+use offramp_weights::{FittedOn, Policy, SiteThreshold, ThresholdFile};
+
+use super::probe::for_each_batch;
+use crate::error::{Error, Result};
+use crate::exec::{Answer, Engine, EngineOptions, Observation, PassSettings, Sink};
+use crate::exit::{AfterExit, Exits, score_of};
+use crate::model::Model;
+use crate::text::TokenRow;
+use crate::tune::{Calibration, Fitted, Goal, fit};
+
+/// What thresholds are fitted for.
+#[derive(Clone, Debug)]
+pub struct FitOptions {
+    /// How ramps score.
+    pub policy: Policy,
+    /// Agreement and confidence to reach.
+    pub goal: Goal,
+    /// Where the forwards run.
+    pub engine: EngineOptions,
+}
+
+/// Runs `rows` through `model` with every ramp watching, and chooses the thresholds that let rows
+/// leave earliest within the goal.
+///
+/// # Errors
+/// The model has no ramps; a row does not fit it; the device failed.
+pub fn fit_thresholds(
+    model: &Model,
+    rows: &[TokenRow],
+    options: &FitOptions,
+    progress: &mut dyn FnMut(usize),
+) -> Result<(ThresholdFile, Fitted)> {
+    let ramps = model.ramps().ok_or_else(|| Error::Unfit {
+        model: model.dir().to_owned(),
+        message: "no ramps to fit thresholds for: run train-ramps first".to_owned(),
+    })?;
+    let mut engine = Engine::new(model, &options.engine)?;
+    let mut watcher = Watcher::default();
+    let exits = Exits::watching(engine.plan(), score_of(options.policy));
+    let settings = PassSettings::new(&exits, AfterExit::Release);
+    for_each_batch(&mut engine, rows, |engine, batch, done| {
+        engine.run(batch, &settings, &mut watcher)?;
+        progress(done);
+        Ok(())
+    })?;
+    let calibration = watcher.calibration(&engine)?;
+    let fitted = fit(&calibration, &options.goal);
+    let fitted_on = FittedOn { model: model.hash(), ramps: ramps.hash() };
+    let sites = engine.plan().ramp_sites().collect::<Vec<_>>();
+    Ok((file(&fitted, fitted_on, &sites, rows.len(), options), fitted))
+}
+
+/// Collects what every ramp said about every row.
+#[derive(Default)]
+struct Watcher {
+    scores: Vec<f32>,
+    labels: Vec<u32>,
+    final_labels: Vec<u32>,
+}
+
+impl Watcher {
+    fn calibration(self, engine: &Engine) -> Result<Calibration> {
+        let mut depths = engine.plan().depths();
+        depths.pop();
+        Calibration::new(depths, self.scores, self.labels, self.final_labels)
+            .map_err(|error| Error::Options(error.to_string()))
+    }
+}
+
+impl Sink for Watcher {
+    fn answer(&mut self, _: Answer<'_>) {}
+
+    /// A row whose logits were not finite teaches nothing.
+    fn observe(&mut self, observation: Observation<'_>) {
+        let Some(final_label) = observation.final_label else { return };
+        self.scores.extend(observation.seen.iter().map(|seen| seen.score));
+        self.labels.extend(observation.seen.iter().map(|seen| seen.label));
+        self.final_labels.push(final_label);
+    }
+}
+
+fn file(
+    fitted: &Fitted,
+    fitted_on: FittedOn,
+    sites: &[usize],
+    rows: usize,
+    options: &FitOptions,
+) -> ThresholdFile {
+    let pairs = sites.iter().zip(&fitted.thresholds);
+    ThresholdFile {
+        policy: options.policy,
+        fitted_on,
+        target_agreement: options.goal.agreement,
+        confidence: options.goal.confidence,
+        calibration_rows: rows,
+        agreement: fitted.agreement,
+        mean_depth: fitted.mean_depth,
+        thresholds: pairs
+            .map(|(&site, &threshold)| SiteThreshold { site, threshold })
+            .collect(),
+    }
+}

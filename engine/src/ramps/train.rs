@@ -1,0 +1,384 @@
+//! Teaching a ramp to imitate the full model: soft cross-entropy against the model's own output
+//! probabilities, so that no labels are needed. (Hinton, Vinyals and Dean, "Distilling the
+//! Knowledge in a Neural Network", 2015; the model itself stays frozen, as in Apparate, SOSP'24.)
+//!
+//! The held-out rows choose the epoch, the weight decay and the temperature, so the agreement
+//! reported on them flatters the ramp a little: thresholds are fitted on rows that neither part
+//! holds.
+
+use super::adamw::{Moments, Schedule, Step};
+use super::calibrate::temperature;
+use super::network::{Buffers, Layer, Network, argmax, cross_entropy};
+use super::split::{ROWS_MIN, Split};
+use super::standardise::Standardiser;
+
+/// Pooled features at one site.
+#[derive(Debug, Clone, Copy)]
+pub struct Features<'a> {
+    /// Features of one row.
+    pub width: usize,
+    /// `[rows, width]`, row-major.
+    pub values: &'a [f32],
+}
+
+/// The full model's soft output.
+#[derive(Debug, Clone, Copy)]
+pub struct Targets<'a> {
+    /// Classes the model tells apart.
+    pub classes: usize,
+    /// `[rows, classes]`, row-major; each row sums to 1.
+    pub probabilities: &'a [f32],
+}
+
+/// How a ramp is trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Units of a hidden layer with ReLU; none for a linear ramp.
+    pub hidden: Option<usize>,
+    /// Epochs after which training ends in any case.
+    pub epochs_max: usize,
+    /// Rows in a batch. Never more than a 32nd of the training part (but at least 8), so that few
+    /// rows still make enough steps.
+    pub batch_rows: usize,
+    /// Peak of the learning-rate schedule; none for 0.06 / sqrt(width), which kept linear ramps of
+    /// 8 to 384 features near their best.
+    pub learning_rate: Option<f32>,
+    /// Weight decays tried one after the other; the best held-out loss is kept. Time grows with
+    /// their number.
+    pub weight_decays: Vec<f32>,
+    /// Epochs without a better held-out loss before a run ends.
+    pub patience_epochs: usize,
+    /// Seed of the initial weights and of the order of batches.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hidden: None,
+            epochs_max: 80,
+            batch_rows: 64,
+            learning_rate: None,
+            weight_decays: vec![0.01, 0.3, 3.0],
+            patience_epochs: 10,
+            seed: 0,
+        }
+    }
+}
+
+impl Settings {
+    fn rate(&self, width: usize) -> f32 {
+        self.learning_rate.unwrap_or(0.06 / (width as f32).sqrt())
+    }
+
+    fn batch(&self, rows: usize) -> usize {
+        self.batch_rows.min((rows / 32).max(8)).min(rows)
+    }
+}
+
+/// One epoch's outcome, for showing progress.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Epoch {
+    /// The weight decay being tried.
+    pub weight_decay: f32,
+    /// Counted from 1 for each weight decay.
+    pub number: usize,
+    /// Mean cross-entropy over the training part, in nats, while its weights were moving.
+    pub loss_train: f64,
+    /// Mean cross-entropy over the held-out part after the epoch.
+    pub loss_held_out: f64,
+    /// Share of held-out rows whose label is the full model's.
+    pub agreement: f64,
+}
+
+/// A trained ramp. Standardisation and temperature are already inside the layers: logits are
+/// `head(relu(hidden(x)))` of raw features and their softmax is calibrated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trained {
+    /// The layer before the ReLU, where settings asked for one.
+    pub hidden: Option<Layer>,
+    /// The layer that gives the logits.
+    pub head: Layer,
+    /// The temperature that was divided out of the head. Above 1: training left it over-confident.
+    pub temperature: f32,
+    /// Share of held-out rows whose label equals the full model's, by the layers as returned.
+    pub agreement: f64,
+    /// Mean held-out cross-entropy against the full model in nats, by the layers as returned.
+    pub loss: f64,
+    /// The epoch whose weights were kept, counted from 1.
+    pub epochs: usize,
+    /// The weight decay whose run was kept.
+    pub weight_decay: f32,
+}
+
+/// Why a ramp could not be trained.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A part of the split is too small to learn from or to judge on.
+    #[error("the {part} part holds {rows} rows, the least is {ROWS_MIN}")]
+    TooFewRows {
+        /// "training" or "held-out".
+        part: &'static str,
+        /// Rows it holds.
+        rows: usize,
+    },
+    /// A feature is NaN or infinite: usually the model overflowed at this site.
+    #[error("feature {feature} of row {row} is {value}")]
+    FeatureNotFinite {
+        /// Row of the features.
+        row: usize,
+        /// Column of the features.
+        feature: usize,
+        /// What it is.
+        value: f32,
+    },
+    /// A row of targets is not a probability distribution: usually logits given without softmax.
+    #[error("targets of row {row} are no probabilities: {why}")]
+    NotProbabilities {
+        /// Row of the targets.
+        row: usize,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Features, targets and split do not describe the same rows.
+    #[error("sizes disagree: {what} is {found}, expected {expected}")]
+    Size {
+        /// The size in question.
+        what: &'static str,
+        /// Its value.
+        found: usize,
+        /// What the others ask for.
+        expected: usize,
+    },
+    /// The split names a row that does not exist, or names one twice.
+    #[error("row {row} of the split {why}")]
+    SplitRow {
+        /// The row named.
+        row: u32,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A setting that no training can follow.
+    #[error("setting {name} {why}")]
+    Setting {
+        /// The field of [`Settings`].
+        name: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// No weight decay gave a finite loss: the learning rate is too high.
+    #[error("training diverged at learning rate {learning_rate}")]
+    Diverged {
+        /// The rate tried.
+        learning_rate: f32,
+    },
+}
+
+/// Trains one ramp on `split.train` and judges it on `split.held_out`. `progress` hears of every
+/// epoch. The same arguments give the same ramp.
+///
+/// # Errors
+/// See [`TrainError`]; nothing is trained when the input is unfit.
+pub fn train(
+    features: Features<'_>,
+    targets: Targets<'_>,
+    split: &Split,
+    settings: &Settings,
+    progress: &mut dyn FnMut(Epoch),
+) -> Result<Trained, TrainError> {
+    super::check::check(features, targets, split, settings)?;
+    let standardiser = Standardiser::measure(features.values, features.width, &split.train);
+    let lesson = Lesson {
+        learn: Part::new(features, targets, &split.train, &standardiser),
+        judge: Part::new(features, targets, &split.held_out, &standardiser),
+        settings,
+    };
+    let runs = settings.weight_decays.iter().filter_map(|&decay| lesson.run(decay, progress));
+    let best = runs.reduce(|best, run| if run.loss < best.loss { run } else { best });
+    let Some(best) = best else {
+        return Err(TrainError::Diverged { learning_rate: settings.rate(features.width) });
+    };
+    Ok(finish(best, &lesson.judge, features, &split.held_out, &standardiser))
+}
+
+/// Standardised rows with their targets.
+struct Part {
+    rows: usize,
+    width: usize,
+    classes: usize,
+    x: Vec<f32>,
+    targets: Vec<f32>,
+}
+
+impl Part {
+    fn new(x: Features<'_>, y: Targets<'_>, rows: &[u32], standardiser: &Standardiser) -> Self {
+        Self {
+            rows: rows.len(),
+            width: x.width,
+            classes: y.classes,
+            x: standardiser.apply(x.values, rows),
+            targets: gather(y.probabilities, y.classes, rows),
+        }
+    }
+
+    fn labels(&self) -> Vec<u32> {
+        self.targets.chunks_exact(self.classes).map(argmax).collect()
+    }
+
+    /// Mean cross-entropy and agreement of `[rows, classes]` logits with the targets.
+    fn judge(&self, logits: &[f32]) -> (f64, f64) {
+        let loss = cross_entropy(logits, &self.targets, self.classes);
+        let labels = logits.chunks_exact(self.classes).zip(self.targets.chunks_exact(self.classes));
+        let agreed = labels.filter(|(a, b)| argmax(a) == argmax(b)).count();
+        (loss / self.rows as f64, agreed as f64 / self.rows as f64)
+    }
+}
+
+fn gather(values: &[f32], width: usize, rows: &[u32]) -> Vec<f32> {
+    let starts = rows.iter().map(|&row| row as usize * width);
+    starts.flat_map(|start| &values[start..start + width]).copied().collect()
+}
+
+/// The best epoch of a run.
+struct Run {
+    network: Network,
+    loss: f64,
+    epoch: usize,
+    decay: f32,
+}
+
+struct Lesson<'a> {
+    learn: Part,
+    judge: Part,
+    settings: &'a Settings,
+}
+
+impl Lesson<'_> {
+    /// One run from fresh weights; none if the loss never was finite.
+    fn run(&self, decay: f32, progress: &mut dyn FnMut(Epoch)) -> Option<Run> {
+        let mut learner = Learner::new(&self.learn, self.settings);
+        let mut buffers = Buffers::new(&learner.network, self.judge.rows);
+        let mut best: Option<Run> = None;
+        for epoch in 1..=self.settings.epochs_max {
+            let loss_train = learner.epoch(&self.learn, decay);
+            let logits = buffers.forward(&learner.network, &self.judge.x, self.judge.rows);
+            let (loss, agreement) = self.judge.judge(logits);
+            progress(Epoch {
+                weight_decay: decay,
+                number: epoch,
+                loss_train,
+                loss_held_out: loss,
+                agreement,
+            });
+            if loss.is_finite() && best.as_ref().is_none_or(|best| loss < best.loss) {
+                best = Some(Run { network: learner.network.clone(), loss, epoch, decay });
+            }
+            let kept = best.as_ref().map_or(0, |best| best.epoch);
+            if !loss.is_finite() || epoch - kept >= self.settings.patience_epochs {
+                break;
+            }
+        }
+        best
+    }
+}
+
+/// A network in training, with every buffer a batch needs.
+struct Learner {
+    network: Network,
+    gradient: Network,
+    moments: [Moments; 4],
+    buffers: Buffers,
+    schedule: Schedule,
+    steps: usize,
+    order: Vec<u32>,
+    x: Vec<f32>,
+    targets: Vec<f32>,
+    rng: fastrand::Rng,
+}
+
+impl Learner {
+    fn new(part: &Part, settings: &Settings) -> Self {
+        let mut rng = fastrand::Rng::with_seed(settings.seed);
+        let network = Network::new(part.width, settings.hidden, part.classes, &mut rng);
+        let batch = settings.batch(part.rows);
+        let hidden = network.hidden.as_ref().map_or((0, 0), |l| (l.weight.len(), l.bias.len()));
+        let head = (network.head.weight.len(), network.head.bias.len());
+        Self {
+            gradient: network.zeros_like(),
+            moments: [hidden.0, hidden.1, head.0, head.1].map(Moments::new),
+            buffers: Buffers::new(&network, batch),
+            schedule: Schedule {
+                peak: settings.rate(part.width),
+                steps: settings.epochs_max.saturating_mul(part.rows.div_ceil(batch)),
+            },
+            steps: 0,
+            order: (0..part.rows as u32).collect(),
+            x: vec![0.0; batch * part.width],
+            targets: vec![0.0; batch * part.classes],
+            network,
+            rng,
+        }
+    }
+
+    /// Every row once, in a fresh order; the mean loss met on the way.
+    fn epoch(&mut self, part: &Part, decay: f32) -> f64 {
+        self.rng.shuffle(&mut self.order);
+        let batch = self.targets.len() / part.classes;
+        let mut loss = 0.0;
+        for start in (0..part.rows).step_by(batch) {
+            let rows = batch.min(part.rows - start);
+            for i in 0..rows {
+                let row = self.order[start + i] as usize;
+                copy_row(&part.x, row, &mut self.x, i, part.width);
+                copy_row(&part.targets, row, &mut self.targets, i, part.classes);
+            }
+            loss += self.step(rows * part.width, rows * part.classes, decay);
+        }
+        loss / part.rows as f64
+    }
+
+    /// One batch: the first `x` features and `targets` probabilities gathered.
+    fn step(&mut self, x: usize, targets: usize, decay: f32) -> f64 {
+        let (x, targets) = (&self.x[..x], &self.targets[..targets]);
+        let loss = self.buffers.backward(&self.network, x, targets, &mut self.gradient);
+        self.steps += 1;
+        let step = Step::new(self.steps, self.schedule.rate(self.steps));
+        let [hidden_weight, hidden_bias, head_weight, head_bias] = &mut self.moments;
+        if let (Some(layer), Some(slope)) = (&mut self.network.hidden, &self.gradient.hidden) {
+            hidden_weight.update(step, decay, &mut layer.weight, &slope.weight);
+            hidden_bias.update(step, 0.0, &mut layer.bias, &slope.bias);
+        }
+        let (layer, slope) = (&mut self.network.head, &self.gradient.head);
+        head_weight.update(step, decay, &mut layer.weight, &slope.weight);
+        head_bias.update(step, 0.0, &mut layer.bias, &slope.bias);
+        loss
+    }
+}
+
+fn copy_row(from: &[f32], row: usize, to: &mut [f32], at: usize, width: usize) {
+    to[at * width..(at + 1) * width].copy_from_slice(&from[row * width..(row + 1) * width]);
+}
+
+/// Folds temperature and standardisation into the layers and judges the result on raw features,
+/// as it will be served.
+fn finish(
+    best: Run,
+    judge: &Part,
+    features: Features<'_>,
+    held_out: &[u32],
+    standardiser: &Standardiser,
+) -> Trained {
+    let Run { mut network, epoch, decay, .. } = best;
+    let temperature =
+        temperature(&network.logits(&judge.x, judge.rows), judge.classes, &judge.labels());
+    network.head.scale(1.0 / temperature);
+    standardiser.fold(network.first_mut());
+    let raw = gather(features.values, features.width, held_out);
+    let (loss, agreement) = judge.judge(&network.logits(&raw, judge.rows));
+    let Network { hidden, head } = network;
+    Trained { hidden, head, temperature, agreement, loss, epochs: epoch, weight_decay: decay }
+}
+
+#[cfg(test)]
+mod tests;

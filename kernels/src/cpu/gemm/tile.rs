@@ -1,0 +1,142 @@
+//! The one narrow function under every matrix product: a few rows times a few panels.
+
+use super::{PANEL, portable};
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512};
+use crate::cpu::simd::{Isa, Simd};
+
+/// Most rows of a tile under any instruction set.
+pub(crate) const ROWS_MAX: usize = 14;
+/// Most panels of a tile.
+pub(crate) const PANELS_MAX: usize = 4;
+
+/// The left-hand side: rows of equal length at equal distances.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    /// From the first element of the first row on.
+    pub data: &'a [f32],
+    /// Number of rows.
+    pub count: usize,
+    /// Elements from one row to the next.
+    pub stride: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// Rows `first .. first + count`.
+    pub(crate) fn slice(&self, first: usize, count: usize) -> Self {
+        assert!(first + count <= self.count, "invariant: rows lie in the matrix");
+        Self { data: &self.data[first * self.stride..], count, ..*self }
+    }
+
+    /// Whether every row has `k` elements in `data`.
+    pub(crate) fn holds(&self, k: usize) -> bool {
+        self.count == 0
+            || (self.count - 1).checked_mul(self.stride).and_then(|at| at.checked_add(k))
+                <= Some(self.data.len())
+    }
+}
+
+/// What a micro-kernel of `ROWS` rows and `PANELS` panels works on.
+///
+/// For every `r < ROWS`: `a + r * a_stride` is readable for `k` elements and
+/// `c + r * c_stride` writable for `PANELS * 32`; `b` is readable for `PANELS * k * 32`; `c` shares
+/// no element with the others, nor do its rows with each other.
+#[derive(Clone, Copy)]
+pub(super) struct Operands {
+    pub(super) k: usize,
+    pub(super) a: *const f32,
+    pub(super) a_stride: usize,
+    pub(super) b: *const f32,
+    pub(super) c: *mut f32,
+    pub(super) c_stride: usize,
+}
+
+/// Rows that one tile may have.
+pub(crate) fn rows_max(simd: Simd) -> usize {
+    match simd.isa() {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => avx512::ROWS_MAX,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => avx2::ROWS_MAX,
+        _ => portable::ROWS_MAX,
+    }
+}
+
+/// Panels that a tile of so many rows should have: few rows alone leave the multipliers idle
+/// between two links of a chain.
+pub(crate) fn panels_for(rows: usize) -> usize {
+    match rows {
+        0 | 1 => 4,
+        2..4 => 2,
+        _ => 1,
+    }
+}
+
+/// `c[r][j] = Σ a[r][i] * b[i][j]`: at most [`rows_max`] rows, and panels of `k` inputs back to
+/// back, [`panels_for`] of them at most. Writes `PANEL` elements a panel.
+pub(crate) fn tile(
+    simd: Simd,
+    a: Rows<'_>,
+    k: usize,
+    panels: &[f32],
+    c: &mut [f32],
+    c_stride: usize,
+) {
+    let rows = a.count;
+    if k == 0 || rows == 0 {
+        return c.fill(0.0);
+    }
+    let count = panels.len() / (k * PANEL);
+    assert!(a.holds(k) && rows <= rows_max(simd), "invariant: the rows fit a tile");
+    assert!(count <= panels_for(rows), "invariant: the panels fit a tile");
+    assert!(
+        c_stride >= count * PANEL && c.len() >= (rows - 1) * c_stride + count * PANEL,
+        "invariant: the tile has room"
+    );
+    let operands = Operands {
+        k,
+        a: a.data.as_ptr(),
+        a_stride: a.stride,
+        b: panels.as_ptr(),
+        c: c.as_mut_ptr(),
+        c_stride,
+    };
+    // SAFETY: the assertions above are the contract of `Operands`; `c` is borrowed alone.
+    unsafe { dispatch(simd, rows, count, operands) }
+}
+
+/// Calls a micro-kernel for a number of rows and panels known only now.
+macro_rules! call {
+    ($kernel:ident, $rows:expr, $panels:expr, $operands:expr, [$($r:literal),*]) => {
+        match ($rows, $panels) {
+            (1, 1) => $kernel::tile::<1, 1>($operands),
+            (1, 2) => $kernel::tile::<1, 2>($operands),
+            (1, 3) => $kernel::tile::<1, 3>($operands),
+            (1, 4) => $kernel::tile::<1, 4>($operands),
+            (2, 1) => $kernel::tile::<2, 1>($operands),
+            (2, 2) => $kernel::tile::<2, 2>($operands),
+            (3, 1) => $kernel::tile::<3, 1>($operands),
+            (3, 2) => $kernel::tile::<3, 2>($operands),
+            $(($r, 1) => $kernel::tile::<$r, 1>($operands),)*
+            _ => {}
+        }
+    };
+}
+
+/// # Safety
+/// The operands fulfil the contract of [`Operands`] for these numbers of rows and panels.
+unsafe fn dispatch(simd: Simd, rows: usize, panels: usize, operands: Operands) {
+    // SAFETY: a `Simd` proves that this machine has its instruction set; the rest is this
+    // function's own contract.
+    unsafe {
+        match simd.isa() {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                call!(avx512, rows, panels, operands, [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => call!(avx2, rows, panels, operands, [4, 5, 6]),
+            _ => call!(portable, rows, panels, operands, [4]),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The CPU as a device.
+//!
+//! Everything runs while [`Device::issue`] is on the stack: records have landed and spans are
+//! written when it returns. Weights are packed once, when they are loaded; [`simd::Isa`] is
+//! chosen once, when the device is made.
+
+mod arena;
+mod exits;
+pub mod gemm;
+pub(crate) mod math;
+mod rows;
+pub mod simd;
+pub mod team;
+mod weights;
+
+pub use simd::Isa;
+
+pub(crate) use arena::{Arena, Buffer, Shared};
+pub(crate) use exits::Exits;
+pub(crate) use rows::Rows;
+pub(crate) use simd::Simd;
+pub(crate) use team::Team;
+pub(crate) use weights::Weights;
+
+use crate::ops::{AttentionScratch, RampScratch};
+use crate::{
+    ArenaLayout, Device, ExitId, ExitRecord, LiveBound, Op, PassInput, Result, RowSlot, Span,
+    WeightId,
+};
+
+/// A CPU with a fixed team of threads.
+pub struct CpuDevice {
+    pub(crate) simd: Simd,
+    pub(crate) team: Team,
+    pub(crate) layout: ArenaLayout,
+    pub(crate) arena: Arena,
+    pub(crate) weights: Weights,
+    pub(crate) rows: Rows,
+    pub(crate) exits: Exits,
+    pub(crate) attention: AttentionScratch,
+    pub(crate) ramp: RampScratch,
+}
+
+impl CpuDevice {
+    /// A device of `threads` threads, the caller's included, with the best instruction set.
+    ///
+    /// # Errors
+    /// [`crate::Error::Mismatch`] for no threads, [`crate::Error::Device`] where the system
+    /// refuses to start one.
+    pub fn new(threads: usize) -> Result<Self> {
+        Self::with_isa(threads, Isa::detect())
+    }
+
+    /// A device that uses a certain instruction set.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and [`crate::Error::Mismatch`] where the machine does not have it.
+    pub fn with_isa(threads: usize, isa: Isa) -> Result<Self> {
+        Ok(Self {
+            simd: isa.require()?,
+            team: Team::new(threads)?,
+            layout: ArenaLayout::default(),
+            arena: Arena::default(),
+            weights: Weights::default(),
+            rows: Rows::default(),
+            exits: Exits::default(),
+            attention: AttentionScratch::default(),
+            ramp: RampScratch::default(),
+        })
+    }
+
+    /// Fails unless `span` is a matrix of `tokens_max` rows, `width` wide, in the arena.
+    pub(crate) fn check_matrix(&self, what: &'static str, span: Span, width: usize) -> Result<()> {
+        self.arena.check(what, span, self.layout.tokens_max.saturating_mul(width))
+    }
+
+    /// The part of `span` that the live tokens fill.
+    pub(crate) fn live(&self, span: Span, width: usize) -> Span {
+        Span { at: span.at, len: self.rows.tokens().len() * width }
+    }
+}
+
+impl Device for CpuDevice {
+    fn name(&self) -> String {
+        format!("cpu {} x{}", self.simd.isa(), self.team.threads())
+    }
+
+    fn reserve(&mut self, layout: &ArenaLayout) -> Result<()> {
+        self.arena = Arena::new(layout.activations)?;
+        self.weights = Weights::new(&layout.weights)?;
+        self.rows = Rows::new(layout)?;
+        self.exits = Exits::new(layout)?;
+        self.attention = AttentionScratch::new(layout, self.team.threads())?;
+        self.ramp = RampScratch::new(layout)?;
+        self.layout = layout.clone();
+        Ok(())
+    }
+
+    fn reserved_bytes(&self) -> usize {
+        self.arena.bytes()
+            + self.weights.bytes()
+            + self.rows.bytes()
+            + self.exits.bytes()
+            + self.attention.bytes()
+            + self.ramp.bytes()
+    }
+
+    fn load(&mut self, weight: WeightId, first_row: usize, values: &[f32]) -> Result<()> {
+        self.weights.load(weight, first_row, values)
+    }
+
+    fn begin(&mut self, pass: &PassInput<'_>) -> Result<()> {
+        self.exits.begin();
+        self.rows.clear();
+        self.rows.begin(pass, &self.layout)
+    }
+
+    fn issue(&mut self, op: &Op, _bound: LiveBound) -> Result<()> {
+        match op {
+            Op::Embed(op) => op.run(self),
+            Op::Norm(op) => op.run(self),
+            Op::Linear(op) => op.run(self),
+            Op::Attention(op) => op.run(self),
+            Op::Ramp(op) => op.run(self),
+            Op::Compact(op) => op.run(self),
+        }
+    }
+
+    fn exits(&mut self, sink: &mut Vec<ExitRecord>) -> Result<()> {
+        self.exits.drain(sink);
+        Ok(())
+    }
+
+    fn logits(&self, exit: ExitId, slot: RowSlot) -> &[f32] {
+        self.exits.logits(exit, slot)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn write(&mut self, span: Span, values: &[f32]) -> Result<()> {
+        self.arena.check("values", span, values.len())?;
+        self.arena.slice_mut("span", span)?[..values.len()].copy_from_slice(values);
+        Ok(())
+    }
+
+    fn read(&mut self, span: Span, values: &mut [f32]) -> Result<()> {
+        self.arena.check("values", span, values.len())?;
+        values.copy_from_slice(&self.arena.slice("span", span)?[..values.len()]);
+        Ok(())
+    }
+}

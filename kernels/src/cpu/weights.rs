@@ -1,0 +1,73 @@
+//! The weights of a plan, each stored as its role demands.
+
+use super::arena::Buffer;
+use super::gemm::{PackedMatrix, check_rows};
+use crate::{Error, Result, WeightForm, WeightId};
+
+enum Weight {
+    Matrix(PackedMatrix),
+    Plain { rows: usize, width: usize, values: Buffer },
+}
+
+/// The weights by their ids.
+#[derive(Default)]
+pub(crate) struct Weights(Vec<Weight>);
+
+impl Weights {
+    pub(crate) fn new(forms: &[WeightForm]) -> Result<Self> {
+        let store = |form: &WeightForm| match *form {
+            WeightForm::Matrix { n, k } => Ok(Weight::Matrix(PackedMatrix::new(n, k)?)),
+            WeightForm::Table { .. } | WeightForm::Vector { .. } => {
+                let (rows, width) = form.shape();
+                let values = Buffer::new("weights", rows.saturating_mul(width))?;
+                Ok(Weight::Plain { rows, width, values })
+            }
+        };
+        Ok(Self(forms.iter().map(store).collect::<Result<_>>()?))
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let bytes = |weight: &Weight| match weight {
+            Weight::Matrix(matrix) => matrix.bytes(),
+            Weight::Plain { values, .. } => values.bytes(),
+        };
+        self.0.iter().map(bytes).sum()
+    }
+
+    pub(crate) fn load(&mut self, id: WeightId, first_row: usize, values: &[f32]) -> Result<()> {
+        let declared = self.0.len();
+        match self.0.get_mut(id.0) {
+            Some(Weight::Matrix(matrix)) => matrix.load(first_row, values),
+            Some(Weight::Plain { rows, width, values: stored }) => {
+                check_rows(first_row, values, *rows, *width)?;
+                stored[first_row * *width..][..values.len()].copy_from_slice(values);
+                Ok(())
+            }
+            None => Err(Error::mismatch("weight", format_args!("one of {declared}"), id)),
+        }
+    }
+
+    /// The matrix `[n, k]`.
+    pub(crate) fn matrix(&self, id: WeightId, n: usize, k: usize) -> Result<&PackedMatrix> {
+        match self.0.get(id.0) {
+            Some(Weight::Matrix(matrix)) if matrix.n() == n && matrix.k() == k => Ok(matrix),
+            _ => Err(Error::mismatch("weight", format_args!("a matrix of {n} x {k}"), id)),
+        }
+    }
+
+    /// The table whose rows have `width` elements.
+    pub(crate) fn table(&self, id: WeightId, width: usize) -> Result<&[f32]> {
+        match self.0.get(id.0) {
+            Some(Weight::Plain { width: found, values, .. }) if *found == width => Ok(values),
+            _ => Err(Error::mismatch("weight", format_args!("a table {width} wide"), id)),
+        }
+    }
+
+    /// The vector of `len` elements.
+    pub(crate) fn vector(&self, id: WeightId, len: usize) -> Result<&[f32]> {
+        match self.0.get(id.0) {
+            Some(Weight::Plain { rows: 1, values, .. }) if values.len() == len => Ok(values),
+            _ => Err(Error::mismatch("weight", format_args!("a vector of {len}"), id)),
+        }
+    }
+}

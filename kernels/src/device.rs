@@ -1,0 +1,75 @@
+//! The seam between plans and machines.
+
+use crate::{
+    ArenaLayout, ExitId, ExitRecord, LiveBound, Op, PassInput, Result, RowSlot, Span, WeightId,
+};
+
+/// A machine that runs ops.
+///
+/// The order of calls: [`reserve`](Self::reserve) once, [`load`](Self::load) for every weight,
+/// then for each pass [`begin`](Self::begin), any number of [`issue`](Self::issue) and
+/// [`exits`](Self::exits), and [`finish`](Self::finish). After `reserve` nothing allocates.
+///
+/// Row and token counts live on the device, so that rows can leave without the host being asked;
+/// the bound given to `issue` may be stale. Whatever op tests hold for one device hold for all:
+/// one suite tests them all.
+pub trait Device: Send {
+    /// What it is, for people: `cpu avx512 x2`.
+    fn name(&self) -> String;
+
+    /// Sets aside all memory that passes within `layout` need. The only allocation.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`] where the machine has no room.
+    fn reserve(&mut self, layout: &ArenaLayout) -> Result<()>;
+
+    /// Bytes that [`reserve`](Self::reserve) set aside, weights included.
+    fn reserved_bytes(&self) -> usize;
+
+    /// Stores rows `first_row ..` of a weight; `values` are whole rows, row-major.
+    ///
+    /// # Errors
+    /// [`crate::Error::Mismatch`] where the rows do not fit the declared form.
+    fn load(&mut self, weight: WeightId, first_row: usize, values: &[f32]) -> Result<()>;
+
+    /// Starts a pass: takes the rows over, forgets the pass before.
+    ///
+    /// # Errors
+    /// [`crate::Error::TooLarge`] beyond the reserved limits, [`crate::Error::Mismatch`] where
+    /// offsets, flags or thresholds contradict each other.
+    fn begin(&mut self, pass: &PassInput<'_>) -> Result<()>;
+
+    /// Enqueues an op; may return before it ran, never waits for it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Mismatch`] where an operand lies outside what was reserved.
+    fn issue(&mut self, op: &Op, bound: LiveBound) -> Result<()>;
+
+    /// Appends the exit records that have landed since the last call; never waits.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] where the device failed meanwhile.
+    fn exits(&mut self, sink: &mut Vec<ExitRecord>) -> Result<()>;
+
+    /// The logits behind a record of this pass that [`exits`](Self::exits) has handed out:
+    /// one number per class, temperature applied. Valid until the next pass begins.
+    fn logits(&self, exit: ExitId, slot: RowSlot) -> &[f32];
+
+    /// Waits until everything issued has run.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] where something issued has failed.
+    fn finish(&mut self) -> Result<()>;
+
+    /// Fills a span from the host: inputs that are not tokens, and op tests.
+    ///
+    /// # Errors
+    /// [`crate::Error::Mismatch`] where `values` is longer than the span.
+    fn write(&mut self, span: Span, values: &[f32]) -> Result<()>;
+
+    /// Waits, then copies the head of a span to the host.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    fn read(&mut self, span: Span, values: &mut [f32]) -> Result<()>;
+}

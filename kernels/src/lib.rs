@@ -1,0 +1,33 @@
+//! Ops and the devices that run them.
+//!
+//! This crate knows two things: the closed set of operations a plan is made of ([`Op`]) and the
+//! machines that execute it ([`Device`]). It knows no models, policies, requests or files, and it
+//! is the only crate of the workspace that contains `unsafe`.
+//!
+//! # Threads
+//!
+//! A device belongs to one thread, the executor. The CPU device drives a fixed team of workers
+//! that it started itself; they run only while [`Device::issue`] is on the stack.
+//!
+//! ```text
+//! executor ── issue(op) ──► team: worker 0 = executor, workers 1..n claim tiles of the op
+//! ```
+
+mod cost;
+pub mod cpu;
+mod device;
+mod error;
+mod layout;
+mod op;
+mod ops;
+mod pass;
+mod span;
+
+pub use cost::Cost;
+pub use device::Device;
+pub use error::{Error, Result};
+pub use layout::{ArenaLayout, WeightForm, WeightId};
+pub use op::Op;
+pub use ops::{Activation, Attention, Compact, Embed, Hidden, Linear, Norm, Pool, Ramp, RampHead};
+pub use pass::{ExitId, ExitRecord, ExitWindow, LiveBound, PassInput, RowSlot, Score, Token};
+pub use span::Span;

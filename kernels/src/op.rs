@@ -1,0 +1,68 @@
+//! The closed set of operations a plan is made of.
+//!
+//! Every matrix of activations is `[tokens, width]` row-major over the packed tokens of the rows
+//! alive; the contracts say `x[t]` for the vector of token `t`. An op reads and writes live
+//! tokens only. `Display` prints an op as one line of assembly.
+
+use std::fmt;
+
+use crate::{Attention, Compact, Cost, Embed, Linear, LiveBound, Norm, Ramp};
+
+/// One operation with its operands.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Op {
+    /// Tokens to vectors.
+    Embed(Embed),
+    /// Layer normalisation.
+    Norm(Norm),
+    /// Matrix product with its epilogue.
+    Linear(Linear),
+    /// Multi-head self-attention within each row.
+    Attention(Attention),
+    /// An exit: pool, classify, score, compare, record.
+    Ramp(Ramp),
+    /// Packs the rows that are still needed.
+    Compact(Compact),
+}
+
+impl Op {
+    /// Work at the given counts. Attention counts its rows as equally long.
+    pub fn cost(&self, live: LiveBound) -> Cost {
+        let (rows, tokens) = (live.rows as f64, live.tokens as f64);
+        match self {
+            Self::Embed(op) => op.cost(tokens),
+            Self::Norm(op) => op.cost(tokens),
+            Self::Linear(op) => op.cost(tokens),
+            Self::Attention(op) => op.cost(rows, tokens),
+            Self::Ramp(op) => op.cost(rows, tokens),
+            Self::Compact(op) => op.cost(tokens),
+        }
+    }
+}
+
+/// Each operand struct is an op.
+macro_rules! from_operands {
+    ($($op:ident),*) => {
+        $(impl From<$op> for Op {
+            fn from(op: $op) -> Self {
+                Self::$op(op)
+            }
+        })*
+    };
+}
+
+from_operands!(Embed, Norm, Linear, Attention, Ramp, Compact);
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embed(op) => op.fmt(f),
+            Self::Norm(op) => op.fmt(f),
+            Self::Linear(op) => op.fmt(f),
+            Self::Attention(op) => op.fmt(f),
+            Self::Ramp(op) => op.fmt(f),
+            Self::Compact(op) => op.fmt(f),
+        }
+    }
+}

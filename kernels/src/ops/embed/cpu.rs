@@ -1,0 +1,80 @@
+//! The sum of a token's table rows is made where its norm will lie.
+
+use super::Embed;
+use crate::cpu::CpuDevice;
+use crate::ops::norm::Form;
+use crate::{Error, Result, Span, Token};
+
+impl Embed {
+    pub(crate) fn run(&self, device: &mut CpuDevice) -> Result<()> {
+        device.check_matrix("embed out", self.out, self.width)?;
+        let weights = &device.weights;
+        let tables = Tables {
+            word: weights.table(self.word, self.width)?,
+            position: weights.table(self.position, self.width)?,
+            kind: self.kind.map(|kind| weights.table(kind, self.width)).transpose()?,
+            width: self.width,
+        };
+        let form = Form {
+            scale: weights.vector(self.scale, self.width)?,
+            shift: weights.vector(self.shift, self.width)?,
+            eps: self.eps,
+        };
+        let tokens = device.rows.tokens();
+        if self.width == 0 {
+            return Ok(());
+        }
+        tables.check(tokens)?;
+        let out = Span { at: self.out.at, len: tokens.len() * self.width };
+        let out = device.arena.slice_mut("embed out", out)?;
+        form.tokens(device.simd, &mut device.team, out, |at, out| {
+            tables.sum(tokens[at / self.width], out);
+        })
+    }
+}
+
+struct Tables<'a> {
+    word: &'a [f32],
+    position: &'a [f32],
+    kind: Option<&'a [f32]>,
+    width: usize,
+}
+
+impl Tables<'_> {
+    /// Tokens come from outside: every index is checked before any is used.
+    fn check(&self, tokens: &[Token]) -> Result<()> {
+        let rows = |table: &[f32]| table.len() / self.width;
+        let (words, positions) = (rows(self.word), rows(self.position));
+        let kinds = self.kind.map_or(usize::MAX, rows);
+        for token in tokens {
+            below("token id", token.id as usize, words)?;
+            below("token position", token.position.into(), positions)?;
+            below("token kind", token.kind.into(), kinds)?;
+        }
+        Ok(())
+    }
+
+    fn sum(&self, token: Token, out: &mut [f32]) {
+        let row = |table, index: usize| -> &[f32] {
+            let table: &[f32] = table;
+            &table[index * self.width..][..self.width]
+        };
+        let word = row(self.word, token.id as usize);
+        let position = row(self.position, token.position.into());
+        for ((out, word), position) in out.iter_mut().zip(word).zip(position) {
+            *out = word + position;
+        }
+        if let Some(kind) = self.kind {
+            for (out, kind) in out.iter_mut().zip(row(kind, token.kind.into())) {
+                *out += kind;
+            }
+        }
+    }
+}
+
+fn below(what: &'static str, index: usize, count: usize) -> Result<()> {
+    if index >= count {
+        return Err(Error::mismatch(what, format_args!("below {count}"), index));
+    }
+    Ok(())
+}

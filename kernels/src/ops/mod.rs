@@ -1,0 +1,17 @@
+//! One folder an op: the contract in `mod.rs`, one file per machine beside it.
+
+mod attention;
+mod compact;
+mod embed;
+mod linear;
+mod norm;
+mod ramp;
+
+pub use attention::Attention;
+pub(crate) use attention::AttentionScratch;
+pub use compact::Compact;
+pub use embed::Embed;
+pub use linear::{Activation, Linear};
+pub use norm::Norm;
+pub(crate) use ramp::RampScratch;
+pub use ramp::{Hidden, Pool, Ramp, RampHead};

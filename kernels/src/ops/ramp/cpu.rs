@@ -1,0 +1,216 @@
+//! Pools and multiplies all live rows at once, then decides row by row.
+
+use super::{Pool, Ramp};
+use crate::cpu::gemm::{self, Epilogue, Residual, Rows};
+use crate::cpu::simd::vectorised;
+use crate::cpu::{Buffer, CpuDevice, Exits, math};
+use crate::{Activation, ArenaLayout, Error, ExitRecord, Result, Score};
+
+impl Ramp {
+    pub(crate) fn run(&self, device: &mut CpuDevice) -> Result<()> {
+        device.check_matrix("ramp x", self.x, self.width)?;
+        device.ramp.check(self)?;
+        let rows = device.rows.live();
+        device.exits.open(self.exit, rows, self.logits())?;
+        if rows == 0 {
+            return Ok(());
+        }
+        self.pool(device)?;
+        self.classify(device)?;
+        self.decide(device);
+        Ok(())
+    }
+
+    /// One vector for each live row into `scratch.features`.
+    fn pool(&self, device: &mut CpuDevice) -> Result<()> {
+        let x = device.arena.slice("ramp x", device.live(self.x, self.width))?;
+        let pooled = device.ramp.features.chunks_exact_mut(self.width.max(1));
+        for (position, pooled) in (0..device.rows.live()).zip(pooled) {
+            let span = device.rows.span(position);
+            match self.pool {
+                Pool::First => pooled.copy_from_slice(&x[span.start * self.width..][..self.width]),
+                Pool::Mean => {
+                    mean(device.simd, &x[span.start * self.width..span.end * self.width], pooled);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// From `scratch.features` to `scratch.logits`.
+    fn classify(&self, device: &mut CpuDevice) -> Result<()> {
+        let (rows, weights) = (device.rows.live(), &device.weights);
+        let (simd, team) = (device.simd, &mut device.team);
+        let RampScratch { features, hidden, logits, .. } = &mut device.ramp;
+        let mut features = &features[..rows * self.width];
+        if let Some(layer) = &self.hidden {
+            let weight = weights.matrix(layer.weight, layer.n, self.width)?;
+            let bias = weights.vector(layer.bias, layer.n)?;
+            let epilogue =
+                Epilogue { bias, activation: layer.activation, residual: Residual::None };
+            let x = Rows { data: features, count: rows, stride: self.width };
+            gemm::multiply(simd, team, x, weight, &epilogue, hidden)?;
+            features = &hidden[..rows * layer.n];
+        }
+        let Some(head) = &self.head else {
+            logits[..features.len()].copy_from_slice(features);
+            return Ok(());
+        };
+        let weight = weights.matrix(head.weight, head.classes, self.features())?;
+        let bias = weights.vector(head.bias, head.classes)?;
+        let epilogue = Epilogue { bias, activation: Activation::None, residual: Residual::None };
+        let x = Rows { data: features, count: rows, stride: self.features() };
+        gemm::multiply(simd, team, x, weight, &epilogue, logits)
+    }
+
+    /// Scores `scratch.logits` and leaves the records.
+    fn decide(&self, device: &mut CpuDevice) {
+        let CpuDevice { ramp, rows, exits, .. } = device;
+        let logits = ramp.logits.chunks_exact(self.logits().max(1));
+        for (position, logits) in (0..rows.live()).zip(logits) {
+            let slot = rows.slot(position);
+            let verdict = Verdict::new(logits, self.head.is_some());
+            let streak = rows.streak(slot, verdict.label_of_use());
+            let score = verdict.score(rows.score(), streak);
+            let record = ExitRecord {
+                slot,
+                exit: self.exit.0,
+                label: verdict.label,
+                score,
+                flags: if verdict.finite { 0 } else { ExitRecord::NOT_FINITE },
+            };
+            let out = self.lets_out(exits, &verdict, rows.reaches(self.exit.0, slot, score));
+            let answers = if out && rows.answer(slot) { ExitRecord::ANSWERS } else { 0 };
+            exits.push(ExitRecord { flags: record.flags | answers, ..record }, logits);
+        }
+    }
+
+    /// The final exit answers whatever comes; a ramp only where it has something to say.
+    fn lets_out(&self, exits: &Exits, verdict: &Verdict, reaches: bool) -> bool {
+        exits.is_final(self.exit) || (reaches && verdict.label_of_use().is_some())
+    }
+}
+
+/// Vectors of all rows of a ramp, packed.
+#[derive(Default)]
+pub(crate) struct RampScratch {
+    features: Buffer,
+    hidden: Buffer,
+    logits: Buffer,
+    features_max: usize,
+}
+
+impl RampScratch {
+    pub(crate) fn new(layout: &ArenaLayout) -> Result<Self> {
+        let room = |width| Buffer::new("ramps", layout.rows_max.saturating_mul(width));
+        Ok(Self {
+            features: room(layout.features_max)?,
+            hidden: room(layout.features_max)?,
+            logits: room(layout.logits_max)?,
+            features_max: layout.features_max,
+        })
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.features.bytes() + self.hidden.bytes() + self.logits.bytes()
+    }
+
+    fn check(&self, ramp: &Ramp) -> Result<()> {
+        Error::check_fits("ramp width", ramp.width, self.features_max)?;
+        Error::check_fits("ramp features", ramp.features(), self.features_max)?;
+        if ramp.logits() == 0 || ramp.width == 0 {
+            return Err(Error::mismatch("ramp", "at least one feature and class", 0));
+        }
+        Ok(())
+    }
+}
+
+/// What one row's logits say.
+struct Verdict {
+    label: u32,
+    finite: bool,
+    /// Without a head there are no classes to choose from.
+    classifies: bool,
+    classes: usize,
+    /// `Σ e^(logit - max)`.
+    sum: f32,
+    /// `Σ e^(logit - max) * (logit - max)`.
+    weighted: f32,
+    /// `e^(second - max)`; 0 where there is one class.
+    second: f32,
+}
+
+impl Verdict {
+    fn new(logits: &[f32], classifies: bool) -> Self {
+        let finite = logits.iter().all(|logit| logit.is_finite());
+        let mut verdict = Self {
+            label: 0,
+            finite,
+            classifies,
+            classes: logits.len(),
+            sum: 0.0,
+            weighted: 0.0,
+            second: 0.0,
+        };
+        if classifies {
+            verdict.weigh(logits);
+        }
+        verdict
+    }
+
+    fn weigh(&mut self, logits: &[f32]) {
+        let best =
+            (1..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best });
+        let max = logits[best];
+        self.label = best as u32;
+        for (i, &logit) in logits.iter().enumerate() {
+            let e = math::exp(logit - max);
+            self.sum += e;
+            self.weighted += e * (logit - max);
+            if i != best && e > self.second {
+                self.second = e;
+            }
+        }
+    }
+
+    /// The label, unless there is no sense in it.
+    fn label_of_use(&self) -> Option<u32> {
+        (self.finite && self.classifies).then_some(self.label)
+    }
+
+    /// In [0, 1]. With one class every score but patience is 1.
+    fn score(&self, score: Score, streak: u32) -> f32 {
+        if self.label_of_use().is_none() {
+            return 0.0;
+        }
+        match score {
+            Score::Patience { k } => streak.min(k) as f32 / k as f32,
+            _ if self.classes == 1 => 1.0,
+            Score::Confidence => 1.0 / self.sum,
+            Score::Margin => (1.0 - self.second) / self.sum,
+            Score::Entropy => {
+                let entropy = self.sum.ln() - self.weighted / self.sum;
+                (1.0 - entropy / (self.classes as f32).ln()).clamp(0.0, 1.0)
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// The mean of the tokens in `x`.
+    fn mean(x: &[f32], out: &mut [f32]) = mean_body
+}
+
+#[inline(always)]
+fn mean_body(x: &[f32], out: &mut [f32]) {
+    out.fill(0.0);
+    for token in x.chunks_exact(out.len()) {
+        for (out, &x) in out.iter_mut().zip(token) {
+            *out += x;
+        }
+    }
+    let share = 1.0 / (x.len() / out.len()) as f32;
+    for out in out.iter_mut() {
+        *out *= share;
+    }
+}

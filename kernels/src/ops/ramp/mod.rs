@@ -1,0 +1,111 @@
+//! An exit: pool, classify, score, compare, record.
+
+mod cpu;
+
+pub(crate) use cpu::RampScratch;
+
+use std::fmt;
+
+use crate::{Activation, Cost, ExitId, Span, WeightId};
+
+/// An exit. For every live row: pool its tokens, run the head, softmax the logits, score, and
+/// leave a record. A row whose score reaches the threshold, and that has no answer yet, gets it
+/// here. The final exit of a model is a ramp with threshold 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ramp {
+    /// Which exit this is.
+    pub exit: ExitId,
+    /// `[tokens, width]`, read.
+    pub x: Span,
+    /// Elements of a token vector.
+    pub width: usize,
+    /// How a row's tokens become one vector.
+    pub pool: Pool,
+    /// A layer between pool and head.
+    pub hidden: Option<Hidden>,
+    /// The classifier. Without one the logits are the features themselves, and the record's
+    /// label and score are 0.
+    pub head: Option<RampHead>,
+}
+
+/// `act(features · Wᵀ + bias)` inside a ramp.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hidden {
+    /// Matrix `[n, width]`.
+    pub weight: WeightId,
+    /// Vector of `n`.
+    pub bias: WeightId,
+    /// Applied last.
+    pub activation: Activation,
+    /// Outputs.
+    pub n: usize,
+}
+
+/// `features · Wᵀ + bias` at the end of a ramp.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RampHead {
+    /// Matrix `[classes, features]`.
+    pub weight: WeightId,
+    /// Vector of `classes`.
+    pub bias: WeightId,
+    /// Number of classes, at least 1.
+    pub classes: usize,
+}
+
+/// How a row's tokens become one vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    /// The first token (`[CLS]`).
+    First,
+    /// The mean over all tokens of the row.
+    Mean,
+}
+
+impl Ramp {
+    pub(crate) fn cost(&self, rows: f64, tokens: f64) -> Cost {
+        let pooled = match self.pool {
+            Pool::First => rows,
+            Pool::Mean => tokens,
+        };
+        let pool = Cost::elementwise(pooled * self.width as f64, 1.0, 1.0);
+        let hidden = self.hidden.as_ref().map(|h| Cost::product(rows, h.n, self.width));
+        let head = self.head.as_ref().map(|h| Cost::product(rows, h.classes, self.features()));
+        pool + hidden.unwrap_or_default() + head.unwrap_or_default()
+    }
+
+    /// Elements of the vector the head reads.
+    pub fn features(&self) -> usize {
+        self.hidden.as_ref().map_or(self.width, |h| h.n)
+    }
+
+    /// Elements of the vector the ramp gives out.
+    pub fn logits(&self) -> usize {
+        self.head.as_ref().map_or(self.features(), |h| h.classes)
+    }
+}
+
+impl fmt::Display for Ramp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { exit, x, width, pool, .. } = self;
+        write!(f, "ramp      {exit} = {pool}({x}[{width}])")?;
+        if let Some(hidden) = &self.hidden {
+            let Hidden { weight, bias, activation, n } = hidden;
+            write!(f, " . {weight} + {bias} {activation} [{n}]")?;
+        }
+        match &self.head {
+            Some(RampHead { weight, bias, classes }) => {
+                write!(f, " . {weight} + {bias} [{classes}]")
+            }
+            None => write!(f, " features"),
+        }
+    }
+}
+
+impl fmt::Display for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::First => "first",
+            Self::Mean => "mean",
+        })
+    }
+}

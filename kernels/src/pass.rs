@@ -1,0 +1,136 @@
+//! What goes into a pass and what comes out of it.
+
+use std::fmt;
+
+use bytemuck::{Pod, Zeroable};
+
+/// One token as a device reads it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Token {
+    /// Row of the word table.
+    pub id: u32,
+    /// Row of the position table.
+    pub position: u16,
+    /// Row of the kind ("token type") table; 0 where a model has none.
+    pub kind: u16,
+}
+
+/// Identity of a row for the whole pass: its index when the pass began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RowSlot(pub u32);
+
+/// An exit of the plan: ramps count from 0, the final exit is the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ExitId(pub u32);
+
+impl fmt::Display for ExitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "exit{}", self.0)
+    }
+}
+
+/// How a ramp turns its probabilities into a score in [0, 1], where higher is surer.
+///
+/// The one rule everywhere: *a row exits iff score >= threshold*.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Score {
+    /// The highest probability.
+    Confidence,
+    /// `1 - H / ln(classes)`, the entropy turned into sureness (DeeBERT, arXiv 2004.12993).
+    Entropy,
+    /// The highest probability less the second highest (CALM, arXiv 2207.07061).
+    Margin,
+    /// Share of `k` successive ramps, this one the last, that named the same label
+    /// (PABEE, arXiv 2006.04152).
+    Patience {
+        /// Agreeing ramps in a row that make the score 1.
+        k: u32,
+    },
+}
+
+/// Where one row may leave, whatever the thresholds say to the others.
+///
+/// Serves requests that ask for a shallowest or deepest exit, and measurements with a known
+/// share of rows leaving at each ramp.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct ExitWindow {
+    /// The first exit that may let it out.
+    pub first: u32,
+    /// The exit that lets it out whatever its score; exits beyond the final one mean none.
+    pub last: u32,
+}
+
+impl ExitWindow {
+    /// The thresholds alone decide.
+    pub const ANY: Self = Self { first: 0, last: u32::MAX };
+}
+
+/// The rows of a pass, packed without padding, and the settings that hold for all of it.
+#[derive(Clone, Copy, Debug)]
+pub struct PassInput<'a> {
+    /// Tokens of all rows back to back.
+    pub tokens: &'a [Token],
+    /// Where each row's tokens begin, plus the end: `rows + 1` rising numbers from 0.
+    pub offsets: &'a [u32],
+    /// By slot: the row runs on to the end even after its answer has left.
+    pub stays: &'a [bool],
+    /// By slot: where the row may leave. Empty means [`ExitWindow::ANY`] for all.
+    pub windows: &'a [ExitWindow],
+    /// The score every ramp uses.
+    pub score: Score,
+    /// By exit: the threshold. One snapshot covers the whole pass.
+    pub thresholds: &'a [f32],
+}
+
+impl PassInput<'_> {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+}
+
+/// An upper bound on what is alive on the device, as far as the host knows.
+///
+/// It may be stale: devices guard with their own counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct LiveBound {
+    /// Rows alive at most.
+    pub rows: usize,
+    /// Tokens alive at most.
+    pub tokens: usize,
+}
+
+/// What one exit said about one row that reached it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+pub struct ExitRecord {
+    /// The row, see [`RowSlot`].
+    pub slot: u32,
+    /// The exit, see [`ExitId`].
+    pub exit: u32,
+    /// The most probable class; the lowest of them on a tie.
+    pub label: u32,
+    /// Score in [0, 1].
+    pub score: f32,
+    /// [`Self::ANSWERS`] and [`Self::NOT_FINITE`].
+    pub flags: u32,
+}
+
+impl ExitRecord {
+    /// This is the row's answer: the first exit whose score reached its threshold.
+    pub const ANSWERS: u32 = 1;
+    /// A logit was NaN or infinite. The score is 0 and no ramp lets such a row out.
+    pub const NOT_FINITE: u32 = 2;
+
+    /// Whether this record is the row's answer.
+    pub fn answers(&self) -> bool {
+        self.flags & Self::ANSWERS != 0
+    }
+
+    /// Whether every logit was a finite number.
+    pub fn is_finite(&self) -> bool {
+        self.flags & Self::NOT_FINITE == 0
+    }
+}

@@ -1,0 +1,3 @@
+//! One integration binary: everything over the public crates.
+
+mod golden;

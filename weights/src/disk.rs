@@ -1,0 +1,67 @@
+//! Opening regular files, reading small ones whole, replacing one atomically.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::{Error, Result};
+
+/// Opens a regular file and says how long it is, bytes. A pipe or a device is refused unopened,
+/// since opening one may block for ever.
+pub(crate) fn open_regular(path: &Path) -> Result<(File, u64)> {
+    let about = fs::metadata(path).map_err(|source| absent(path, source))?;
+    if !about.is_file() {
+        return Err(Error::damaged(path, "not a regular file"));
+    }
+    let file = File::open(path).map_err(|source| Error::io(path, "open", source))?;
+    Ok((file, about.len()))
+}
+
+fn absent(path: &Path, source: io::Error) -> Error {
+    if source.kind() != io::ErrorKind::NotFound {
+        return Error::io(path, "open", source);
+    }
+    let expected = path.file_name().unwrap_or_default().to_string_lossy();
+    let expected = format!("a file named {expected}");
+    Error::Missing { file: path.into(), expected, found: "there is none".into() }
+}
+
+/// The whole file, when it is at most `max_bytes` long.
+pub(crate) fn read_whole(path: &Path, max_bytes: u64) -> Result<Vec<u8>> {
+    let (file, bytes) = open_regular(path)?;
+    if bytes > max_bytes {
+        let what = format!("{bytes} bytes long, of at most {max_bytes}");
+        return Err(Error::damaged(path, what));
+    }
+    // One byte of spare room lets the reader see the end without growing the buffer.
+    let mut content = Vec::with_capacity(bytes as usize + 1);
+    // A file that grows meanwhile is cut, and then fails as JSON.
+    file.take(bytes).read_to_end(&mut content).map_err(|source| Error::io(path, "read", source))?;
+    Ok(content)
+}
+
+/// Replaces `path` by `content`: a reader sees the old file or the new one, never a part.
+pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
+    let aside = aside(path);
+    let done = write_synced(&aside, content).and_then(|()| fs::rename(&aside, path));
+    done.map_err(|source| {
+        // Best effort: the write's own error is the one worth telling.
+        let _ = fs::remove_file(&aside);
+        Error::io(path, "write", source)
+    })
+}
+
+/// A name beside `path` that no other writer uses: a rename is atomic only within a file system.
+fn aside(path: &Path) -> PathBuf {
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    let number = WRITES.fetch_add(1, Ordering::Relaxed);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}-{number}.tmp", std::process::id()))
+}
+
+fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}

@@ -1,0 +1,174 @@
+//! A checkpoint on disk: one safetensors file or several with an index, mapped and checked.
+
+mod archive;
+mod header;
+mod nearest;
+mod shards;
+mod tensor;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::disk::read_whole;
+use crate::error::{Error, Result};
+use crate::hash::ModelHash;
+use crate::spec::{CONFIG_BYTES_MAX, CONFIG_FILE};
+
+pub(crate) use archive::Archive;
+pub use shards::{INDEX_FILE, WEIGHTS_FILE};
+pub use tensor::{Elem, Tensor};
+
+/// The weights of a model, mapped: values are paged in when first read.
+///
+/// Tensors of other element types than [`Elem`], such as the position ids that some checkpoints
+/// carry, are passed over; asking for one by name is an error.
+///
+/// ```
+/// use offramp_weights::{Checkpoint, Elem};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// // Two elements of f32, after a header that says so.
+/// let header = r#"{"scale":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+/// let mut file = (header.len() as u64).to_le_bytes().to_vec();
+/// file.extend_from_slice(header.as_bytes());
+/// file.extend([1.0_f32, 0.5].iter().flat_map(|value| value.to_le_bytes()));
+/// std::fs::write(dir.join("config.json"), "{}")?;
+/// std::fs::write(dir.join("model.safetensors"), file)?;
+///
+/// let checkpoint = Checkpoint::open(dir)?;
+/// let scale = checkpoint.tensor("scale")?;
+/// scale.expect_shape(&[2])?;
+/// assert_eq!(scale.elem(), Elem::F32);
+/// assert_eq!(scale.to_vec()?, [1.0, 0.5]);
+///
+/// let error = checkpoint.tensor("shift").unwrap_err().to_string();
+/// assert!(error.ends_with("no tensor `shift`; the nearest are scale"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Checkpoint {
+    dir: PathBuf,
+    /// The bytes of `config.json`: part of what the model is.
+    config: Vec<u8>,
+    /// By rising file name.
+    shards: Vec<Archive>,
+    /// Shard and entry of each tensor, by rising name.
+    places: Vec<(usize, usize)>,
+    hash: OnceLock<ModelHash>,
+}
+
+impl Checkpoint {
+    /// Maps the weight files of the folder `dir` and checks their headers; values are not read.
+    ///
+    /// Errors: no folder, no weights (with what was looked for), a damaged file, or an index that
+    /// its shards do not bear out.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let (files, listed) = shards::weight_files(dir)?;
+        let config = read_whole(&dir.join(CONFIG_FILE), CONFIG_BYTES_MAX)?;
+        let shards = files.iter().map(|file| Archive::open(dir.join(&**file)));
+        let shards: Vec<_> = shards.collect::<Result<_>>()?;
+        let places = places(&shards, dir)?;
+        let hash = OnceLock::new();
+        let checkpoint = Self { dir: dir.into(), config, shards, places, hash };
+        checkpoint.check_listed(&listed)?;
+        Ok(checkpoint)
+    }
+
+    /// The tensor called `name`. Errors: not there (with the nearest names), or not of floats.
+    pub fn tensor(&self, name: &str) -> Result<Tensor<'_>> {
+        match self.find(name) {
+            Some((shard, entry)) => shard.tensor_at(entry),
+            None => Err(nearest::not_found(&self.dir, name, self.names())),
+        }
+    }
+
+    /// The tensor called `name`, when there is one of floats.
+    pub fn get(&self, name: &str) -> Option<Tensor<'_>> {
+        self.find(name).and_then(|(shard, entry)| shard.tensor_at(entry).ok())
+    }
+
+    /// The names of all float tensors, rising.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let entries = self.places.iter().map(|(shard, entry)| self.entry(*shard, *entry));
+        entries.filter(|entry| Elem::of(entry.dtype).is_some()).map(|entry| &*entry.name)
+    }
+
+    /// What this model is: `config.json` and every byte of every weight file. Computed when first
+    /// asked for, which reads all of them.
+    pub fn hash(&self) -> ModelHash {
+        *self.hash.get_or_init(|| {
+            let mut hasher = blake3::Hasher::new();
+            let mut add = |content: &[u8]| {
+                // Lengths first, so that bytes cannot move from one file to the next unseen.
+                hasher.update(&(content.len() as u64).to_le_bytes());
+                hasher.update(content);
+            };
+            add(&self.config);
+            self.shards.iter().for_each(|shard| add(shard.content()));
+            ModelHash(hasher.finalize().into())
+        })
+    }
+
+    /// The size of all weight files on disk, bytes.
+    pub fn bytes(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.content().len() as u64).sum()
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn entry(&self, shard: usize, entry: usize) -> &header::Entry {
+        &self.shards[shard].entries()[entry]
+    }
+
+    fn find(&self, name: &str) -> Option<(&Archive, &header::Entry)> {
+        let by_name =
+            |(shard, entry): &(usize, usize)| (*self.entry(*shard, *entry).name).cmp(name);
+        let (shard, entry) = self.places[self.places.binary_search_by(by_name).ok()?];
+        Some((&self.shards[shard], self.entry(shard, entry)))
+    }
+
+    /// Every tensor that the index lists is in the shard that it names.
+    fn check_listed(&self, listed: &shards::Listed) -> Result<()> {
+        for (name, file) in listed {
+            let expected = self.dir.join(&**file);
+            if self.find(name).is_none_or(|(shard, _)| shard.path() != expected) {
+                let what = format!("tensor `{name}` is not in {file}, where the index says it is");
+                return Err(Error::damaged(&self.dir.join(INDEX_FILE), what));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where each tensor is, by rising name. Errors: one in two shards, or too many in all.
+fn places(shards: &[Archive], dir: &Path) -> Result<Vec<(usize, usize)>> {
+    let total: usize = shards.iter().map(|shard| shard.entries().len()).sum();
+    if total > header::TENSORS_MAX {
+        let what = format!("{total} tensors in all shards, of at most {}", header::TENSORS_MAX);
+        return Err(Error::damaged(dir, what));
+    }
+    let name = |(shard, entry): &(usize, usize)| &*shards[*shard].entries()[*entry].name;
+    let mut places = Vec::with_capacity(total);
+    for (number, shard) in shards.iter().enumerate() {
+        places.extend((0..shard.entries().len()).map(|entry| (number, entry)));
+    }
+    places.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+    match places.windows(2).find(|two| name(&two[0]) == name(&two[1])) {
+        None => Ok(places),
+        Some(twice) => {
+            let file = |place: usize| shards[twice[place].0].path();
+            let what = format!("tensor `{}` is in {} too", name(&twice[0]), file(0).display());
+            Err(Error::damaged(file(1), what))
+        }
+    }
+}
+
+/// A shape as messages show it: `[6, 32]`.
+pub(crate) fn shown(shape: &[usize]) -> String {
+    format!("{shape:?}")
+}

@@ -1,0 +1,129 @@
+//! JSON from strangers: documents with bounded tokens, lists with bounded lengths, unique keys.
+//!
+//! The parser quotes values in its messages and buffers long numbers, so one giant token would cost
+//! several times its size. [`check_tokens`] refuses those before parsing; [`Few`] and [`Pairs`]
+//! bound what many small ones can cost.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::Path;
+
+use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::{Error, Result, clip};
+
+/// Longest string or number in a document, bytes.
+const TOKEN_BYTES_MAX: usize = 64 << 10;
+
+/// Parses a document whose tokens are bounded.
+pub(crate) fn parse<T: DeserializeOwned>(content: &[u8], file: &Path) -> Result<T> {
+    check_tokens(content, file)?;
+    serde_json::from_slice(content).map_err(|fault| damaged(file, &fault))
+}
+
+/// The parser's complaint as an error about `file`.
+pub(crate) fn damaged(file: &Path, fault: &serde_json::Error) -> Error {
+    Error::damaged(file, format!("not the JSON expected: {}", clip(fault)))
+}
+
+/// Refuses a document with a string or number longer than [`TOKEN_BYTES_MAX`].
+pub(crate) fn check_tokens(content: &[u8], file: &Path) -> Result<()> {
+    let (mut start, mut quoted, mut escaped) = (0, false, false);
+    for (at, &byte) in content.iter().enumerate() {
+        let ends = match byte {
+            b'"' => !escaped,
+            b',' | b':' | b'[' | b']' | b'{' | b'}' | b' ' | b'\n' | b'\r' | b'\t' => !quoted,
+            _ => false,
+        };
+        quoted ^= byte == b'"' && !escaped;
+        escaped = quoted && byte == b'\\' && !escaped;
+        if ends {
+            start = at;
+        } else if at - start > TOKEN_BYTES_MAX {
+            let what =
+                format!("a string or number at byte {start} is over {TOKEN_BYTES_MAX} bytes");
+            return Err(Error::damaged(file, what));
+        }
+    }
+    Ok(())
+}
+
+/// A list of at most `MAX` items.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Few<T, const MAX: usize>(pub(crate) Vec<T>);
+
+impl<T: Serialize, const MAX: usize> Serialize for Few<T, MAX> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Few<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(FewVisitor(PhantomData))
+    }
+}
+
+struct FewVisitor<T, const MAX: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for FewVisitor<T, MAX> {
+    type Value = Few<T, MAX>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {MAX} items")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            if items.len() == MAX {
+                return Err(A::Error::invalid_length(MAX + 1, &self));
+            }
+            items.push(item);
+        }
+        items.shrink_to_fit();
+        Ok(Few(items))
+    }
+}
+
+/// An object of at most `MAX` text values, by rising key; a key that comes twice is refused.
+#[derive(Debug)]
+pub(crate) struct Pairs<K, const MAX: usize>(pub(crate) Vec<(K, Box<str>)>);
+
+impl<'de, K, const MAX: usize> Deserialize<'de> for Pairs<K, MAX>
+where
+    K: Deserialize<'de> + Ord + fmt::Display,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PairsVisitor(PhantomData))
+    }
+}
+
+struct PairsVisitor<K, const MAX: usize>(PhantomData<K>);
+
+impl<'de, K, const MAX: usize> Visitor<'de> for PairsVisitor<K, MAX>
+where
+    K: Deserialize<'de> + Ord + fmt::Display,
+{
+    type Value = Pairs<K, MAX>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object of at most {MAX} texts")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut pairs: Vec<(K, Box<str>)> = Vec::new();
+        while let Some(pair) = map.next_entry()? {
+            if pairs.len() == MAX {
+                return Err(A::Error::invalid_length(MAX + 1, &self));
+            }
+            pairs.push(pair);
+        }
+        pairs.sort_unstable();
+        match pairs.windows(2).find(|two| two[0].0 == two[1].0) {
+            Some(twice) => Err(A::Error::custom(format_args!("key `{}` comes twice", twice[0].0))),
+            None => Ok(Pairs(pairs)),
+        }
+    }
+}

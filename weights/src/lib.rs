@@ -1,0 +1,42 @@
+//! Checkpoints, specs, ramp bundles and thresholds: files in, checked values out.
+//!
+//! This crate knows files and what they must hold, and nothing about devices, requests or policies.
+//! Every reader takes hostile bytes: it answers with a value or with an [`Error`] that names the
+//! file and the fault, it never panics, and it holds at most about twice the file in memory.
+//!
+//! | module         | file                                   | gives                        |
+//! |----------------|----------------------------------------|------------------------------|
+//! | [`spec`]       | `config.json`                          | [`ModelSpec`]                |
+//! | [`file`]       | `model.safetensors`, or shards + index | [`Checkpoint`], [`Tensor`]   |
+//! | [`names`]      | -                                      | tensor names of each family  |
+//! | [`resolve`]    | a spec and a checkpoint                | [`Names`] whose shapes fit   |
+//! | [`ramps`]      | `ramps.safetensors`                    | [`RampBundle`]               |
+//! | [`thresholds`] | `thresholds.json`                      | [`ThresholdFile`]            |
+//!
+//! Ramps carry the hash of the model that they were trained on, thresholds the hashes of the model
+//! and the ramps that they were fitted on; a mismatch is refused when read.
+//!
+//! No thread, no lock and no clock here. A mapped weight file must not be changed in place while it
+//! is open: replace it by a rename, as [`RampBundle::write`] does.
+#![deny(unsafe_code)]
+
+mod disk;
+pub mod error;
+pub mod file;
+pub mod hash;
+mod json;
+mod mmap;
+pub mod names;
+pub mod ramps;
+pub mod resolve;
+pub mod spec;
+pub mod thresholds;
+
+pub use error::{Error, ErrorKind, Result};
+pub use file::{Checkpoint, Elem, Tensor};
+pub use hash::{ModelHash, RampHash};
+pub use names::{Names, Part};
+pub use ramps::{Dense, Pool, Ramp, RampBundle, SiteNotes, TrainingNotes};
+pub use resolve::resolve;
+pub use spec::{Activation, Family, ModelSpec};
+pub use thresholds::{FittedOn, Policy, SiteThreshold, ThresholdFile};

@@ -1,0 +1,60 @@
+//! The JSON document in a bundle's header, and the names of its tensors.
+
+use serde::{Deserialize, Serialize};
+
+use crate::hash::ModelHash;
+use crate::json::Few;
+use crate::ramps::{Pool, RAMPS_MAX, TrainingNotes};
+use crate::spec::Activation;
+
+/// The version that is written, and the only one read.
+pub(super) const FORMAT: u32 = 1;
+/// The key of the document in the header's `__metadata__`.
+pub(super) const KEY: &str = "offramp";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Document {
+    pub(super) format: u32,
+    pub(super) model: ModelHash,
+    pub(super) classes: usize,
+    pub(super) width: usize,
+    pub(super) ramps: Few<Described, RAMPS_MAX>,
+    pub(super) trained: TrainingNotes,
+}
+
+/// What the tensors do not tell of a ramp.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Described {
+    pub(super) site: usize,
+    pub(super) pool: Pool,
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub(super) hidden: Option<Activation>,
+}
+
+/// The name of a layer's tensors, up to `.weight` and `.bias`.
+pub(super) fn stem(site: usize, layer: &str) -> String {
+    format!("site.{site}.{layer}")
+}
+
+/// The bound of the list of notes, for serde.
+pub(super) mod notes {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::json::Few;
+    use crate::ramps::{RAMPS_MAX, SiteNotes};
+
+    pub(in crate::ramps) fn serialize<S: Serializer>(
+        list: &[SiteNotes],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        list.serialize(serializer)
+    }
+
+    pub(in crate::ramps) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<SiteNotes>, D::Error> {
+        Few::<SiteNotes, RAMPS_MAX>::deserialize(deserializer).map(|few| few.0)
+    }
+}

@@ -1,0 +1,113 @@
+//! A spec held against its checkpoint: every tensor that the model needs is there, and fits.
+
+use crate::error::Result;
+use crate::file::{Checkpoint, Tensor, shown};
+use crate::names::{Names, Part};
+use crate::spec::{CLASSES_MAX, ModelSpec, refit};
+
+/// Finds out how the checkpoint names its tensors, sets `classes`, `labels` and `has_pooler` by
+/// what is there, and checks the shape of every tensor needed. Values are checked when read.
+///
+/// A checkpoint without a classifier is a bare encoder: 0 classes, no labels. Errors name the
+/// file, the tensor, the shape expected and the one found; `spec` is then unchanged.
+pub fn resolve(spec: &mut ModelSpec, checkpoint: &Checkpoint) -> Result<Names> {
+    let mut fitted = spec.clone();
+    let start = format!("{}.", spec.family);
+    let prefix = checkpoint.names().any(|name| name.starts_with(&start));
+    let mut names = Names::new(spec.family, prefix);
+    match checkpoint.get(&names.of(Part::Classifier, 0)) {
+        Some(classifier) => fit_head(&mut fitted, &classifier)?,
+        None => {
+            names = names.without_head();
+            fitted.classes = 0;
+            fitted.labels.clear();
+            fitted.has_pooler = checkpoint.get(&names.of(Part::Pooler, 0)).is_some();
+        }
+    }
+    check_shapes(&fitted, &names, checkpoint)?;
+    *spec = fitted;
+    Ok(names)
+}
+
+/// The classifier's rows are the classes. Named labels must be as many; generic ones adapt.
+fn fit_head(spec: &mut ModelSpec, classifier: &Tensor<'_>) -> Result<()> {
+    let misfit = |rows: &str| {
+        let expected = format!("shape [{rows}, {}]", spec.hidden);
+        classifier.misfit(expected, format!("shape {}", shown(classifier.shape())))
+    };
+    let classes = match *classifier.shape() {
+        [classes, _] if (1..=CLASSES_MAX).contains(&classes) => classes,
+        _ => return Err(misfit("classes")),
+    };
+    let labels = refit(&spec.labels, classes);
+    let labels = labels.ok_or_else(|| misfit(&spec.labels.len().to_string()))?;
+    spec.classes = classes;
+    spec.labels = labels;
+    spec.has_pooler = true;
+    Ok(())
+}
+
+fn check_shapes(spec: &ModelSpec, names: &Names, checkpoint: &Checkpoint) -> Result<()> {
+    let check = |parts: &[Part], layer| {
+        let mut parts = parts.iter().copied();
+        parts.try_for_each(|part| {
+            let tensor = names.find(checkpoint, part, layer)?;
+            tensor.expect_shape(&part.shape(spec))
+        })
+    };
+    let mut embeddings = Part::EMBEDDINGS.to_vec();
+    embeddings.retain(|part| *part != Part::KindEmbedding || spec.kinds > 0);
+    check(&embeddings, 0)?;
+    (0..spec.layers).try_for_each(|layer| check(&Part::LAYER, layer))?;
+    if spec.has_pooler {
+        check(&Part::POOLER, 0)?;
+    }
+    if spec.classes > 0 {
+        check(&Part::CLASSIFIER, 0)?;
+    }
+    check_no_layer_after(spec, names, checkpoint)
+}
+
+/// A deeper checkpoint under a shallower config would run, and answer nonsense.
+fn check_no_layer_after(spec: &ModelSpec, names: &Names, checkpoint: &Checkpoint) -> Result<()> {
+    let name = names.of(Part::Query, spec.layers);
+    match checkpoint.get(&name) {
+        None => Ok(()),
+        Some(extra) => {
+            let expected = format!("{} layers, as config.json says", spec.layers);
+            Err(extra.misfit(expected, "one more".into()))
+        }
+    }
+}
+
+impl Part {
+    /// The shape that a model of `spec` needs.
+    pub fn shape(self, spec: &ModelSpec) -> Vec<usize> {
+        let (hidden, wide) = (spec.hidden, spec.intermediate);
+        match self {
+            Self::WordEmbedding => vec![spec.vocab, hidden],
+            Self::PositionEmbedding => vec![spec.positions, hidden],
+            Self::KindEmbedding => vec![spec.kinds, hidden],
+            Self::Up => vec![wide, hidden],
+            Self::Down => vec![hidden, wide],
+            Self::Classifier => vec![spec.classes, hidden],
+            Self::Query | Self::Key | Self::Value | Self::AttentionOut | Self::Pooler => {
+                vec![hidden, hidden]
+            }
+            Self::UpBias => vec![wide],
+            Self::ClassifierBias => vec![spec.classes],
+            Self::EmbeddingNormScale
+            | Self::EmbeddingNormShift
+            | Self::QueryBias
+            | Self::KeyBias
+            | Self::ValueBias
+            | Self::AttentionOutBias
+            | Self::AttentionNormScale
+            | Self::AttentionNormShift
+            | Self::DownBias
+            | Self::OutNormScale
+            | Self::OutNormShift
+            | Self::PoolerBias => vec![hidden],
+        }
+    }
+}

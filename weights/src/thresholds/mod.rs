@@ -1,0 +1,177 @@
+//! The threshold file: how sure a ramp must be, with what that was fitted on.
+//!
+//! `thresholds.json` is one JSON object, all keys required, no others allowed:
+//!
+//! ```json
+//! {
+//!   "policy": "confidence",
+//!   "fitted_on": { "model": "<64 hex digits>", "ramps": "<64 hex digits>" },
+//!   "target_agreement": 0.99,
+//!   "confidence": 0.95,
+//!   "calibration_rows": 2000,
+//!   "agreement": 0.994,
+//!   "mean_depth": 5.2,
+//!   "thresholds": [ { "site": 1, "threshold": 0.97 }, { "site": 4, "threshold": 2.0 } ]
+//! }
+//! ```
+//!
+//! A row leaves at a site when its score is at least the site's threshold. `confidence` may be
+//! null. Sites rise; a threshold is in [0, 1], or exactly 2.0, which no score reaches.
+
+mod policy;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{read_whole, write_atomically};
+use crate::error::{Error, Result};
+use crate::hash::{ModelHash, RampHash};
+use crate::json::{self, Few};
+use crate::ramps::RAMPS_MAX;
+
+pub use policy::{BadPolicy, Policy};
+
+/// The file name of the thresholds in a model's folder.
+pub const THRESHOLDS_FILE: &str = "thresholds.json";
+/// The threshold that no score reaches: the site never lets a row go.
+pub const OFF: f32 = 2.0;
+/// Longest file that is read, bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What a set of thresholds was fitted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FittedOn {
+    /// The model whose answers the thresholds keep to.
+    pub model: ModelHash,
+    /// The ramps whose scores they bound.
+    pub ramps: RampHash,
+}
+
+/// The threshold of one site.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteThreshold {
+    /// The encoder layer after which the ramp stands, from 0.
+    pub site: usize,
+    /// In [0, 1], or [`OFF`].
+    pub threshold: f32,
+}
+
+/// A fitted set of thresholds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThresholdFile {
+    /// How scores are made.
+    pub policy: Policy,
+    /// The model and the ramps.
+    pub fitted_on: FittedOn,
+    /// The share of answers that must equal the full model's, in [0, 1].
+    pub target_agreement: f64,
+    /// How sure the fit is that the target is met, in (0, 1); none for a plain estimate.
+    pub confidence: Option<f64>,
+    /// Rows that the fit looked at.
+    pub calibration_rows: usize,
+    /// The share of those rows answered as by the full model, in [0, 1].
+    pub agreement: f64,
+    /// Encoder layers that those rows ran through on average.
+    pub mean_depth: f64,
+    /// By rising site.
+    #[serde(with = "few")]
+    pub thresholds: Vec<SiteThreshold>,
+}
+
+impl ThresholdFile {
+    /// Reads `path`, for this model and these ramps. Errors: absent, damaged, values out of range,
+    /// or fitted on others.
+    pub fn read(path: &Path, model: &ModelHash, ramps: &RampHash) -> Result<Self> {
+        let file: Self = json::parse(&read_whole(path, FILE_BYTES_MAX)?, path)?;
+        file.check_fresh(model, ramps, path)?;
+        file.check(path)?;
+        Ok(file)
+    }
+
+    /// Writes `path`, whole or not at all. Errors: values out of range, or not writable.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        self.check(path)?;
+        let mut content =
+            serde_json::to_vec_pretty(self).map_err(|fault| json::damaged(path, &fault))?;
+        content.push(b'\n');
+        write_atomically(path, &content)
+    }
+
+    fn check_fresh(&self, model: &ModelHash, ramps: &RampHash, path: &Path) -> Result<()> {
+        let stale = |what, expected, found| {
+            let remedy = "fit again with `offramp calibrate`";
+            Err(Error::Stale { file: path.into(), what, expected, found, remedy })
+        };
+        if self.fitted_on.model != *model {
+            return stale("model", model.short(), self.fitted_on.model.short());
+        }
+        if self.fitted_on.ramps != *ramps {
+            return stale("ramp bundle", ramps.short(), self.fitted_on.ramps.short());
+        }
+        Ok(())
+    }
+
+    /// Refuses values that no fit gives. Comparisons are such that a NaN fails them.
+    fn check(&self, path: &Path) -> Result<()> {
+        let share = |field, value: f64| in_range(path, field, value, (0.0..=1.0).contains(&value));
+        share("target_agreement", self.target_agreement)?;
+        share("agreement", self.agreement)?;
+        if let Some(confidence) = self.confidence {
+            let fits = confidence > 0.0 && confidence < 1.0;
+            in_range(path, "confidence", confidence, fits)?;
+        }
+        let depth = self.mean_depth;
+        in_range(path, "mean_depth", depth, depth >= 0.0 && depth.is_finite())?;
+        self.policy.check(path)?;
+        self.check_sites(path)
+    }
+
+    fn check_sites(&self, path: &Path) -> Result<()> {
+        let sites = self.thresholds.iter().map(|at| at.site);
+        if !sites.is_sorted_by(|a, b| a < b) {
+            let found = "another order, or one twice";
+            return Err(Error::refused(path, "thresholds", "by rising site", found));
+        }
+        let fits = |threshold: f32| (0.0..=1.0).contains(&threshold) || threshold == OFF;
+        match self.thresholds.iter().find(|at| !fits(at.threshold)) {
+            None => Ok(()),
+            Some(SiteThreshold { site, threshold }) => {
+                let field = format!("threshold of site {site}");
+                Err(Error::refused(path, field, "0 to 1, or 2.0 for never", threshold))
+            }
+        }
+    }
+}
+
+fn in_range(path: &Path, field: &str, value: f64, fits: bool) -> Result<()> {
+    let expected = match field {
+        "confidence" => "above 0 and below 1",
+        "mean_depth" => "0 or more",
+        _ => "0 to 1",
+    };
+    if fits { Ok(()) } else { Err(Error::refused(path, field, expected, value)) }
+}
+
+/// The list's bound, for serde.
+mod few {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Few, RAMPS_MAX, SiteThreshold};
+
+    pub(super) fn serialize<S: Serializer>(
+        list: &[SiteThreshold],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        list.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<SiteThreshold>, D::Error> {
+        Few::<SiteThreshold, RAMPS_MAX>::deserialize(deserializer).map(|few| few.0)
+    }
+}

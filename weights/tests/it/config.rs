@@ -1,0 +1,212 @@
+//! config.json: what is understood, and what is refused by name.
+
+use offramp_weights::{Activation, ErrorKind, Family, ModelSpec};
+
+use crate::common::CONFIG;
+
+fn parse(json: &str) -> Result<ModelSpec, String> {
+    ModelSpec::parse(json.as_bytes(), "config.json".as_ref()).map_err(|error| error.to_string())
+}
+
+/// The answer to [`CONFIG`] with one text in it replaced.
+fn with(from: &str, to: &str) -> Result<ModelSpec, String> {
+    assert!(CONFIG.contains(from), "{from}");
+    parse(&CONFIG.replacen(from, to, 1))
+}
+
+#[track_caller]
+fn refused(from: &str, to: &str, expected: &str) {
+    assert_eq!(with(from, to).unwrap_err(), format!("config.json: {expected}"));
+}
+
+#[test]
+fn bert() {
+    let spec = parse(CONFIG).unwrap();
+    let labels = ["no", "yes", "maybe"].map(String::from).to_vec();
+    let expected = ModelSpec {
+        family: Family::Bert,
+        layers: 2,
+        hidden: 4,
+        heads: 2,
+        intermediate: 6,
+        vocab: 10,
+        positions: 8,
+        position_offset: 0,
+        pad_token: 0,
+        kinds: 2,
+        norm_eps: 1e-12,
+        activation: Activation::GeluErf,
+        has_pooler: true,
+        classes: 3,
+        labels,
+    };
+    assert_eq!(spec, expected);
+    assert_eq!((spec.head_dim(), spec.row_tokens_max()), (2, 8));
+    assert_eq!(spec.head_activation(), Activation::Tanh);
+}
+
+#[test]
+fn roberta_positions_start_after_the_pad_token() {
+    let config = CONFIG.replace("\"bert\"", "\"roberta\"");
+    let spec = parse(&config.replace("\"pad_token_id\": 0", "\"pad_token_id\": 1")).unwrap();
+    assert_eq!((spec.family, spec.position_offset, spec.row_tokens_max()), (Family::Roberta, 2, 6));
+    let spec = parse(&config.replace("\"pad_token_id\": 0", "\"pad_token_id\": null")).unwrap();
+    assert_eq!((spec.pad_token, spec.position_offset), (1, 2));
+    let error = parse(&config.replace("\"pad_token_id\": 0", "\"pad_token_id\": 7")).unwrap_err();
+    assert!(error.contains("`max_position_embeddings` must be above 8"), "{error}");
+}
+
+#[test]
+fn distilbert_has_its_own_words() {
+    let config = r#"{"model_type": "distilbert", "dim": 32, "n_layers": 3, "n_heads": 2,
+        "hidden_dim": 64, "vocab_size": 100, "max_position_embeddings": 40, "activation": "relu"}"#;
+    let spec = parse(config).unwrap();
+    assert_eq!((spec.layers, spec.hidden, spec.heads, spec.intermediate), (3, 32, 2, 64));
+    assert_eq!((spec.kinds, spec.norm_eps, spec.activation), (0, 1e-12, Activation::Relu));
+    assert_eq!(spec.head_activation(), Activation::Relu);
+    assert_eq!(spec.labels, ["LABEL_0", "LABEL_1"]);
+    let error = parse(&config.replace("n_heads", "num_attention_heads")).unwrap_err();
+    assert_eq!(error, "config.json: `n_heads` must be 1 to 32, found no such key");
+}
+
+#[test]
+fn the_family_may_be_in_the_architecture_only() {
+    let found = with("\"model_type\": \"bert\",", "").unwrap();
+    assert_eq!(found.family, Family::Bert);
+    let config = CONFIG.replace("\"model_type\": \"bert\",", "");
+    let named = |name| parse(&config.replace("BertForSequenceClassification", name));
+    assert_eq!(named("RobertaModel").unwrap().family, Family::Roberta);
+    assert!(named("BertJapaneseThing").is_err());
+    let error = named("GPT2LMHeadModel").unwrap_err();
+    let expected = "`model_type` must be one of bert, roberta, distilbert, found no such key";
+    assert_eq!(error, format!("config.json: {expected}"));
+    refused(
+        "\"bert\"",
+        "\"llama\"",
+        "`model_type` must be one of bert, roberta, distilbert, found `llama`",
+    );
+}
+
+#[test]
+fn other_kinds_are_refused() {
+    refused(
+        "\"is_decoder\": false",
+        "\"is_decoder\": true",
+        "`is_decoder` must be false: only encoders run here, found true",
+    );
+    refused(
+        "\"is_decoder\": false",
+        "\"position_embedding_type\": \"relative_key\"",
+        "`position_embedding_type` must be `absolute`, found `relative_key`",
+    );
+    assert!(with("\"is_decoder\": false", "\"position_embedding_type\": \"absolute\"").is_ok());
+    refused(
+        "BertForSequenceClassification",
+        "BertForTokenClassification",
+        "`architectures` must be a sequence classifier or a bare encoder, found `BertForTokenClassification`",
+    );
+}
+
+#[test]
+fn sizes_are_bounded() {
+    let keys = [
+        ("hidden_size", "4", "1 to 16384"),
+        ("num_hidden_layers", "2", "1 to 128"),
+        ("num_attention_heads", "2", "1 to 4"),
+        ("intermediate_size", "6", "1 to 131072"),
+        ("vocab_size", "10", "1 to 4194304"),
+        ("max_position_embeddings", "8", "1 to 65536"),
+        ("type_vocab_size", "2", "1 to 1024"),
+    ];
+    for (key, value, range) in keys {
+        let from = format!("\"{key}\": {value}");
+        for bad in ["0", "-3", "9223372036854775807", "5000000"] {
+            let to = format!("\"{key}\": {bad}");
+            refused(&from, &to, &format!("`{key}` must be {range}, found {bad}"));
+        }
+        for bad in ["18446744073709551616", "1.5", "\"4\"", "[4]"] {
+            let error = with(&from, &format!("\"{key}\": {bad}")).unwrap_err();
+            assert!(error.starts_with("config.json: damaged: not the JSON expected"), "{error}");
+        }
+    }
+    refused(
+        "\"num_attention_heads\": 2",
+        "\"num_attention_heads\": 3",
+        "`num_attention_heads` must be a divisor of hidden_size, which is 4, found 3",
+    );
+    refused(
+        "\"pad_token_id\": 0",
+        "\"pad_token_id\": 10",
+        "`pad_token_id` must be 0 to 9, below vocab_size, found 10",
+    );
+    refused(
+        "\"pad_token_id\": 0",
+        "\"pad_token_id\": -1",
+        "`pad_token_id` must be 0 to 9, below vocab_size, found -1",
+    );
+}
+
+#[test]
+fn the_epsilon_is_a_small_number() {
+    assert_eq!(with("1e-12", "1e-5").unwrap().norm_eps, 1e-5);
+    for bad in ["0", "1", "-1e-5", "1e-60", "1e300"] {
+        let error = with("1e-12", bad).unwrap_err();
+        assert!(error.contains("`layer_norm_eps` must be above 0 and below 1"), "{error}");
+    }
+    for bad in ["1e999", "NaN", "Infinity"] {
+        assert!(with("1e-12", bad).unwrap_err().contains("damaged"));
+    }
+}
+
+#[test]
+fn activations() {
+    let named = |name: &str| with("\"gelu\"", &format!("\"{name}\"")).map(|spec| spec.activation);
+    assert_eq!(named("gelu_new"), Ok(Activation::GeluTanh));
+    assert_eq!(named("gelu_pytorch_tanh"), Ok(Activation::GeluTanh));
+    assert_eq!(named("gelu_fast"), Ok(Activation::GeluTanh));
+    assert_eq!(named("swish"), Ok(Activation::Silu));
+    let known = "one of gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, tanh, silu, swish";
+    let expected = format!("config.json: `hidden_act` must be {known}, found `mish`");
+    assert_eq!(named("mish").unwrap_err(), expected);
+}
+
+#[test]
+fn labels() {
+    let given = r#"{"0": "no", "1": "yes", "2": "maybe"}"#;
+    let labels = |to: &str| with(given, to).map(|spec| spec.labels);
+    assert_eq!(labels(r#"{"2": "c", "0": "a", "1": "b"}"#).unwrap(), ["a", "b", "c"]);
+    let many: Vec<_> = (0..12).map(|i| format!(r#""{i}": "l{i}""#)).collect();
+    assert_eq!(labels(&format!("{{{}}}", many.join(","))).unwrap()[10], "l10");
+    for (bad, because) in [
+        (r#"{"1": "a", "2": "b"}"#, "`id2label` must be 0 to 1 as keys, found 1"),
+        (r#"{"0": "a", "7": "b"}"#, "`id2label` must be 0 to 1 as keys, found 7"),
+        ("{}", "`id2label` must be one label or more, found none"),
+        (r#"{"0": "a", "x": "b"}"#, "`x` is no class number"),
+        (r#"{"0": "a", "-1": "b"}"#, "`-1` is no class number"),
+        (r#"{"0": "a", "00": "b"}"#, "key `0` comes twice"),
+    ] {
+        let error = labels(bad).unwrap_err();
+        assert!(error.contains(because), "{error}");
+    }
+    assert!(labels(r#"{"0": "a", "0": "b"}"#).unwrap_err().contains("key `0` comes twice"));
+    assert!(labels(r#"{"0": 1}"#).unwrap_err().contains("not the JSON expected"));
+
+    assert_eq!(labels(r#"null, "num_labels": 4"#).unwrap().len(), 4);
+    assert_eq!(labels(r#"null"#).unwrap(), ["LABEL_0", "LABEL_1"]);
+    let error = labels(&format!(r#"{given}, "num_labels": 4"#)).unwrap_err();
+    assert!(error.contains("`num_labels` must be 3, the number of entries"), "{error}");
+    assert!(labels(r#"null, "num_labels": 0"#).is_err());
+    assert!(labels(r#"null, "num_labels": 65537"#).is_err());
+}
+
+#[test]
+fn files() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(ModelSpec::read(dir.path()).unwrap_err().kind(), ErrorKind::Missing);
+    std::fs::write(dir.path().join("config.json"), CONFIG).unwrap();
+    assert_eq!(ModelSpec::read(dir.path()).unwrap().layers, 2);
+    let long = vec![b' '; (4 << 20) + 1];
+    std::fs::write(dir.path().join("config.json"), long).unwrap();
+    let error = ModelSpec::read(dir.path()).unwrap_err();
+    assert!(error.to_string().ends_with("4194305 bytes long, of at most 4194304"), "{error}");
+}

@@ -1,0 +1,80 @@
+//! The checkpoints that `weights/recipes/golden.py` makes, as a real library saves them.
+
+use std::path::Path;
+
+use offramp_weights::{Activation, Checkpoint, Elem, Family, ModelSpec, Names, Part, resolve};
+
+const DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/golden");
+
+/// Name, family, layers, classes, whether there is a pooler, element type.
+type Case = (&'static str, Family, usize, usize, bool, Elem);
+
+const CASES: [Case; 13] = [
+    ("bert-base-nohead", Family::Bert, 2, 0, true, Elem::F32),
+    ("bert-bf16", Family::Bert, 2, 6, true, Elem::BF16),
+    ("bert-cls", Family::Bert, 2, 6, true, Elem::F32),
+    ("bert-cls-gelu-new", Family::Bert, 2, 1, true, Elem::F32),
+    ("bert-f16", Family::Bert, 2, 6, true, Elem::F16),
+    ("bert-nohead-nopooler", Family::Bert, 2, 0, false, Elem::F32),
+    ("bert-relu-many", Family::Bert, 3, 40, true, Elem::F32),
+    ("bert-sharded", Family::Bert, 2, 6, true, Elem::F32),
+    ("bert-tanh-approx", Family::Bert, 2, 6, true, Elem::F32),
+    ("bert-with-position-ids", Family::Bert, 2, 6, true, Elem::F32),
+    ("distilbert-base", Family::DistilBert, 3, 0, false, Elem::F32),
+    ("distilbert-cls", Family::DistilBert, 3, 6, true, Elem::F32),
+    ("roberta-cls", Family::Roberta, 2, 6, true, Elem::F32),
+];
+
+fn open(name: &str) -> (ModelSpec, Checkpoint, Names) {
+    let dir = Path::new(DIR).join(name);
+    let mut spec = ModelSpec::read(&dir).unwrap();
+    let checkpoint = Checkpoint::open(&dir).unwrap();
+    let names = resolve(&mut spec, &checkpoint).unwrap();
+    (spec, checkpoint, names)
+}
+
+#[test]
+fn every_golden_model_resolves() {
+    for (name, family, layers, classes, has_pooler, elem) in CASES {
+        let (spec, checkpoint, names) = open(name);
+        let found = (spec.family, spec.layers, spec.classes, spec.has_pooler);
+        assert_eq!(found, (family, layers, classes, has_pooler), "{name}");
+        assert_eq!(spec.labels.len(), classes, "{name}");
+        assert_eq!((spec.hidden, spec.vocab, spec.row_tokens_max()), (32, 100, 40), "{name}");
+        let words = names.find(&checkpoint, Part::WordEmbedding, 0).unwrap();
+        assert_eq!(words.elem(), elem, "{name}");
+        assert!(checkpoint.get("bert.embeddings.position_ids").is_none());
+        for tensor in checkpoint.names() {
+            let tensor = checkpoint.tensor(tensor).unwrap();
+            assert_eq!(tensor.to_vec().unwrap().len(), tensor.len());
+        }
+    }
+}
+
+#[test]
+fn no_golden_model_is_left_out() {
+    let mut found: Vec<_> = std::fs::read_dir(DIR)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| Path::new(DIR).join(name).join("config.json").exists())
+        .collect();
+    found.sort();
+    assert_eq!(found, CASES.map(|case| case.0));
+}
+
+#[test]
+fn activations_are_told_apart() {
+    let activation = |name| open(name).0.activation;
+    assert_eq!(activation("bert-cls"), Activation::GeluErf);
+    assert_eq!(activation("bert-cls-gelu-new"), Activation::GeluTanh);
+    assert_eq!(activation("bert-tanh-approx"), Activation::GeluTanh);
+    assert_eq!(activation("bert-relu-many"), Activation::Relu);
+}
+
+#[test]
+fn every_model_has_its_own_hash() {
+    let mut hashes: Vec<_> = CASES.iter().map(|case| open(case.0).1.hash()).collect();
+    hashes.sort();
+    hashes.dedup();
+    assert_eq!(hashes.len(), CASES.len());
+}

@@ -1,0 +1,141 @@
+//! Specs against checkpoints.
+
+use offramp_weights::{Checkpoint, Elem, ErrorKind, ModelSpec, Names, Part, resolve};
+
+use crate::common::{self, CONFIG, Put};
+use crate::{folder, text};
+
+/// The spec as resolved against `puts`, or the error's text.
+fn resolved(config: &str, puts: &[Put]) -> Result<(ModelSpec, Names), String> {
+    let dir = folder(config, puts);
+    let checkpoint = Checkpoint::open(dir.path()).unwrap();
+    let mut spec = ModelSpec::read(dir.path()).unwrap();
+    let before = spec.clone();
+    match resolve(&mut spec, &checkpoint) {
+        Ok(names) => Ok((spec, names)),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Tensor);
+            assert_eq!(spec, before);
+            let all = dir.path().display().to_string();
+            Err(text(Err::<(), _>(error), dir.path()).replace(&all, "folder"))
+        }
+    }
+}
+
+/// The tensors of the tiny model, without those whose name contains `part`.
+fn without(part: &str) -> Vec<Put> {
+    common::bert().into_iter().filter(|put| !put.name.contains(part)).collect()
+}
+
+/// The tensors of the tiny model, with one of another shape.
+fn reshaped(name: &str, shape: &[usize]) -> Vec<Put> {
+    let mut puts = without(name);
+    let count = shape.iter().product();
+    puts.push(Put::floats(name, Elem::F32, shape, &vec![0.5; count]));
+    puts
+}
+
+#[test]
+fn a_whole_model() {
+    let (spec, names) = resolved(CONFIG, &common::bert()).unwrap();
+    assert_eq!((spec.classes, spec.has_pooler), (3, true));
+    assert_eq!(spec.labels, ["no", "yes", "maybe"]);
+    assert_eq!(names, Names::new(spec.family, true));
+}
+
+#[test]
+fn a_bare_encoder_has_no_classes() {
+    let bare = |puts: Vec<Put>| {
+        let strip = |put: Put| Put { name: put.name.replace("bert.", ""), ..put };
+        resolved(CONFIG, &puts.into_iter().map(strip).collect::<Vec<_>>()).unwrap()
+    };
+    let (spec, names) = bare(without("classifier"));
+    assert_eq!((spec.classes, spec.labels.len(), spec.has_pooler), (0, 0, true));
+    assert_eq!(names.of(Part::Pooler, 0), "pooler.dense.weight");
+    let mut puts = without("classifier");
+    puts.retain(|put| !put.name.contains("pooler"));
+    assert!(!bare(puts).0.has_pooler);
+}
+
+#[test]
+fn roberta_keeps_its_pooler_elsewhere() {
+    let config = CONFIG.replace("\"bert\"", "\"roberta\"");
+    let spec = ModelSpec::parse(config.as_bytes(), "config.json".as_ref()).unwrap();
+    let puts = common::tensors(&spec, &Names::new(spec.family, true));
+    let (_, names) = resolved(&config, &puts).unwrap();
+    assert_eq!(names.of(Part::Pooler, 0), "classifier.dense.weight");
+    assert_eq!(names.of(Part::Classifier, 0), "classifier.out_proj.weight");
+
+    let mut puts = common::tensors(&spec, &Names::new(spec.family, false).without_head());
+    puts.retain(|put| !put.name.starts_with("classifier"));
+    let (spec, names) = resolved(&config, &puts).unwrap();
+    assert_eq!((spec.classes, spec.has_pooler), (0, true));
+    assert_eq!(names.of(Part::Pooler, 0), "pooler.dense.weight");
+}
+
+#[test]
+fn old_layer_norm_names() {
+    let old = |put: Put| {
+        let name = put.name.replace("LayerNorm.weight", "LayerNorm.gamma");
+        Put { name: name.replace("LayerNorm.bias", "LayerNorm.beta"), ..put }
+    };
+    let puts: Vec<_> = common::bert().into_iter().map(old).collect();
+    assert_eq!(puts.iter().filter(|put| put.name.ends_with("gamma")).count(), 5);
+    let dir = folder(CONFIG, &puts);
+    let checkpoint = Checkpoint::open(dir.path()).unwrap();
+    let names = resolve(&mut common::spec(), &checkpoint).unwrap();
+    let scale = names.find(&checkpoint, Part::OutNormScale, 1).unwrap();
+    assert_eq!(scale.name(), "bert.encoder.layer.1.output.LayerNorm.gamma");
+    let shift = names.find(&checkpoint, Part::OutNormShift, 1).unwrap();
+    assert_ne!(scale.to_vec().unwrap(), shift.to_vec().unwrap());
+}
+
+#[test]
+fn a_wrong_shape_is_told_in_full() {
+    let name = "bert.encoder.layer.1.intermediate.dense.weight";
+    let expected = "model.safetensors: tensor `bert.encoder.layer.1.intermediate.dense.weight`: \
+                    expected shape [6, 4], found shape [4, 6]";
+    assert_eq!(resolved(CONFIG, &reshaped(name, &[4, 6])).unwrap_err(), expected);
+}
+
+/// Every tensor, one at a time, must be there and of its own shape.
+#[test]
+fn every_tensor_is_checked() {
+    for put in common::bert() {
+        let name = &put.name;
+        let longer: Vec<_> = put.shape.iter().map(|dim| dim + 1).collect();
+        let error = resolved(CONFIG, &reshaped(name, &longer)).unwrap_err();
+        assert!(error.contains(&format!("tensor `{name}`: expected shape ")), "{error}");
+        if name != "classifier.weight" {
+            let error = resolved(CONFIG, &without(name)).unwrap_err();
+            let expected = format!("folder: no tensor `{name}`; the nearest are ");
+            assert!(error.starts_with(&expected), "{error}");
+        }
+    }
+}
+
+#[test]
+fn the_classifier_says_how_many_classes() {
+    let with_rows = |config: &str, rows: usize| {
+        let mut puts = without("classifier");
+        puts.push(Put::floats("classifier.weight", Elem::F32, &[rows, 4], &vec![0.5; rows * 4]));
+        puts.push(Put::floats("classifier.bias", Elem::F32, &[rows], &vec![0.5; rows]));
+        resolved(config, &puts)
+    };
+    let error = with_rows(CONFIG, 2).unwrap_err();
+    let expected =
+        "model.safetensors: tensor `classifier.weight`: expected shape [3, 4], found shape [2, 4]";
+    assert_eq!(error, expected);
+    let unnamed = CONFIG.replace("id2label", "other");
+    let (spec, _) = with_rows(&unnamed, 5).unwrap();
+    assert_eq!((spec.classes, spec.labels[4].as_str()), (5, "LABEL_4"));
+    let error = with_rows(&unnamed, 0).unwrap_err();
+    assert!(error.ends_with("expected shape [classes, 4], found shape [0, 4]"), "{error}");
+}
+
+#[test]
+fn a_deeper_checkpoint_is_refused() {
+    let config = CONFIG.replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
+    let error = resolved(&config, &common::bert()).unwrap_err();
+    assert!(error.ends_with("expected 1 layers, as config.json says, found one more"), "{error}");
+}
