@@ -33,7 +33,11 @@ impl RowRules {
         }
     }
 
-    fn check(&self, ids: &[u32], kinds: &[u16]) -> Result<(), InputError> {
+    /// Whether the model can read a row; `kinds` is empty (all 0) or one per token.
+    ///
+    /// # Errors
+    /// What is wrong with the row.
+    pub fn check(&self, ids: &[u32], kinds: &[u16]) -> Result<(), InputError> {
         if ids.is_empty() {
             return Err(InputError::Empty);
         }

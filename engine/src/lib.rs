@@ -61,7 +61,7 @@ mod text;
 pub mod tune;
 
 pub use batch::{Batch, Limits, RowRules};
-pub use device::DeviceChoice;
+pub use device::{DeviceChoice, peak_gflops};
 pub use error::{Error, InputError, Result};
 pub use exec::{
     Answer, Engine, EngineOptions, Exit, Observation, PassReport, PassSettings, Seen,
@@ -70,6 +70,6 @@ pub use exec::{
 pub use exit::{AfterExit, Exits, OFF, score_of};
 pub use model::Model;
 pub use offramp_kernels::{ExitWindow, RowSlot, Score};
-pub use offramp_weights::Policy;
+pub use offramp_weights::{Policy, RampBundle, SiteThreshold, ThresholdFile};
 pub use rows::RowMap;
 pub use text::{TokenRow, Tokenizer};

@@ -1,3 +1,8 @@
 //! One integration binary: everything over the public crates.
 
+mod allocations;
 mod golden;
+mod invariants;
+mod ops;
+mod plan;
+mod support;

@@ -2,5 +2,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod models;
 pub mod reference;
 pub mod suite;

@@ -1,24 +1,26 @@
-//! JSON from strangers: documents with bounded tokens, lists with bounded lengths, unique keys.
+//! JSON from strangers: bounded tokens and nesting, lists with bounded lengths, unique keys.
 //!
-//! The parser quotes values in its messages and buffers long numbers, so one giant token would cost
-//! several times its size. [`check_tokens`] refuses those before parsing; [`Few`] and [`Pairs`]
-//! bound what many small ones can cost.
+//! The parser quotes values in its messages, buffers long numbers, and keeps a stack even for what
+//! it skips: one giant token or nest would cost several times its size. [`check_bounds`] refuses
+//! those before parsing; [`Few`] and [`Pairs`] bound what many small values can cost.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::Path;
 
 use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result, clip};
 
 /// Longest string or number in a document, bytes.
 const TOKEN_BYTES_MAX: usize = 64 << 10;
+/// Most lists and objects within each other.
+const DEPTH_MAX: usize = 64;
 
 /// Parses a document whose tokens are bounded.
 pub(crate) fn parse<T: DeserializeOwned>(content: &[u8], file: &Path) -> Result<T> {
-    check_tokens(content, file)?;
+    check_bounds(content, file)?;
     serde_json::from_slice(content).map_err(|fault| damaged(file, &fault))
 }
 
@@ -27,22 +29,32 @@ pub(crate) fn damaged(file: &Path, fault: &serde_json::Error) -> Error {
     Error::damaged(file, format!("not the JSON expected: {}", clip(fault)))
 }
 
-/// Refuses a document with a string or number longer than [`TOKEN_BYTES_MAX`].
-pub(crate) fn check_tokens(content: &[u8], file: &Path) -> Result<()> {
-    let (mut start, mut quoted, mut escaped) = (0, false, false);
+/// Refuses a document with a string or number longer than [`TOKEN_BYTES_MAX`], or nested deeper
+/// than [`DEPTH_MAX`]. It need not be JSON; the parser will tell.
+fn check_bounds(content: &[u8], file: &Path) -> Result<()> {
+    let (mut start, mut depth) = (0, 0_usize);
+    let (mut quoted, mut escaped) = (false, false);
     for (at, &byte) in content.iter().enumerate() {
-        let ends = match byte {
+        let edge = match byte {
             b'"' => !escaped,
             b',' | b':' | b'[' | b']' | b'{' | b'}' | b' ' | b'\n' | b'\r' | b'\t' => !quoted,
             _ => false,
         };
         quoted ^= byte == b'"' && !escaped;
         escaped = quoted && byte == b'\\' && !escaped;
-        if ends {
+        if edge {
             start = at;
         } else if at - start > TOKEN_BYTES_MAX {
-            let what =
-                format!("a string or number at byte {start} is over {TOKEN_BYTES_MAX} bytes");
+            let what = format!("a text or number at byte {start} is over {TOKEN_BYTES_MAX} bytes");
+            return Err(Error::damaged(file, what));
+        }
+        match byte {
+            b'[' | b'{' if edge => depth += 1,
+            b']' | b'}' if edge => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            let what = format!("nested over {DEPTH_MAX} deep at byte {at}");
             return Err(Error::damaged(file, what));
         }
     }
@@ -50,19 +62,22 @@ pub(crate) fn check_tokens(content: &[u8], file: &Path) -> Result<()> {
 }
 
 /// A list of at most `MAX` items.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Few<T, const MAX: usize>(pub(crate) Vec<T>);
-
-impl<T: Serialize, const MAX: usize> Serialize for Few<T, MAX> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
 
 impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Few<T, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(FewVisitor(PhantomData))
     }
+}
+
+/// [`Few`] for the fields of public types, which are plain lists.
+pub(crate) fn few<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Few::<T, MAX>::deserialize(deserializer).map(|few| few.0)
 }
 
 struct FewVisitor<T, const MAX: usize>(PhantomData<T>);

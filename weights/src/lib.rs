@@ -4,14 +4,14 @@
 //! Every reader takes hostile bytes: it answers with a value or with an [`Error`] that names the
 //! file and the fault, it never panics, and it holds at most about twice the file in memory.
 //!
-//! | module         | file                                   | gives                        |
-//! |----------------|----------------------------------------|------------------------------|
-//! | [`spec`]       | `config.json`                          | [`ModelSpec`]                |
-//! | [`file`]       | `model.safetensors`, or shards + index | [`Checkpoint`], [`Tensor`]   |
-//! | [`names`]      | -                                      | tensor names of each family  |
-//! | [`resolve`]    | a spec and a checkpoint                | [`Names`] whose shapes fit   |
-//! | [`ramps`]      | `ramps.safetensors`                    | [`RampBundle`]               |
-//! | [`thresholds`] | `thresholds.json`                      | [`ThresholdFile`]            |
+//! | module          | file                                   | gives                       |
+//! |-----------------|----------------------------------------|-----------------------------|
+//! | [`spec`]        | `config.json`                          | [`ModelSpec`]               |
+//! | [`mod@file`]    | `model.safetensors`, or shards + index | [`Checkpoint`], [`Tensor`]  |
+//! | [`names`]       | -                                      | tensor names of each family |
+//! | [`mod@resolve`] | a spec and a checkpoint                | [`Names`] whose shapes fit  |
+//! | [`ramps`]       | `ramps.safetensors`                    | [`RampBundle`]              |
+//! | [`thresholds`]  | `thresholds.json`                      | [`ThresholdFile`]           |
 //!
 //! Ramps carry the hash of the model that they were trained on, thresholds the hashes of the model
 //! and the ramps that they were fitted on; a mismatch is refused when read.

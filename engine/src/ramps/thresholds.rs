@@ -8,7 +8,7 @@ use crate::exec::{Answer, Engine, EngineOptions, Observation, PassSettings, Sink
 use crate::exit::{AfterExit, Exits, score_of};
 use crate::model::Model;
 use crate::text::TokenRow;
-use crate::tune::{Calibration, Fitted, Goal, fit};
+use crate::tune::{Calibration, Fitted, Goal, fit, fit_tested};
 
 /// What thresholds are fitted for.
 #[derive(Clone, Debug)]
@@ -22,7 +22,8 @@ pub struct FitOptions {
 }
 
 /// Runs `rows` through `model` with every ramp watching, and chooses the thresholds that let rows
-/// leave earliest within the goal.
+/// leave earliest within the goal. With a confidence they are chosen on one half of the rows and
+/// tested on the other, so that the promise holds for rows never seen.
 ///
 /// # Errors
 /// The model has no ramps; a row does not fit it; the device failed.
@@ -46,7 +47,10 @@ pub fn fit_thresholds(
         Ok(())
     })?;
     let calibration = watcher.calibration(&engine)?;
-    let fitted = fit(&calibration, &options.goal);
+    let fitted = match options.goal.confidence {
+        Some(_) => fit_tested(&calibration, &options.goal, options.engine.seed),
+        None => fit(&calibration, &options.goal),
+    };
     let fitted_on = FittedOn { model: model.hash(), ramps: ramps.hash() };
     let sites = engine.plan().ramp_sites().collect::<Vec<_>>();
     Ok((file(&fitted, fitted_on, &sites, rows.len(), options), fitted))

@@ -46,10 +46,18 @@ pub(crate) fn tanh(x: f32) -> f32 {
 /// `erf(x)` to 4e-7: a rational function (from XLA), flat where f32 cannot tell it from 1.
 #[inline(always)]
 pub(crate) fn erf(x: f32) -> f32 {
-    let x = x.clamp(-3.832_506_9, 3.832_506_9);
+    let x = x.clamp(-3.832_507, 3.832_507);
     let x2 = x * x;
-    let p =
-        polynomial(x2, [2.290_506_6e-4, 3.408_291e-3, 5.095_569_5e-2, 0.185_208_33, 1.128_379_1]);
+    let p = polynomial(
+        x2,
+        [
+            2.290_506_6e-4,
+            3.408_291e-3,
+            5.095_569_5e-2,
+            0.185_208_33,
+            std::f32::consts::FRAC_2_SQRT_PI,
+        ],
+    );
     let q = polynomial(
         x2,
         [

@@ -155,7 +155,8 @@ impl Stage {
 
     /// Fills the live tokens of a span with random numbers and gives them out.
     pub fn fill(&mut self, span: Span, width: usize) -> Vec<f32> {
-        let values = uneven(&mut self.random, self.tokens() * width);
+        let len = self.tokens() * width;
+        let values = uneven(&mut self.random, len);
         self.write(span, &values);
         values
     }

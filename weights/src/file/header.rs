@@ -11,7 +11,7 @@ use safetensors::Dtype;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, Result};
 use crate::file::shown;
 use crate::json::{self, Few};
 
@@ -171,8 +171,7 @@ impl<'de> Visitor<'de> for TableVisitor {
 
 fn entry<E: serde::de::Error>(name: Box<str>, place: Place) -> Result<Entry, E> {
     if name.len() > NAME_BYTES_MAX {
-        let start = clip(&name);
-        return Err(E::custom(format_args!("the name `{start}` is over {NAME_BYTES_MAX} bytes")));
+        return Err(E::custom(format_args!("a name is over {NAME_BYTES_MAX} bytes: `{name}`")));
     }
     let shape = place.shape.0.into_boxed_slice();
     Ok(Entry { name, shape, dtype: place.dtype, span: place.data_offsets })

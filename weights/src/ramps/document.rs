@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hash::ModelHash;
-use crate::json::Few;
+use crate::json::few;
 use crate::ramps::{Pool, RAMPS_MAX, TrainingNotes};
 use crate::spec::Activation;
 
@@ -19,7 +19,8 @@ pub(super) struct Document {
     pub(super) model: ModelHash,
     pub(super) classes: usize,
     pub(super) width: usize,
-    pub(super) ramps: Few<Described, RAMPS_MAX>,
+    #[serde(deserialize_with = "few::<_, _, RAMPS_MAX>")]
+    pub(super) ramps: Vec<Described>,
     pub(super) trained: TrainingNotes,
 }
 
@@ -36,25 +37,4 @@ pub(super) struct Described {
 /// The name of a layer's tensors, up to `.weight` and `.bias`.
 pub(super) fn stem(site: usize, layer: &str) -> String {
     format!("site.{site}.{layer}")
-}
-
-/// The bound of the list of notes, for serde.
-pub(super) mod notes {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use crate::json::Few;
-    use crate::ramps::{RAMPS_MAX, SiteNotes};
-
-    pub(in crate::ramps) fn serialize<S: Serializer>(
-        list: &[SiteNotes],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        list.serialize(serializer)
-    }
-
-    pub(in crate::ramps) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Vec<SiteNotes>, D::Error> {
-        Few::<SiteNotes, RAMPS_MAX>::deserialize(deserializer).map(|few| few.0)
-    }
 }

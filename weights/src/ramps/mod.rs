@@ -52,6 +52,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::hash::{ModelHash, RampHash};
+use crate::json::few;
 use crate::spec::{Activation, CLASSES_MAX, HIDDEN_MAX, LAYERS_MAX, ModelSpec};
 
 /// The file name of the ramps in a model's folder.
@@ -104,7 +105,7 @@ pub struct TrainingNotes {
     /// Inputs kept apart, that the figures below were measured on.
     pub held_out: usize,
     /// At most one note per ramp.
-    #[serde(with = "document::notes")]
+    #[serde(deserialize_with = "few::<_, _, RAMPS_MAX>")]
     pub sites: Vec<SiteNotes>,
 }
 

@@ -14,7 +14,7 @@ pub(super) fn read(path: &Path, spec: &ModelSpec, model: &ModelHash) -> Result<R
     let archive = Archive::open(path.into())?;
     let document = document(&archive)?;
     check_fresh(&document, model, path)?;
-    let ramps = document.ramps.0.iter().map(|described| ramp(&archive, described));
+    let ramps = document.ramps.iter().map(|described| ramp(&archive, described));
     let ramps: Vec<_> = ramps.collect::<Result<_>>()?;
     let tensors: usize = ramps.iter().map(|ramp| if ramp.hidden.is_some() { 4 } else { 2 }).sum();
     if archive.entries().len() != tensors {

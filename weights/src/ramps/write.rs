@@ -8,7 +8,6 @@ use safetensors::tensor::TensorView;
 
 use crate::error::{Error, Result};
 use crate::hash::RampHash;
-use crate::json::Few;
 use crate::ramps::document::{Described, Document, FORMAT, KEY, stem};
 use crate::ramps::{Dense, Ramp, RampBundle};
 
@@ -59,7 +58,7 @@ fn document(bundle: &RampBundle) -> String {
         model: bundle.model,
         classes: bundle.classes,
         width: bundle.width,
-        ramps: Few(described.collect()),
+        ramps: described.collect(),
         trained: bundle.trained.clone(),
     };
     serde_json::to_string(&document).expect("invariant: numbers and texts serialize")

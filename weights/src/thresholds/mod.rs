@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::disk::{read_whole, write_atomically};
 use crate::error::{Error, Result};
 use crate::hash::{ModelHash, RampHash};
-use crate::json::{self, Few};
+use crate::json::{self, few};
 use crate::ramps::RAMPS_MAX;
 
 pub use policy::{BadPolicy, Policy};
@@ -78,7 +78,7 @@ pub struct ThresholdFile {
     /// Encoder layers that those rows ran through on average.
     pub mean_depth: f64,
     /// By rising site.
-    #[serde(with = "few")]
+    #[serde(deserialize_with = "few::<_, _, RAMPS_MAX>")]
     pub thresholds: Vec<SiteThreshold>,
 }
 
@@ -103,7 +103,7 @@ impl ThresholdFile {
 
     fn check_fresh(&self, model: &ModelHash, ramps: &RampHash, path: &Path) -> Result<()> {
         let stale = |what, expected, found| {
-            let remedy = "fit again with `offramp calibrate`";
+            let remedy = "fit again with `offramp fit-thresholds`";
             Err(Error::Stale { file: path.into(), what, expected, found, remedy })
         };
         if self.fitted_on.model != *model {
@@ -154,24 +154,4 @@ fn in_range(path: &Path, field: &str, value: f64, fits: bool) -> Result<()> {
         _ => "0 to 1",
     };
     if fits { Ok(()) } else { Err(Error::refused(path, field, expected, value)) }
-}
-
-/// The list's bound, for serde.
-mod few {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::{Few, RAMPS_MAX, SiteThreshold};
-
-    pub(super) fn serialize<S: Serializer>(
-        list: &[SiteThreshold],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        list.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Vec<SiteThreshold>, D::Error> {
-        Few::<SiteThreshold, RAMPS_MAX>::deserialize(deserializer).map(|few| few.0)
-    }
 }

@@ -69,7 +69,7 @@ fn weights(dir: &Path) -> bool {
 }
 
 fn reader(name: &'static str, file: &'static str, read: fn(&Path) -> bool) -> Reader {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = memory_folder();
     common::write(dir.path(), "config.json", CONFIG.as_bytes());
     match name {
         "weights" => common::write(dir.path(), file, &common::safetensors(&common::bert())),
@@ -80,6 +80,12 @@ fn reader(name: &'static str, file: &'static str, read: fn(&Path) -> bool) -> Re
     }
     let sound = std::fs::read(dir.path().join(file)).unwrap();
     Reader { name, sound, dir, file, read }
+}
+
+/// A folder in memory where the system has one: tens of thousands of files are written.
+fn memory_folder() -> tempfile::TempDir {
+    let in_memory = tempfile::tempdir_in("/dev/shm");
+    in_memory.or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 fn bundle() -> RampBundle {

@@ -69,10 +69,12 @@ fn the_header_is_one_json_object() {
     refused_header("{}{}", 0, "trailing characters");
     refused_header("{\"a\u{1}\":1}", 0, "control character");
     refused(&common::file(ONE, &[0; 8]).map_byte(10, 0xff), "invalid unicode");
-    let deep = format!("{{\"a\":{}", "[".repeat(100_000));
-    refused_header(&deep, 0, "not the JSON expected");
-    let deep = format!("{{\"a\":{{\"dtype\":{}", "{\"a\":".repeat(100_000));
-    refused_header(&deep, 0, "not the JSON expected");
+    for nest in ["[", "{\"a\":"] {
+        let deep = format!("{{\"a\":{}", nest.repeat(100_000));
+        refused_header(&deep, 0, "nested over 64 deep");
+    }
+    let shallow = format!("{{\"a\":{}", "[\"[[[[\"".repeat(60));
+    refused_header(&shallow, 0, "not the JSON expected");
 }
 
 #[test]
@@ -82,7 +84,7 @@ fn giant_tokens_and_long_lists() {
     refused_header(&format!(r#"{{"a":{}}}"#, "1".repeat(70_000)), 0, "is over 65536 bytes");
     let name = "n".repeat(600);
     let named = ONE.replace('a', "#").replacen('#', &name, 1).replace('#', "a");
-    refused_header(&named, 8, "is over 512 bytes");
+    refused_header(&named, 8, "a name is over 512 bytes");
     let flat = r#"{"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}}"#;
     refused_header(flat, 4, "a list of at most 8 items");
     let entries: Vec<_> =

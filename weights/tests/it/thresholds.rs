@@ -55,7 +55,7 @@ fn other_weights_or_ramps_are_refused() {
     let error = ThresholdFile::read(&path, &ModelHash([9; 32]), &RAMPS).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Stale);
     let expected = "thresholds.json: made for model 010101010101, but this model is \
-                    090909090909; fit again with `offramp calibrate`";
+                    090909090909; fit again with `offramp fit-thresholds`";
     assert_eq!(text(Err::<(), _>(error), dir.path()), expected);
     let error = ThresholdFile::read(&path, &MODEL, &RampHash([9; 32])).unwrap_err();
     assert!(error.to_string().contains("made for ramp bundle 020202020202, but this ramp bundle"));

@@ -1,0 +1,173 @@
+//! What holds for every pass, whatever the rows, thresholds and settings.
+
+use offramp::{AfterExit, Exit, Exits, PassSettings, Score};
+use proptest::prelude::*;
+
+use crate::support::{Bench, Given, Shown, exactly_at, model_with_ramps, random_rows};
+
+const MODELS: [&str; 3] = ["bert-relu-many", "roberta-cls", "distilbert-cls"];
+
+fn scores() -> impl Strategy<Value = Score> {
+    prop_oneof![
+        Just(Score::Confidence),
+        Just(Score::Entropy),
+        Just(Score::Margin),
+        (1u32..3).prop_map(|k| Score::Patience { k }),
+    ]
+}
+
+fn answers(heard: Vec<Option<Given>>) -> Vec<Given> {
+    heard.into_iter().map(|given| given.unwrap()).collect()
+}
+
+fn observed(heard: Vec<Option<Shown>>) -> Vec<Shown> {
+    heard.into_iter().map(|shown| shown.unwrap()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn release_and_compact_give_the_same_answers(
+        name in prop::sample::select(&MODELS[..]),
+        seed in 0u64..1000,
+        count in 1usize..40,
+        score in scores(),
+        threshold in 0.0f32..1.0,
+    ) {
+        let model = model_with_ramps(name, seed);
+        let mut bench = Bench::new(&model, 1);
+        let rows = random_rows(count, model.spec().vocab as u32, seed);
+        let exits = bench.exits(score, threshold);
+        let (released, _) = bench.run(&rows, &exits, AfterExit::Release);
+        let (compacted, _) = bench.run(&rows, &exits, AfterExit::Compact);
+        prop_assert_eq!(answers(released.answers), answers(compacted.answers));
+    }
+
+    #[test]
+    fn an_answer_does_not_depend_on_its_company(
+        name in prop::sample::select(&MODELS[..]),
+        seed in 0u64..1000,
+        count in 2usize..40,
+        threads in 1usize..3,
+        threshold in 0.0f32..1.0,
+    ) {
+        let model = model_with_ramps(name, seed);
+        let mut together = Bench::new(&model, threads);
+        let mut alone = Bench::new(&model, 1);
+        let rows = random_rows(count, model.spec().vocab as u32, seed);
+        let exits = together.exits(Score::Confidence, threshold);
+        let (heard, _) = together.run(&rows, &exits, AfterExit::Compact);
+        for (row, expected) in rows.iter().zip(answers(heard.answers)) {
+            let row = std::slice::from_ref(row);
+            let (heard, _) = alone.run(row, &exits, AfterExit::Compact);
+            prop_assert_eq!(&answers(heard.answers)[0], &expected, "bit for bit");
+        }
+    }
+
+    #[test]
+    fn nobody_leaves_at_an_inactive_ramp(
+        seed in 0u64..1000,
+        count in 1usize..40,
+        active in prop::collection::vec(any::<bool>(), 2),
+    ) {
+        let model = model_with_ramps("bert-relu-many", seed);
+        let mut bench = Bench::new(&model, 1);
+        let rows = random_rows(count, model.spec().vocab as u32, seed);
+        let mut exits = bench.exits(Score::Confidence, 0.0);
+        let ramps = bench.engine.plan().ramps();
+        exits.active.iter_mut().zip(&active).for_each(|(ramp, &on)| *ramp = on);
+        let sites: Vec<usize> = bench.engine.plan().ramp_sites().collect();
+        let expected = (0..ramps).find(|&ramp| exits.active[ramp]);
+        let expected = expected.map_or(Exit::Final, |ramp| Exit::Site(sites[ramp]));
+        let (heard, _) = bench.run(&rows, &exits, AfterExit::Compact);
+        for given in answers(heard.answers) {
+            prop_assert_eq!(given.exit, expected, "threshold 0: all leave at the first active ramp");
+        }
+    }
+
+    #[test]
+    fn feedback_is_complete_and_weighed(
+        seed in 0u64..1000,
+        count in 1usize..40,
+        threshold in 0.0f32..1.0,
+        audit_rate in prop::sample::select(&[0.0, 0.3, 1.0][..]),
+    ) {
+        let model = model_with_ramps("bert-relu-many", seed);
+        let mut bench = Bench::new(&model, 1);
+        let rows = random_rows(count, model.spec().vocab as u32, seed);
+        let full = bench.run(&rows, &Exits::off(bench.engine.plan()), AfterExit::Release).0;
+        let full: Vec<u32> = answers(full.answers).iter().map(|given| given.label).collect();
+        let exits = bench.exits(Score::Confidence, threshold);
+        let mut settings = PassSettings::new(&exits, AfterExit::Compact);
+        settings.audit_rate = audit_rate;
+        let (heard, _) = bench.run_with(&rows, &settings);
+        let ramps = bench.engine.plan().ramps() as u32;
+        let given = answers(heard.answers);
+        for (slot, shown) in observed(heard.observed).into_iter().enumerate() {
+            let left_early = shown.exit < ramps;
+            prop_assert_eq!(left_early, given[slot].exit != Exit::Final);
+            prop_assert_eq!(shown.final_label.is_some(), shown.weight > 0.0);
+            if let Some(label) = shown.final_label {
+                prop_assert_eq!(label, full[slot], "the full model's label");
+                let expected = if left_early { 1.0 / audit_rate } else { 1.0 };
+                prop_assert_eq!(shown.weight, expected);
+            } else {
+                prop_assert!(left_early && audit_rate < 1.0);
+            }
+            let passed = shown.seen.len() as u32;
+            let least = if left_early { shown.exit + 1 } else { ramps };
+            prop_assert!(passed >= least, "{} ramps seen, at least {}", passed, least);
+        }
+    }
+}
+
+#[test]
+fn windows_decide_where_rows_leave() {
+    let model = model_with_ramps("bert-relu-many", 3);
+    let mut bench = Bench::new(&model, 2);
+    let rows = random_rows(30, model.spec().vocab as u32, 3);
+    let ramps = bench.engine.plan().ramps() as u32;
+    let sites: Vec<usize> = bench.engine.plan().ramp_sites().collect();
+    let exits = Exits::watching(bench.engine.plan(), Score::Confidence);
+    let windows: Vec<_> = (0..30).map(|slot| exactly_at(slot % (ramps + 1))).collect();
+    let mut settings = PassSettings::new(&exits, AfterExit::Compact);
+    settings.windows = &windows;
+    let (heard, report) = bench.run_with(&rows, &settings);
+    for (slot, given) in answers(heard.answers).iter().enumerate() {
+        let exit = slot as u32 % (ramps + 1);
+        let expected =
+            if exit == ramps { Exit::Final } else { Exit::Site(sites[exit as usize]) };
+        assert_eq!(given.exit, expected);
+    }
+    assert!(report.compactions > 0);
+    let all = report.tokens * bench.engine.plan().segments.len();
+    assert!(report.token_segments < all, "{} of {all}", report.token_segments);
+}
+
+#[test]
+fn an_empty_batch_is_a_pass_of_nothing() {
+    let model = model_with_ramps("bert-relu-many", 1);
+    let mut bench = Bench::new(&model, 1);
+    let exits = bench.exits(Score::Confidence, 0.5);
+    let (heard, report) = bench.run(&[], &exits, AfterExit::Compact);
+    assert!(heard.answers.is_empty());
+    assert_eq!((report.rows, report.segments), (0, 0));
+}
+
+#[test]
+fn the_audit_share_is_what_was_asked_for() {
+    let model = model_with_ramps("bert-relu-many", 5);
+    let mut bench = Bench::new(&model, 1);
+    let rows = random_rows(40, model.spec().vocab as u32, 5);
+    let exits = bench.exits(Score::Confidence, 0.0);
+    let mut settings = PassSettings::new(&exits, AfterExit::Compact);
+    settings.audit_rate = 0.25;
+    let (mut audited, passes) = (0, 50);
+    for _ in 0..passes {
+        let (heard, _) = bench.run_with(&rows, &settings);
+        audited += observed(heard.observed).iter().filter(|o| o.final_label.is_some()).count();
+    }
+    let share = audited as f64 / (passes * 40) as f64;
+    assert!((0.21..0.29).contains(&share), "five standard deviations around 0.25: {share}");
+}

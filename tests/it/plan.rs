@@ -1,0 +1,53 @@
+//! Plans as text, and the arrows between values proved for every golden model.
+
+use offramp::plan::{check, lower};
+use offramp::{Limits, Model};
+
+use crate::golden::golden_dir;
+use crate::support::model_with_ramps;
+
+const LIMITS: Limits = Limits { rows_max: 4, tokens_max: 64 };
+
+#[test]
+fn bert_with_ramps() {
+    let model = model_with_ramps("bert-cls", 1);
+    let plan = lower(model.spec(), &model.ramp_shapes(), LIMITS);
+    insta::assert_snapshot!(plan);
+}
+
+#[test]
+fn distilbert_without_head() {
+    let model = Model::open(golden_dir().join("distilbert-base")).unwrap();
+    insta::assert_snapshot!(lower(model.spec(), &[], LIMITS));
+}
+
+#[test]
+fn every_plan_holds_what_plans_must_hold() {
+    for entry in std::fs::read_dir(golden_dir()).unwrap() {
+        let model = Model::open(entry.unwrap().path()).unwrap();
+        check(&lower(model.spec(), &[], LIMITS)).unwrap();
+    }
+}
+
+#[test]
+fn broken_plans_are_refused() {
+    let model = model_with_ramps("bert-cls", 1);
+    let plan = lower(model.spec(), &model.ramp_shapes(), LIMITS);
+    check(&plan).unwrap();
+
+    let mut unborn = plan.clone();
+    unborn.segments[0].ops.remove(0);
+    assert!(check(&unborn).unwrap_err().contains("is not whole here"));
+
+    let mut reordered = plan.clone();
+    reordered.segments[1].ops.swap(0, 1);
+    assert!(check(&reordered).is_err());
+
+    let mut misnumbered = plan.clone();
+    misnumbered.last.exit.0 += 1;
+    assert!(check(&misnumbered).unwrap_err().contains("not the last"));
+
+    let mut too_small = plan;
+    too_small.layout.activations -= 1;
+    assert!(check(&too_small).unwrap_err().contains("does not fit"));
+}

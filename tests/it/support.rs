@@ -1,0 +1,141 @@
+//! A small model with random ramps, and a way to run rows through it.
+
+use std::path::Path;
+
+use offramp::{
+    AfterExit, Answer, Engine, EngineOptions, Exit, ExitWindow, Exits, Limits, Model, Observation,
+    PassReport, PassSettings, Score, Seen, Sink,
+};
+use offramp_weights::{Activation, Dense, Pool, Ramp, RampBundle, TrainingNotes};
+
+use crate::golden::golden_dir;
+
+/// A golden model with a random ramp on every site: first and mean pooling, with and without a
+/// hidden layer.
+pub(crate) fn model_with_ramps(name: &str, seed: u64) -> Model {
+    let mut model = Model::open(golden_dir().join(name)).unwrap();
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let (width, classes) = (model.spec().hidden, model.spec().classes);
+    let ramps = (0..model.spec().layers - 1).map(|site| ramp(site, width, classes, &mut rng));
+    let bundle = RampBundle {
+        model: model.hash(),
+        classes,
+        width,
+        ramps: ramps.collect(),
+        trained: TrainingNotes { inputs: 0, held_out: 0, sites: vec![] },
+    };
+    model.set_ramps(Some(bundle));
+    model
+}
+
+fn ramp(site: usize, width: usize, classes: usize, rng: &mut fastrand::Rng) -> Ramp {
+    let (pool, hidden) = match site % 2 {
+        0 => (Pool::Mean, None),
+        _ => (Pool::First, Some((dense(20, width, rng), Activation::Relu))),
+    };
+    let features = hidden.as_ref().map_or(width, |(layer, _): &(Dense, _)| layer.outputs);
+    Ramp { site, pool, hidden, head: dense(classes, features, rng) }
+}
+
+fn dense(outputs: usize, inputs: usize, rng: &mut fastrand::Rng) -> Dense {
+    let mut values = |len: usize| (0..len).map(|_| 2.0 * rng.f32() - 1.0).collect();
+    Dense { outputs, inputs, weight: values(outputs * inputs), bias: values(outputs) }
+}
+
+/// Everything a pass said, by slot.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    pub(crate) answers: Vec<Option<Given>>,
+    pub(crate) observed: Vec<Option<Shown>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Given {
+    pub(crate) label: u32,
+    pub(crate) score: f32,
+    pub(crate) exit: Exit,
+    pub(crate) logits: Vec<f32>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Shown {
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) exit: u32,
+    pub(crate) final_label: Option<u32>,
+    pub(crate) weight: f64,
+}
+
+impl Sink for Heard {
+    fn answer(&mut self, answer: Answer<'_>) {
+        let Answer { slot, label, score, exit, logits, .. } = answer;
+        let given = Given { label, score, exit, logits: logits.to_vec() };
+        let before = self.answers[slot.0 as usize].replace(given);
+        assert_eq!(before, None, "slot {} answered twice", slot.0);
+    }
+
+    fn observe(&mut self, observation: Observation<'_>) {
+        let Observation { slot, seen, exit, final_label, weight, .. } = observation;
+        let shown = Shown { seen: seen.to_vec(), exit, final_label, weight };
+        let before = self.observed[slot.0 as usize].replace(shown);
+        assert_eq!(before, None, "slot {} observed twice", slot.0);
+    }
+}
+
+/// An engine and one way to run it.
+pub(crate) struct Bench {
+    pub(crate) engine: Engine,
+}
+
+impl Bench {
+    pub(crate) fn new(model: &Model, threads: usize) -> Self {
+        let limits = Limits { rows_max: 48, tokens_max: 1024 };
+        let options = EngineOptions { threads, limits, ..EngineOptions::default() };
+        Self { engine: Engine::new(model, &options).unwrap() }
+    }
+
+    pub(crate) fn exits(&self, score: Score, threshold: f32) -> Exits {
+        Exits::uniform(self.engine.plan(), score, threshold).unwrap()
+    }
+
+    pub(crate) fn run(
+        &mut self,
+        rows: &[Vec<u32>],
+        exits: &Exits,
+        after_exit: AfterExit,
+    ) -> (Heard, PassReport) {
+        self.run_with(rows, &PassSettings::new(exits, after_exit))
+    }
+
+    pub(crate) fn run_with(
+        &mut self,
+        rows: &[Vec<u32>],
+        settings: &PassSettings<'_>,
+    ) -> (Heard, PassReport) {
+        let mut batch = self.engine.batch();
+        for row in rows {
+            batch.push(row, &[]).unwrap().expect("room in the batch");
+        }
+        let mut heard =
+            Heard { answers: vec![None; rows.len()], observed: vec![None; rows.len()] };
+        let report = self.engine.run(&batch, settings, &mut heard).unwrap();
+        assert!(heard.answers.iter().all(Option::is_some), "a row without answer");
+        assert!(heard.observed.iter().all(Option::is_some), "a row not observed");
+        (heard, report)
+    }
+}
+
+/// Rows of random tokens, 1 to 24 long.
+pub(crate) fn random_rows(count: usize, vocab: u32, seed: u64) -> Vec<Vec<u32>> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    (0..count).map(|_| (0..rng.usize(1..25)).map(|_| rng.u32(0..vocab)).collect()).collect()
+}
+
+/// A window that ends at `exit`.
+pub(crate) fn exactly_at(exit: u32) -> ExitWindow {
+    ExitWindow { first: exit, last: exit }
+}
+
+/// The shipped text model.
+pub(crate) fn shipped() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../weights/models/trec-questions")
+}

@@ -1,0 +1,121 @@
+//! Random-weight BERT checkpoints of any size, written as Hugging Face would.
+
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use offramp_weights::{Family, ModelSpec, Names, Part};
+use serde_json::json;
+
+/// The size of a BERT classifier.
+#[derive(Clone, Copy, Debug)]
+pub struct BertSize {
+    /// Encoder layers.
+    pub layers: usize,
+    /// Elements of a token vector.
+    pub hidden: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Inner width of the feed-forward block.
+    pub intermediate: usize,
+    /// Entries of the vocabulary.
+    pub vocab: usize,
+    /// Classes of the head.
+    pub classes: usize,
+}
+
+impl BertSize {
+    /// MiniLM-L6-H384.
+    pub const MINI_LM: Self =
+        Self { layers: 6, hidden: 384, heads: 12, intermediate: 1536, vocab: 30522, classes: 6 };
+
+    /// BERT base.
+    pub const BASE: Self =
+        Self { layers: 12, hidden: 768, heads: 12, intermediate: 3072, vocab: 30522, classes: 6 };
+
+    fn config(&self) -> serde_json::Value {
+        json!({
+            "architectures": ["BertForSequenceClassification"],
+            "model_type": "bert",
+            "num_hidden_layers": self.layers,
+            "hidden_size": self.hidden,
+            "num_attention_heads": self.heads,
+            "intermediate_size": self.intermediate,
+            "vocab_size": self.vocab,
+            "max_position_embeddings": 512,
+            "type_vocab_size": 2,
+            "hidden_act": "gelu",
+            "layer_norm_eps": 1e-12,
+            "num_labels": self.classes,
+        })
+    }
+
+    /// Writes `config.json` and an f32 `model.safetensors` of seeded random weights to `dir`,
+    /// tensor by tensor: nothing of the model's size is held.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    ///
+    /// # Panics
+    /// The size is none a reader accepts.
+    pub fn write(&self, dir: &Path, seed: u64) -> std::io::Result<()> {
+        std::fs::create_dir_all(dir)?;
+        let config = self.config();
+        std::fs::write(dir.join("config.json"), config.to_string())?;
+        let spec = ModelSpec::read(dir).expect("a config that readers accept");
+        let tensors = tensors(&spec);
+        let mut file = BufWriter::new(std::fs::File::create(dir.join("model.safetensors"))?);
+        let header = header(&tensors);
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        let mut rng = fastrand::Rng::with_seed(seed);
+        for (part, _, shape) in &tensors {
+            write_values(&mut file, *part, shape, &mut rng)?;
+        }
+        file.flush()
+    }
+}
+
+fn tensors(spec: &ModelSpec) -> Vec<(Part, String, Vec<usize>)> {
+    let names = Names::new(Family::Bert, true);
+    let layered = (0..spec.layers).flat_map(|layer| Part::LAYER.map(|part| (part, layer)));
+    let outer = [&Part::EMBEDDINGS[..], &Part::POOLER, &Part::CLASSIFIER].concat();
+    let parts = outer.into_iter().map(|part| (part, 0)).chain(layered);
+    parts.map(|(part, layer)| (part, names.of(part, layer), part.shape(spec))).collect()
+}
+
+fn header(tensors: &[(Part, String, Vec<usize>)]) -> String {
+    let mut entries = serde_json::Map::new();
+    let mut at = 0;
+    for (_, name, shape) in tensors {
+        let end = at + 4 * shape.iter().product::<usize>();
+        let entry = json!({ "dtype": "F32", "shape": shape, "data_offsets": [at, end] });
+        entries.insert(name.clone(), entry);
+        at = end;
+    }
+    let header = serde_json::Value::Object(entries).to_string();
+    let padded = header.len().next_multiple_of(8);
+    format!("{header:padded$}")
+}
+
+/// Matrices are scaled by their inputs so that activations neither fade nor explode.
+fn write_values(
+    file: &mut impl Write,
+    part: Part,
+    shape: &[usize],
+    rng: &mut fastrand::Rng,
+) -> std::io::Result<()> {
+    let is_scale = matches!(
+        part,
+        Part::EmbeddingNormScale | Part::AttentionNormScale | Part::OutNormScale
+    );
+    let (mean, spread) = match shape {
+        [_, inputs] => (0.0, (3.0 / *inputs as f32).sqrt()),
+        _ if is_scale => (1.0, 0.1),
+        _ => (0.0, 0.1),
+    };
+    for _ in 0..shape.iter().product::<usize>() {
+        let value = mean + spread * (2.0 * rng.f32() - 1.0);
+        file.write_all(&value.to_le_bytes())?;
+    }
+    Ok(())
+}

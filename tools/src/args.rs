@@ -1,0 +1,162 @@
+//! Groups of flags that several verbs share. Every flag has a twin in the environment.
+
+use std::path::PathBuf;
+
+use clap::builder::{BoolishValueParser, RangedU64ValueParser, TypedValueParser};
+use clap::{Args, ValueEnum};
+use offramp::{AfterExit, DeviceChoice, EngineOptions, Limits, Policy};
+
+/// Tokens a row is expected to have at most where `--tokens-max` is not given.
+const ROW_TOKENS_USUAL: usize = 128;
+
+/// Which model.
+#[derive(Args, Debug)]
+pub(crate) struct ModelArg {
+    /// Folder of the model: config.json, model.safetensors, tokenizer.json
+    #[arg(long, value_name = "DIR", env = "OFFRAMP_MODEL")]
+    pub(crate) model: PathBuf,
+}
+
+/// Where and how large.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct EngineArgs {
+    /// Most rows of a pass
+    #[arg(long, value_name = "N", default_value = "32", env = "OFFRAMP_BATCH", value_parser = rows())]
+    pub(crate) batch: usize,
+    /// Most tokens of a pass, all rows together [default: 128 for each row]
+    #[arg(long, value_name = "N", env = "OFFRAMP_TOKENS_MAX", value_parser = tokens())]
+    pub(crate) tokens_max: Option<usize>,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+/// Where.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct MachineArgs {
+    /// Worker threads; 0 takes one per core
+    #[arg(long, value_name = "N", default_value = "0", env = "OFFRAMP_THREADS", value_parser = threads())]
+    pub(crate) threads: usize,
+    /// Where to run: auto or cpu
+    #[arg(long, value_name = "DEVICE", default_value = "auto", env = "OFFRAMP_DEVICE")]
+    pub(crate) device: DeviceChoice,
+}
+
+impl EngineArgs {
+    /// For a model whose rows have at most `row_tokens_max` tokens.
+    pub(crate) fn options(&self, row_tokens_max: usize) -> EngineOptions {
+        let usual = self.batch * row_tokens_max.min(ROW_TOKENS_USUAL);
+        let tokens_max = self.tokens_max.unwrap_or(usual.max(row_tokens_max));
+        self.machine.options(Limits { rows_max: self.batch, tokens_max })
+    }
+}
+
+impl MachineArgs {
+    pub(crate) fn options(&self, limits: Limits) -> EngineOptions {
+        let (device, threads) = (self.device, self.threads);
+        EngineOptions { limits, device, threads, ..EngineOptions::default() }
+    }
+}
+
+/// Whether and when rows leave early.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ExitArgs {
+    /// Early exits: auto uses them where the model has ramps and thresholds
+    #[arg(long, value_enum, default_value = "auto", env = "OFFRAMP_EXITS")]
+    pub(crate) exits: ExitsSwitch,
+    /// How ramps score: confidence, entropy, margin or patience(k) [default: as the thresholds]
+    #[arg(long, value_name = "POLICY", env = "OFFRAMP_POLICY")]
+    pub(crate) policy: Option<Policy>,
+    /// One threshold for all ramps, from 0 to 1
+    #[arg(long, value_name = "X", env = "OFFRAMP_THRESHOLD", value_parser = share::<f32>,
+          conflicts_with = "thresholds")]
+    pub(crate) threshold: Option<f32>,
+    /// Fitted thresholds [default: thresholds.json beside the ramps]
+    #[arg(long, value_name = "FILE", env = "OFFRAMP_THRESHOLDS")]
+    pub(crate) thresholds: Option<PathBuf>,
+    /// Trained ramps [default: ramps.safetensors of the model]
+    #[arg(long, value_name = "FILE", env = "OFFRAMP_RAMPS")]
+    pub(crate) ramps: Option<PathBuf>,
+}
+
+/// `--exits`.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ExitsSwitch {
+    /// Where the model has ramps and thresholds
+    Auto,
+    /// Or fail
+    On,
+    /// Every row runs to the end
+    Off,
+}
+
+/// `--after-exit`.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterExitArg {
+    /// The row runs on to the end: full feedback, no compute saved
+    Release,
+    /// The row leaves too, and the others are packed together
+    Compact,
+}
+
+impl From<AfterExitArg> for AfterExit {
+    fn from(arg: AfterExitArg) -> Self {
+        match arg {
+            AfterExitArg::Release => Self::Release,
+            AfterExitArg::Compact => Self::Compact,
+        }
+    }
+}
+
+/// `--json`.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct JsonArg {
+    /// Print JSON
+    #[arg(long, env = "OFFRAMP_JSON", value_parser = switch())]
+    pub(crate) json: bool,
+}
+
+/// A flag that its twin may set to 1, true, yes or on.
+pub(crate) fn switch() -> impl TypedValueParser<Value = bool> {
+    BoolishValueParser::new()
+}
+
+fn rows() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=65_536)
+}
+
+fn tokens() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=16_777_216)
+}
+
+fn threads() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(0..=1024)
+}
+
+/// A count of at least one.
+pub(crate) fn count() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=u64::from(u32::MAX))
+}
+
+/// A number from 0 to 1.
+pub(crate) fn share<T>(text: &str) -> Result<T, String>
+where
+    T: std::str::FromStr + PartialOrd + From<u8>,
+{
+    let number = text.parse::<T>().map_err(|_| "not a number".to_owned())?;
+    let fits = number >= T::from(0) && number <= T::from(1);
+    fits.then_some(number).ok_or_else(|| "must be from 0 to 1".to_owned())
+}
+
+/// A number above 0 and below 1.
+pub(crate) fn open_share(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    let fits = number > 0.0 && number < 1.0;
+    fits.then_some(number).ok_or_else(|| "must be above 0 and below 1".to_owned())
+}
+
+/// A finite number of seconds above 0.
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    let fits = number > 0.0 && number <= 86_400.0;
+    fits.then_some(number).ok_or_else(|| "must be above 0 and at most 86400".to_owned())
+}

@@ -1,0 +1,295 @@
+//! `offramp classify`: labels for lines of JSON or text, in their order.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use offramp::{
+    Answer, Batch, Engine, Exit, Exits, Model, Observation, PassSettings, Sink,
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::agreement::{Feedback, at};
+use crate::args::{AfterExitArg, EngineArgs, ExitArgs, ModelArg, share, switch};
+use crate::failure::{Failure, Result};
+use crate::open::open;
+use crate::out::{Out, STANDARD, note};
+use crate::rows_io::{BadRow, Row, RowReader};
+
+/// Bad lines that may wait for a batch to fill, for each row of it: keeps memory bounded.
+const WAITING_PER_ROW: usize = 4;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  echo 'Who wrote Hamlet?' | offramp classify --model DIR
+  offramp classify --model DIR --input questions.jsonl --output answers.jsonl
+  offramp classify --model DIR --exits off --logits < questions.txt
+  offramp classify --model DIR --policy margin --threshold 0.8 --audit-rate 0.1 < questions.txt
+
+Input, one a line; other keys are ignored:
+  {\"id\": 7, \"text\": \"Who wrote Hamlet?\"}            text_pair for a second text
+  {\"id\": \"a\", \"tokens\": [101, 2040, 102]}           kinds for token kinds
+  Who wrote Hamlet?                                 plain text: its id is the line number
+
+Output, in the order of the input:
+  {\"id\":7,\"label\":\"HUM\",\"score\":0.98,\"exit\":1,\"depth\":0.33}
+  {\"line\":2,\"error\":\"the line is empty\"}            in place of an answer
+
+exit is the encoder layer behind which the row left, from 0, or \"final\"; depth is the share of
+the layers that it had run by then. Text longer than the model reads is cut, tokens are not.
+The exit code is 1 where any line failed.";
+
+/// Flags of `classify`.
+#[derive(Args, Debug)]
+pub(crate) struct Classify {
+    #[command(flatten)]
+    model: ModelArg,
+    /// Lines of JSON or text; - is standard input
+    #[arg(long, value_name = "FILE", default_value = STANDARD, env = "OFFRAMP_INPUT")]
+    input: PathBuf,
+    /// Where the answers go; - is standard output
+    #[arg(long, value_name = "FILE", default_value = STANDARD, env = "OFFRAMP_OUTPUT")]
+    output: PathBuf,
+    /// Add the logits to each answer
+    #[arg(long, env = "OFFRAMP_LOGITS", value_parser = switch())]
+    logits: bool,
+    #[command(flatten)]
+    exit: ExitArgs,
+    /// What becomes of a row once its answer has left
+    #[arg(long, value_enum, default_value = "compact", env = "OFFRAMP_AFTER_EXIT")]
+    after_exit: AfterExitArg,
+    /// Share of early leavers that run to the end anyway, to estimate agreement from
+    #[arg(long, value_name = "SHARE", default_value = "0", env = "OFFRAMP_AUDIT_RATE",
+          value_parser = share::<f64>)]
+    audit_rate: f64,
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+/// Runs the verb.
+pub(crate) fn run(args: &Classify) -> Result<()> {
+    expect_two_files(&args.input, &args.output)?;
+    let (model, exit_plan) = open(&args.model.model, &args.exit)?;
+    model.expect_classifier()?;
+    let options = args.engine.options(model.spec().row_tokens_max());
+    let engine = Engine::new(&model, &options)?;
+    let exits = exit_plan.exits(engine.plan())?;
+    let mut reader = RowReader::open(&args.input, &model)?;
+    let out = Out::create(&args.output)?;
+    let mut session = Session::new(args, &model, engine, &exits, out);
+    while let Some((line, row)) = reader.next()? {
+        session.take(line, row)?;
+        if reader.may_wait() {
+            session.answer()?;
+            session.out.flush()?;
+        }
+    }
+    session.answer()?;
+    session.out.flush()?;
+    session.finish()
+}
+
+/// Opening the output would empty the input.
+fn expect_two_files(input: &Path, output: &Path) -> Result<()> {
+    let same = match (fs::canonicalize(input), fs::canonicalize(output)) {
+        (Ok(input), Ok(output)) => input == output && output.is_file(),
+        _ => false,
+    };
+    if same {
+        let file = input.display();
+        return Err(Failure::Usage(format!("{file} is both --input and --output")));
+    }
+    Ok(())
+}
+
+/// An answer as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    id: &'a Value,
+    label: &'a str,
+    score: f32,
+    exit: Value,
+    depth: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logits: Option<&'a [f32]>,
+}
+
+/// A failure as it is written in an answer's place.
+#[derive(Serialize)]
+struct WrittenError<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a Value>,
+    line: u64,
+    error: &'a str,
+}
+
+/// A line that waits for its turn to be written.
+struct Waiting {
+    line: u64,
+    /// The id of the row that sits in the batch, or why none does.
+    row: Result<Value, BadRow>,
+}
+
+/// Rows on their way, and what became of those before.
+struct Session<'a> {
+    model: &'a Model,
+    exits: &'a Exits,
+    args: &'a Classify,
+    engine: Engine,
+    batch: Batch,
+    waiting: Vec<Waiting>,
+    answers: Answers,
+    out: Out,
+    lines: u64,
+    failed: u64,
+}
+
+impl<'a> Session<'a> {
+    fn new(
+        args: &'a Classify,
+        model: &'a Model,
+        engine: Engine,
+        exits: &'a Exits,
+        out: Out,
+    ) -> Self {
+        let answers = Answers { ramps: engine.plan().ramps() as u32, ..Answers::default() };
+        let batch = engine.batch();
+        let waiting = Vec::new();
+        Self { model, exits, args, engine, batch, waiting, answers, out, lines: 0, failed: 0 }
+    }
+
+    /// Takes a line; runs the batch first where that is full.
+    fn take(&mut self, line: u64, row: Result<Row, BadRow>) -> Result<()> {
+        if self.waiting.len() >= WAITING_PER_ROW * self.args.engine.batch {
+            self.answer()?;
+        }
+        let row = match row {
+            Ok(row) => self.push(row)?,
+            Err(bad) => Err(bad),
+        };
+        self.lines += 1;
+        self.waiting.push(Waiting { line, row });
+        Ok(())
+    }
+
+    fn push(&mut self, row: Row) -> Result<Result<Value, BadRow>> {
+        let Row { id, tokens, .. } = row;
+        let mut pushed = self.batch.push(&tokens.ids, &tokens.kinds);
+        if pushed == Ok(None) && !self.batch.is_empty() {
+            self.answer()?;
+            pushed = self.batch.push(&tokens.ids, &tokens.kinds);
+        }
+        Ok(match pushed {
+            Ok(Some(_)) => Ok(id),
+            Ok(None) => {
+                let error = format!("{} tokens, more than --tokens-max", tokens.ids.len());
+                Err(BadRow { id: Some(id), error })
+            }
+            Err(error) => Err(BadRow { id: Some(id), error: error.to_string() }),
+        })
+    }
+
+    /// Runs what is in the batch and writes every waiting line.
+    fn answer(&mut self) -> Result<()> {
+        if !self.batch.is_empty() {
+            let settings = PassSettings {
+                exits: self.exits,
+                after_exit: self.args.after_exit.into(),
+                audit_rate: self.args.audit_rate,
+            };
+            self.answers.start(self.batch.rows());
+            self.engine.run(&self.batch, &settings, &mut self.answers)?;
+            self.batch.clear();
+        }
+        let mut slot = 0;
+        for waiting in std::mem::take(&mut self.waiting) {
+            self.write(&waiting, slot)?;
+            slot += usize::from(waiting.row.is_ok());
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, waiting: &Waiting, slot: usize) -> Result<()> {
+        let line = waiting.line;
+        let (id, error) = match &waiting.row {
+            Ok(id) => {
+                let kept = &self.answers.by_slot[slot];
+                if kept.is_finite {
+                    return self.out.json_line(&written(kept, id, self.model, self.args.logits));
+                }
+                (Some(id), "the logits are not finite: the model cannot answer this input")
+            }
+            Err(bad) => (bad.id.as_ref(), bad.error.as_str()),
+        };
+        self.failed += 1;
+        self.out.json_line(&WrittenError { id, line, error })
+    }
+
+    /// Says what the run showed; fails where a line failed.
+    fn finish(&self) -> Result<()> {
+        if let Some(summary) = self.answers.feedback.summary() {
+            note(summary);
+        }
+        match self.failed {
+            0 => Ok(()),
+            failed => Err(Failure::Failed(format!(
+                "{failed} of {} lines have no answer: see \"error\" in the output",
+                self.lines
+            ))),
+        }
+    }
+}
+
+fn written<'a>(kept: &'a Kept, id: &'a Value, model: &'a Model, logits: bool) -> Written<'a> {
+    Written {
+        id,
+        label: model.label(kept.label),
+        score: kept.score,
+        exit: match kept.exit {
+            Some(Exit::Site(site)) => Value::from(site),
+            _ => Value::from("final"),
+        },
+        depth: (kept.depth * 1e4).round() / 1e4,
+        logits: logits.then_some(&kept.logits),
+    }
+}
+
+/// An answer, kept until those before it are written.
+#[derive(Clone, Default)]
+struct Kept {
+    label: u32,
+    score: f32,
+    exit: Option<Exit>,
+    depth: f64,
+    logits: Vec<f32>,
+    is_finite: bool,
+}
+
+/// Answers of one batch by slot, and the feedback of all.
+#[derive(Default)]
+struct Answers {
+    by_slot: Vec<Kept>,
+    ramps: u32,
+    feedback: Feedback,
+}
+
+impl Answers {
+    fn start(&mut self, rows: usize) {
+        self.by_slot.clear();
+        self.by_slot.resize(rows, Kept::default());
+    }
+}
+
+impl Sink for Answers {
+    fn answer(&mut self, answer: Answer<'_>) {
+        let Answer { slot, label, score, exit, depth, logits, is_finite } = answer;
+        let logits = logits.to_vec();
+        self.by_slot[at(slot)] = Kept { label, score, exit: Some(exit), depth, logits, is_finite };
+    }
+
+    fn observe(&mut self, observation: Observation<'_>) {
+        let answered = self.by_slot[at(observation.slot)].label;
+        self.feedback.book(&observation, self.ramps, answered);
+    }
+}

@@ -1,0 +1,134 @@
+//! From flags to a model, its ramps, and who may leave where.
+
+use std::path::{Path, PathBuf};
+
+use offramp::model::files;
+use offramp::plan::Plan;
+use offramp::{Exits, Model, Policy, Score, ThresholdFile, score_of};
+
+use crate::args::{ExitArgs, ExitsSwitch};
+use crate::failure::{Failure, Result};
+
+/// Where early exits come from, settled before the engine starts.
+#[derive(Clone, Debug)]
+pub(crate) enum ExitPlan {
+    /// Every row runs to the end.
+    Off,
+    /// One threshold for all ramps.
+    Uniform(Policy, f32),
+    /// Fitted thresholds.
+    Fitted(ThresholdFile),
+}
+
+impl ExitPlan {
+    /// The threshold snapshot for a compiled model.
+    pub(crate) fn exits(&self, plan: &Plan) -> Result<Exits> {
+        Ok(match self {
+            Self::Off => Exits::off(plan),
+            Self::Uniform(policy, threshold) => {
+                Exits::uniform(plan, score_of(*policy), *threshold)?
+            }
+            Self::Fitted(file) => Exits::from_file(plan, file)?,
+        })
+    }
+
+    pub(crate) fn is_off(&self) -> bool {
+        matches!(self, Self::Off)
+    }
+
+    /// For people.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Off => "off".to_owned(),
+            Self::Uniform(policy, threshold) => format!("{policy} >= {threshold} at every ramp"),
+            Self::Fitted(file) => {
+                format!("{}, fitted for {} agreement", file.policy, percent(file.target_agreement))
+            }
+        }
+    }
+}
+
+/// `99 %`, with as many digits as it takes.
+fn percent(share: f64) -> String {
+    format!("{} %", (share * 1e6).round() / 1e4)
+}
+
+/// Opens the model with the ramps and thresholds that the flags ask for. Files that are not asked
+/// for are not read, so that stale ones do no harm.
+pub(crate) fn open(dir: &Path, args: &ExitArgs) -> Result<(Model, ExitPlan)> {
+    let mut model = Model::open_bare(dir)?;
+    if args.exits == ExitsSwitch::Off {
+        return Ok((model, ExitPlan::Off));
+    }
+    let ramps = args.ramps.clone().unwrap_or_else(|| model.path(files::RAMPS));
+    if args.ramps.is_none() && !ramps.exists() {
+        return without_ramps(model, args);
+    }
+    model.load_ramps(&ramps)?;
+    let plan = exit_plan(&model, &ramps, args)?;
+    Ok((model, plan))
+}
+
+fn without_ramps(model: Model, args: &ExitArgs) -> Result<(Model, ExitPlan)> {
+    let is_asked =
+        args.exits == ExitsSwitch::On || args.threshold.is_some() || args.thresholds.is_some();
+    if !is_asked {
+        return Ok((model, ExitPlan::Off));
+    }
+    let dir = model.dir().display();
+    Err(Failure::Failed(format!(
+        "{dir}: no {}, so no row can leave early: train ramps with `offramp train-ramps --model \
+         {dir} --inputs FILE`, name some with --ramps, or run with --exits off",
+        files::RAMPS
+    )))
+}
+
+fn exit_plan(model: &Model, ramps: &Path, args: &ExitArgs) -> Result<ExitPlan> {
+    let beside = ramps.with_file_name(files::THRESHOLDS);
+    let file: Option<PathBuf> =
+        args.thresholds.clone().or_else(|| beside.exists().then(|| beside.clone()));
+    if let Some(threshold) = args.threshold {
+        return Ok(ExitPlan::Uniform(args.policy.unwrap_or(Policy::Confidence), threshold));
+    }
+    let fitted = file.as_deref().map(|file| model.read_thresholds(file)).transpose()?;
+    match (fitted, args.policy) {
+        (Some(fitted), None) => Ok(ExitPlan::Fitted(fitted)),
+        (Some(fitted), Some(policy)) if fitted.policy == policy => Ok(ExitPlan::Fitted(fitted)),
+        (None, Some(policy @ Policy::Patience { .. })) => Ok(ExitPlan::Uniform(policy, 1.0)),
+        (Some(_), Some(policy @ Policy::Patience { .. })) if args.thresholds.is_none() => {
+            Ok(ExitPlan::Uniform(policy, 1.0))
+        }
+        (Some(fitted), Some(policy)) => Err(other_policy(file.as_deref(), &fitted, policy)),
+        (None, policy) => without_thresholds(model, args, policy),
+    }
+}
+
+fn other_policy(file: Option<&Path>, fitted: &ThresholdFile, policy: Policy) -> Failure {
+    let file = file.map_or_else(String::new, |file| file.display().to_string());
+    Failure::Usage(format!(
+        "{file} was fitted for {}, not for {policy}: give --threshold X, or fit anew with \
+         `offramp fit-thresholds --policy {policy}`",
+        fitted.policy
+    ))
+}
+
+fn without_thresholds(model: &Model, args: &ExitArgs, policy: Option<Policy>) -> Result<ExitPlan> {
+    if args.exits == ExitsSwitch::Auto && policy.is_none() {
+        return Ok(ExitPlan::Off);
+    }
+    Err(Failure::Usage(format!(
+        "{}: ramps without thresholds: give --threshold X, or fit some with `offramp \
+         fit-thresholds --model {0} --calibration FILE`",
+        model.dir().display()
+    )))
+}
+
+/// The score by its name.
+pub(crate) fn score_name(score: Score) -> String {
+    match score {
+        Score::Confidence => "confidence".to_owned(),
+        Score::Entropy => "entropy".to_owned(),
+        Score::Margin => "margin".to_owned(),
+        Score::Patience { k } => format!("patience({k})"),
+    }
+}

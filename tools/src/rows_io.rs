@@ -1,0 +1,147 @@
+//! Rows in: lines of JSON or of plain text, turned into tokens.
+
+use std::path::Path;
+
+use offramp::{Model, RowRules, TokenRow, Tokenizer};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::failure::{Failure, Result};
+use crate::lines::{LINE_BYTES_MAX, Line, Lines};
+
+/// One input.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    /// As the input names it; the line number where it does not.
+    pub(crate) id: Value,
+    /// The text it came from, for showing.
+    pub(crate) text: Option<String>,
+    /// What the model is to read.
+    pub(crate) tokens: TokenRow,
+    /// What a person says it is.
+    pub(crate) label: Option<String>,
+}
+
+/// A line that is no input.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct BadRow {
+    /// The id, where it could be read.
+    pub(crate) id: Option<Value>,
+    /// What is wrong with the line.
+    pub(crate) error: String,
+}
+
+/// Reads rows from lines.
+pub(crate) struct RowReader {
+    lines: Lines,
+    tokenizer: Result<Tokenizer, String>,
+}
+
+/// The keys of a line; others are ignored.
+#[derive(Deserialize)]
+struct Keys {
+    text: Option<String>,
+    text_pair: Option<String>,
+    tokens: Option<Vec<u32>>,
+    kinds: Option<Vec<u16>>,
+    label: Option<Value>,
+}
+
+impl RowReader {
+    /// Opens `path`; `-` is standard input. A model without a tokenizer reads tokens only.
+    pub(crate) fn open(path: &Path, model: &Model) -> Result<Self> {
+        let tokenizer = model.tokenizer().map_err(|error| error.to_string());
+        Ok(Self { lines: Lines::open(path)?, tokenizer })
+    }
+
+    /// The next row with its line number; none at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<(u64, Result<Row, BadRow>)>> {
+        let Some((number, line)) = self.lines.next()? else { return Ok(None) };
+        let bad = |error: String| BadRow { id: None, error };
+        let row = match line {
+            Line::TooLong => Err(bad(format!("the line is longer than {LINE_BYTES_MAX} bytes"))),
+            Line::NotUtf8 => Err(bad("the line is not UTF-8".to_owned())),
+            Line::Text(text) if text.trim().is_empty() => Err(bad("the line is empty".to_owned())),
+            Line::Text(text) if text.trim_start().starts_with('{') => self.json(number, &text),
+            Line::Text(text) => self.plain(number, text),
+        };
+        Ok(Some((number, row)))
+    }
+
+    /// Whether the next row may have to be waited for.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.lines.may_wait()
+    }
+
+    fn plain(&self, number: u64, text: String) -> Result<Row, BadRow> {
+        let id = Value::from(number);
+        match self.encode(&text, None) {
+            Ok(tokens) => Ok(Row { id, text: Some(text), tokens, label: None }),
+            Err(error) => Err(BadRow { id: Some(id), error }),
+        }
+    }
+
+    fn json(&self, number: u64, line: &str) -> Result<Row, BadRow> {
+        let mut object: Map<String, Value> = serde_json::from_str(line)
+            .map_err(|error| BadRow { id: None, error: format!("not JSON: {error}") })?;
+        let given = object.remove("id").filter(|id| !id.is_null());
+        let bad = |error: String| BadRow { id: given.clone(), error };
+        let keys: Keys =
+            serde_json::from_value(Value::Object(object)).map_err(|e| bad(e.to_string()))?;
+        let tokens = self.tokens(&keys).map_err(bad)?;
+        let label = keys.label.map(|label| match label {
+            Value::String(label) => label,
+            other => other.to_string(),
+        });
+        Ok(Row { id: given.unwrap_or(Value::from(number)), text: keys.text, tokens, label })
+    }
+
+    fn tokens(&self, keys: &Keys) -> Result<TokenRow, String> {
+        let Keys { text, text_pair, tokens, kinds, .. } = keys;
+        match (text, tokens) {
+            (Some(_), Some(_)) => Err("both \"text\" and \"tokens\": give one".to_owned()),
+            (None, None) => Err("neither \"text\" nor \"tokens\"".to_owned()),
+            (Some(_), None) if kinds.is_some() => Err("\"kinds\" go with \"tokens\"".to_owned()),
+            (Some(text), None) => self.encode(text, text_pair.as_deref()),
+            (None, Some(_)) if text_pair.is_some() => {
+                Err("\"text_pair\" goes with \"text\"".to_owned())
+            }
+            (None, Some(ids)) => {
+                Ok(TokenRow { ids: ids.clone(), kinds: kinds.clone().unwrap_or_default() })
+            }
+        }
+    }
+
+    fn encode(&self, text: &str, pair: Option<&str>) -> Result<TokenRow, String> {
+        let tokenizer = self.tokenizer.as_ref().map_err(|error| {
+            format!("{error}; without a tokenizer give \"tokens\" instead of text")
+        })?;
+        if text.trim().is_empty() {
+            return Err("the text is empty".to_owned());
+        }
+        tokenizer.encode(text, pair).map_err(|error| error.to_string())
+    }
+}
+
+/// Reads a whole file of rows, all of which must be good.
+pub(crate) fn read_all(path: &Path, model: &Model) -> Result<Vec<Row>> {
+    let mut reader = RowReader::open(path, model)?;
+    let mut rows = Vec::new();
+    while let Some((line, row)) = reader.next()? {
+        let row = row.map_err(|bad| bad_line(path, line, bad.error))?;
+        fits(model, &row.tokens).map_err(|error| bad_line(path, line, error))?;
+        rows.push(row);
+    }
+    if rows.is_empty() {
+        return Err(Failure::Failed(format!("{}: no inputs", path.display())));
+    }
+    Ok(rows)
+}
+
+fn bad_line(path: &Path, line: u64, message: String) -> Failure {
+    Failure::Line { file: path.to_owned(), line, message }
+}
+
+fn fits(model: &Model, row: &TokenRow) -> Result<(), String> {
+    RowRules::of(model.spec()).check(&row.ids, &row.kinds).map_err(|error| error.to_string())
+}
