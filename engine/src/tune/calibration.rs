@@ -1,7 +1,6 @@
 //! Recorded rows on which thresholds are chosen, and what a set of thresholds does to them.
 
-/// The threshold no score reaches: the ramp is off.
-pub const OFF: f32 = 2.0;
+pub use offramp_weights::thresholds::OFF;
 
 /// What every ramp and the full model said about each of a set of rows, and what leaving costs.
 #[derive(Debug, Clone, PartialEq)]

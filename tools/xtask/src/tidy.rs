@@ -20,7 +20,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("offramp", &["offramp-kernels", "offramp-weights"]),
     ("offramp-tools", &["offramp"]),
     ("offramp-tests", &["offramp", "offramp-kernels", "offramp-weights"]),
-    ("offramp-benches", &["offramp", "offramp-kernels", "offramp-tests"]),
+    ("offramp-benches", &["offramp", "offramp-kernels", "offramp-tests", "offramp-weights"]),
     ("xtask", &[]),
 ];
 

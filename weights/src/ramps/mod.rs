@@ -133,7 +133,8 @@ pub struct SiteNotes {
 /// #     "max_position_embeddings": 16}"#;
 /// # let spec = ModelSpec::parse(config.as_bytes(), "config.json".as_ref())?;
 /// // `spec` tells of two classes, a hidden width of 2, and 4 layers.
-/// let head = Dense { outputs: 2, inputs: 2, weight: vec![1.0, 0.0, 0.0, 1.0], bias: vec![0.0; 2] };
+/// let weight = vec![1.0, 0.0, 0.0, 1.0];
+/// let head = Dense { outputs: 2, inputs: 2, weight, bias: vec![0.0; 2] };
 /// let ramp = Ramp { site: 1, pool: Pool::Mean, hidden: None, head };
 /// let model = ModelHash([7; 32]);
 /// let trained = TrainingNotes::default();

@@ -10,7 +10,7 @@
 //!   "confidence": 0.95,
 //!   "calibration_rows": 2000,
 //!   "agreement": 0.994,
-//!   "mean_depth": 5.2,
+//!   "mean_depth": 0.43,
 //!   "thresholds": [ { "site": 1, "threshold": 0.97 }, { "site": 4, "threshold": 2.0 } ]
 //! }
 //! ```
@@ -75,7 +75,7 @@ pub struct ThresholdFile {
     pub calibration_rows: usize,
     /// The share of those rows answered as by the full model, in [0, 1].
     pub agreement: f64,
-    /// Encoder layers that those rows ran through on average.
+    /// Share of the encoder layers that those rows ran through on average, in [0, 1].
     pub mean_depth: f64,
     /// By rising site.
     #[serde(deserialize_with = "few::<_, _, RAMPS_MAX>")]
@@ -125,7 +125,7 @@ impl ThresholdFile {
             in_range(path, "confidence", confidence, fits)?;
         }
         let depth = self.mean_depth;
-        in_range(path, "mean_depth", depth, depth >= 0.0 && depth.is_finite())?;
+        in_range(path, "mean_depth", depth, (0.0..=1.0).contains(&depth))?;
         self.policy.check(path)?;
         self.check_sites(path)
     }
@@ -150,7 +150,6 @@ impl ThresholdFile {
 fn in_range(path: &Path, field: &str, value: f64, fits: bool) -> Result<()> {
     let expected = match field {
         "confidence" => "above 0 and below 1",
-        "mean_depth" => "0 or more",
         _ => "0 to 1",
     };
     if fits { Ok(()) } else { Err(Error::refused(path, field, expected, value)) }

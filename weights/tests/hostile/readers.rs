@@ -103,7 +103,7 @@ fn thresholds() -> ThresholdFile {
         confidence: None,
         calibration_rows: 100,
         agreement: 0.995,
-        mean_depth: 1.5,
+        mean_depth: 0.5,
         thresholds: vec![SiteThreshold { site: 0, threshold: 0.75 }],
     }
 }

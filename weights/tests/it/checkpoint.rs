@@ -148,7 +148,8 @@ fn values_that_are_not_finite_are_refused() {
             let checkpoint = Checkpoint::open(dir.path()).unwrap();
             let tensor = checkpoint.tensor("bert.x").unwrap();
             let expected = format!(
-                "model.safetensors: tensor `bert.x`: expected finite values, found {shown} at element 70"
+                "model.safetensors: tensor `bert.x`: expected finite values, \
+                 found {shown} at element 70"
             );
             assert_eq!(text(tensor.to_vec(), dir.path()), expected);
             let mut seen = 0;

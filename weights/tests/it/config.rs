@@ -103,7 +103,8 @@ fn other_kinds_are_refused() {
     refused(
         "BertForSequenceClassification",
         "BertForTokenClassification",
-        "`architectures` must be a sequence classifier or a bare encoder, found `BertForTokenClassification`",
+        "`architectures` must be a sequence classifier or a bare encoder, \
+         found `BertForTokenClassification`",
     );
 }
 

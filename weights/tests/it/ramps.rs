@@ -142,6 +142,12 @@ fn writing_replaces_the_whole_file() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     let nowhere = dir.path().join("nowhere/ramps.safetensors");
     assert_eq!(bundle().write(&nowhere).unwrap_err().kind(), ErrorKind::Io);
+
+    // A folder in the way is found at the rename, when the new file lies beside it already.
+    std::fs::create_dir(dir.path().join("taken")).unwrap();
+    let error = bundle().write(&dir.path().join("taken")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "a part was left behind");
 }
 
 #[test]

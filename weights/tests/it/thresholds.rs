@@ -18,7 +18,7 @@ fn fitted() -> ThresholdFile {
         confidence: Some(0.95),
         calibration_rows: 2000,
         agreement: 0.1 + 0.2,
-        mean_depth: 17.0 / 3.0,
+        mean_depth: 17.0 / 18.0,
         thresholds: vec![at(0, 0.97), at(2, 1.0 / 3.0), at(3, 0.0), at(5, 2.0)],
     }
 }
@@ -70,7 +70,7 @@ fn values_out_of_range() {
     refused("0.99", "1.5", "`target_agreement` must be 0 to 1, found 1.5");
     refused("0.95", "1.0", "`confidence` must be above 0 and below 1, found 1");
     refused("0.30000000000000004", "-1", "`agreement`");
-    refused("5.66", "-5.66", "`mean_depth` must be 0 or more");
+    refused("0.944", "1.944", "`mean_depth` must be 0 to 1");
     refused("\"site\": 2", "\"site\": 0", "`thresholds` must be by rising site");
     refused("\"site\": 2", "\"site\": 9", "`thresholds` must be by rising site");
     refused("2000", "-1", "not the JSON expected");

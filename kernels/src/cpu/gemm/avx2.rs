@@ -10,19 +10,25 @@ use super::tile::Operands;
 /// Most rows of a tile: 12 sums, two weights and one broadcast of 16 registers.
 pub(super) const ROWS_MAX: usize = 6;
 
-/// `c[r][j] = Σ a[r][i] * b[i][j]`, one chain over rising `i` per element.
+/// `c[r][j] (+)= Σ a[r][i] * b[i][j]`, one chain over rising `i` per element.
 ///
 /// # Safety
 /// The machine has AVX2 and FMA, and the operands fulfil [`Operands`]'s contract for `ROWS` rows
 /// and `PANELS` panels.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn tile<const ROWS: usize, const PANELS: usize>(operands: Operands) {
-    let Operands { k, a, a_stride, b, c, c_stride } = operands;
+    let Operands { k, a, a_stride, b, c, c_stride, add } = operands;
     for p in 0..PANELS {
         for half in [0, 16] {
             // SAFETY: the contract bounds every address below.
             unsafe {
                 let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
+                if add {
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let from = c.add(r * c_stride + p * PANEL + half);
+                        *sums = [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))];
+                    }
+                }
                 for i in 0..k {
                     let line = b.add((p * k + i) * PANEL + half);
                     let weights: [__m256; 2] =

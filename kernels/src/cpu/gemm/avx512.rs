@@ -10,17 +10,25 @@ use super::tile::Operands;
 /// Most rows of a tile: 28 sums, two weights and one broadcast fill the 32 registers.
 pub(super) const ROWS_MAX: usize = 14;
 
-/// `c[r][j] = Σ a[r][i] * b[i][j]`, one chain over rising `i` per element.
+/// `c[r][j] (+)= Σ a[r][i] * b[i][j]`, one chain over rising `i` per element.
 ///
 /// # Safety
 /// The machine has AVX-512 F, and the operands fulfil [`Operands`]'s contract for `ROWS` rows
 /// and `PANELS` panels.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn tile<const ROWS: usize, const PANELS: usize>(operands: Operands) {
-    let Operands { k, a, a_stride, b, c, c_stride } = operands;
+    let Operands { k, a, a_stride, b, c, c_stride, add } = operands;
     // SAFETY: the contract bounds every address below.
     unsafe {
         let mut sums = [[[_mm512_setzero_ps(); 2]; PANELS]; ROWS];
+        if add {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                for (p, sums) in sums.iter_mut().enumerate() {
+                    let from = c.add(r * c_stride + p * PANEL);
+                    *sums = [_mm512_loadu_ps(from), _mm512_loadu_ps(from.add(16))];
+                }
+            }
+        }
         for i in 0..k {
             let weights: [[__m512; 2]; PANELS] = std::array::from_fn(|p| {
                 let line = b.add((p * k + i) * PANEL);

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! task   = row block x group of panels      claimed by the workers of the team
-//! tile   = up to 14 rows x 32 outputs       sums in registers over all of k, then the epilogue
+//! slice  = the block's inputs k .. k + 768  stays in the second-level cache for all panels
+//! tile   = up to 14 rows x 32 outputs       sums in registers; after the last slice the epilogue
 //! ```
 //!
 //! Every output is one chain of fused multiply-adds over rising `k`, whoever computes it and
@@ -22,15 +23,21 @@ pub use pack::{PANEL, PackedMatrix};
 pub use tile::Rows;
 
 pub(crate) use pack::{check_rows, interleave};
-pub(crate) use tile::{PANELS_MAX, ROWS_MAX, panels_for, rows_max, tile};
+pub(crate) use tile::{ROWS_MAX, panels_for, rows_max, tile};
+
+use std::ops::Range;
 
 use super::arena::Shared;
 use super::simd::Simd;
 use super::team::Team;
 use crate::{Error, Result};
 
-/// Elements of a row block: it stays in the second-level cache while the panels go by.
-const BLOCK_ELEMENTS: usize = 96 * 1024;
+/// Rows of a block and inputs of a slice at most: 128 x 768 inputs are 384 KiB, which stay in the
+/// second-level cache while the panels go by.
+const BLOCK_MAX: usize = 128;
+const SLICE_MAX: usize = 768;
+/// Panels of a group at most: sums of a block wait on the worker's stack between slices.
+const GROUP_MAX: usize = 4;
 /// Tasks per worker to aim at, so that the last one is waited for briefly.
 const TASKS_PER_WORKER: usize = 4;
 
@@ -53,7 +60,13 @@ pub fn multiply(
     let grid = Grid::new(simd, a.count, weight, team.threads());
     let flops = 2.0 * (a.count * weight.n()) as f64 * weight.k() as f64;
     let product = Product { simd, a, weight, epilogue, out: Shared::new(out) };
-    team.run(grid.tasks(), flops, &|task, _| product.block(&grid, task))
+    team.run(grid.tasks(), flops, &|task, _| {
+        if grid.block <= ROWS_MAX {
+            product.block::<{ ROWS_MAX * GROUP_MAX * PANEL }>(&grid, task);
+        } else {
+            product.block::<{ BLOCK_MAX * GROUP_MAX * PANEL }>(&grid, task);
+        }
+    })
 }
 
 fn check(a: Rows<'_>, weight: &PackedMatrix, epilogue: &Epilogue<'_>, out: &[f32]) -> Result<()> {
@@ -82,27 +95,38 @@ struct Grid {
     /// Panels of a group; the last may have fewer.
     group: usize,
     groups: usize,
-    /// Rows of a tile.
+    /// Rows and panels of a tile.
     tile: usize,
+    step: usize,
+    /// Inputs of a slice; the last may have fewer.
+    slice: usize,
 }
 
 impl Grid {
     fn new(simd: Simd, rows: usize, weight: &PackedMatrix, threads: usize) -> Self {
         let tile_max = rows_max(simd);
-        let block_max = (BLOCK_ELEMENTS / weight.k().max(1)).max(tile_max);
-        let blocks = rows.div_ceil(block_max);
+        let blocks = rows.div_ceil(BLOCK_MAX);
         let block = rows.div_ceil(blocks);
-        let panels = weight.panels();
-        let groups = (threads * TASKS_PER_WORKER).div_ceil(blocks).clamp(1, panels);
-        let group = panels.div_ceil(groups).next_multiple_of(panels_for(rows.min(tile_max)));
         // Tiles of equal height: 16 rows are better cut 8 + 8 than 14 + 2.
         let tile = block.div_ceil(block.div_ceil(tile_max));
-        Self { rows, block, group, groups: panels.div_ceil(group), tile }
+        let (step, panels) = (panels_for(tile), weight.panels());
+        let groups = (threads * TASKS_PER_WORKER).div_ceil(blocks).clamp(1, panels);
+        let group = panels.div_ceil(groups).min(GROUP_MAX).next_multiple_of(step);
+        // Slices are for many rows: a tile of few reads several panels, whole.
+        let slices = if step == 1 { weight.k().div_ceil(SLICE_MAX).max(1) } else { 1 };
+        let slice = weight.k().div_ceil(slices).max(1);
+        Self { rows, block, group, groups: panels.div_ceil(group), tile, step, slice }
     }
 
     fn tasks(&self) -> usize {
         self.rows.div_ceil(self.block) * self.groups
     }
+}
+
+/// The outputs of a task.
+struct Block {
+    rows: Range<usize>,
+    panels: Range<usize>,
 }
 
 /// A product under way.
@@ -115,33 +139,64 @@ struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// One task. Blocks share no output.
-    fn block(&self, grid: &Grid, task: usize) {
+    /// One task, with room for `SUMS` sums. Blocks share no output.
+    fn block<const SUMS: usize>(&self, grid: &Grid, task: usize) {
         let row = task / grid.groups * grid.block;
-        let row_end = (row + grid.block).min(self.a.count);
         let panel = task % grid.groups * grid.group;
-        let panel_end = (panel + grid.group).min(self.weight.panels());
-        let step = panels_for((row_end - row).min(grid.tile));
-        for panel in (panel..panel_end).step_by(step) {
-            let panels = step.min(panel_end - panel);
-            for row in (row..row_end).step_by(grid.tile) {
-                self.tile(row, grid.tile.min(row_end - row), panel, panels);
+        let block = Block {
+            rows: row..(row + grid.block).min(self.a.count),
+            panels: panel..(panel + grid.group).min(self.weight.panels()),
+        };
+        let mut sums = [0.0; SUMS];
+        for first in (0..self.weight.k().max(1)).step_by(grid.slice) {
+            let inputs = first..(first + grid.slice).min(self.weight.k());
+            self.slice(grid, &block, inputs, &mut sums);
+        }
+    }
+
+    /// Adds some inputs to all sums of a block, and finishes them after the last.
+    fn slice(&self, grid: &Grid, block: &Block, inputs: Range<usize>, sums: &mut [f32]) {
+        let stride = grid.step * PANEL;
+        let mut rest = sums;
+        for panel in block.panels.clone().step_by(grid.step) {
+            let panels = panel..block.panels.end.min(panel + grid.step);
+            for row in block.rows.clone().step_by(grid.tile) {
+                let rows = row..block.rows.end.min(row + grid.tile);
+                let (sums, after) = rest.split_at_mut(rows.len() * stride);
+                rest = after;
+                self.tile(rows.clone(), panels.clone(), inputs.clone(), sums, stride);
+                if inputs.end == self.weight.k() {
+                    self.finish(rows, panels.clone(), sums, stride);
+                }
             }
         }
     }
 
-    fn tile(&self, row: usize, rows: usize, panel: usize, panels: usize) {
-        let mut sums = [0.0; SUMS_MAX];
-        let stride = panels * PANEL;
-        let weights = self.weight.panel(panel, panels);
-        tile(self.simd, self.a.slice(row, rows), self.weight.k(), weights, &mut sums, stride);
-        for (i, sums) in sums.as_chunks::<PANEL>().0[..rows * panels].iter().enumerate() {
-            self.finish(row + i / panels, panel + i % panels, sums);
+    fn tile(
+        &self,
+        rows: Range<usize>,
+        panels: Range<usize>,
+        inputs: Range<usize>,
+        sums: &mut [f32],
+        stride: usize,
+    ) {
+        let a = self.a.slice(rows.start, rows.len()).from(inputs.start);
+        let weights = self.weight.panel(panels.start, panels.len());
+        // A slice is a part of one panel; whole panels come several at once.
+        let weights = &weights[inputs.start * PANEL..][..panels.len() * inputs.len() * PANEL];
+        tile(self.simd, a, inputs.len(), weights, sums, stride, inputs.start > 0);
+    }
+
+    fn finish(&self, rows: Range<usize>, panels: Range<usize>, sums: &[f32], stride: usize) {
+        for (row, sums) in rows.zip(sums.chunks_exact(stride)) {
+            for (panel, sums) in panels.clone().zip(sums.as_chunks::<PANEL>().0) {
+                self.finish_panel(row, panel, sums);
+            }
         }
     }
 
     /// Writes the outputs of one panel for one row.
-    fn finish(&self, row: usize, panel: usize, sums: &[f32; PANEL]) {
+    fn finish_panel(&self, row: usize, panel: usize, sums: &[f32; PANEL]) {
         let n = self.weight.n();
         let column = panel * PANEL;
         let count = PANEL.min(n - column);
@@ -159,6 +214,3 @@ impl Product<'_> {
         epilogue::finish(self.simd, sums, bias, self.epilogue.activation, add, out);
     }
 }
-
-/// Sums of the largest tile: many rows by one panel, or few rows by several.
-const SUMS_MAX: usize = PANEL * if ROWS_MAX > 2 * PANELS_MAX { ROWS_MAX } else { 2 * PANELS_MAX };

@@ -6,12 +6,12 @@ use super::tile::Operands;
 /// Most rows of a tile.
 pub(super) const ROWS_MAX: usize = 4;
 
-/// `c[r][j] = Σ a[r][i] * b[i][j]`, one chain over rising `i` per element.
+/// `c[r][j] (+)= Σ a[r][i] * b[i][j]`, one chain over rising `i` per element.
 ///
 /// # Safety
 /// The operands fulfil [`Operands`]'s contract for `ROWS` rows and `PANELS` panels.
 pub(super) unsafe fn tile<const ROWS: usize, const PANELS: usize>(operands: Operands) {
-    let Operands { k, a, a_stride, b, c, c_stride } = operands;
+    let Operands { k, a, a_stride, b, c, c_stride, add } = operands;
     for (r, p) in (0..ROWS).flat_map(|r| (0..PANELS).map(move |p| (r, p))) {
         // SAFETY: the contract bounds both slices, which share no element with `c`.
         let (x, panel) = unsafe {
@@ -20,14 +20,17 @@ pub(super) unsafe fn tile<const ROWS: usize, const PANELS: usize>(operands: Oper
                 std::slice::from_raw_parts(b.add(p * k * PANEL), k * PANEL),
             )
         };
+        // SAFETY: the contract bounds it, and nothing else refers to it.
+        let out = unsafe { std::slice::from_raw_parts_mut(c.add(r * c_stride + p * PANEL), PANEL) };
         let mut sums = [0.0_f32; PANEL];
+        if add {
+            sums.copy_from_slice(out);
+        }
         for (&x, weights) in x.iter().zip(panel.as_chunks::<PANEL>().0) {
             for (sum, &weight) in sums.iter_mut().zip(weights) {
                 *sum = multiply_add(x, weight, *sum);
             }
         }
-        // SAFETY: the contract bounds it, and nothing else refers to it.
-        let out = unsafe { std::slice::from_raw_parts_mut(c.add(r * c_stride + p * PANEL), PANEL) };
         out.copy_from_slice(&sums);
     }
 }

@@ -7,8 +7,6 @@ use crate::cpu::simd::{Isa, Simd};
 
 /// Most rows of a tile under any instruction set.
 pub(crate) const ROWS_MAX: usize = 14;
-/// Most panels of a tile.
-pub(crate) const PANELS_MAX: usize = 4;
 
 /// The left-hand side: rows of equal length at equal distances.
 #[derive(Clone, Copy)]
@@ -28,6 +26,11 @@ impl<'a> Rows<'a> {
         Self { data: &self.data[first * self.stride..], count, ..*self }
     }
 
+    /// The rows without their first elements.
+    pub(crate) fn from(&self, first: usize) -> Self {
+        Self { data: &self.data[first..], ..*self }
+    }
+
     /// Whether every row has `k` elements in `data`.
     pub(crate) fn holds(&self, k: usize) -> bool {
         self.count == 0
@@ -39,7 +42,7 @@ impl<'a> Rows<'a> {
 /// What a micro-kernel of `ROWS` rows and `PANELS` panels works on.
 ///
 /// For every `r < ROWS`: `a + r * a_stride` is readable for `k` elements and
-/// `c + r * c_stride` writable for `PANELS * 32`; `b` is readable for `PANELS * k * 32`; `c` shares
+/// `c + r * c_stride` is readable and writable for `PANELS * 32`; `b` is readable for `PANELS * k * 32`; `c` shares
 /// no element with the others, nor do its rows with each other.
 #[derive(Clone, Copy)]
 pub(super) struct Operands {
@@ -49,6 +52,8 @@ pub(super) struct Operands {
     pub(super) b: *const f32,
     pub(super) c: *mut f32,
     pub(super) c_stride: usize,
+    /// The sums go on from what `c` holds.
+    pub(super) add: bool,
 }
 
 /// Rows that one tile may have.
@@ -73,7 +78,8 @@ pub(crate) fn panels_for(rows: usize) -> usize {
 }
 
 /// `c[r][j] = Σ a[r][i] * b[i][j]`: at most [`rows_max`] rows, and panels of `k` inputs back to
-/// back, [`panels_for`] of them at most. Writes `PANEL` elements a panel.
+/// back, [`panels_for`] of them at most. Writes `PANEL` elements a panel. With `add` the chains of
+/// an earlier call go on.
 pub(crate) fn tile(
     simd: Simd,
     a: Rows<'_>,
@@ -81,10 +87,14 @@ pub(crate) fn tile(
     panels: &[f32],
     c: &mut [f32],
     c_stride: usize,
+    add: bool,
 ) {
     let rows = a.count;
     if k == 0 || rows == 0 {
-        return c.fill(0.0);
+        if !add {
+            c.fill(0.0);
+        }
+        return;
     }
     let count = panels.len() / (k * PANEL);
     assert!(a.holds(k) && rows <= rows_max(simd), "invariant: the rows fit a tile");
@@ -100,6 +110,7 @@ pub(crate) fn tile(
         b: panels.as_ptr(),
         c: c.as_mut_ptr(),
         c_stride,
+        add,
     };
     // SAFETY: the assertions above are the contract of `Operands`; `c` is borrowed alone.
     unsafe { dispatch(simd, rows, count, operands) }

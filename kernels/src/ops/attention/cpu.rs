@@ -180,7 +180,7 @@ impl Kernel<'_> {
         let stride = tokens.next_multiple_of(PANEL);
         for (p, panel) in keys.chunks_exact(PANEL * self.head_dim).enumerate() {
             let c = &mut scores[p * PANEL..];
-            gemm::tile(self.simd, queries, self.head_dim, panel, c, stride);
+            gemm::tile(self.simd, queries, self.head_dim, panel, c, stride, false);
         }
         let scale = 1.0 / (self.head_dim as f32).sqrt();
         let mut sums = Sums { count: queries.count, values: [0.0; ROWS_MAX] };
@@ -204,7 +204,7 @@ impl Kernel<'_> {
         let rows = Rows { data: scores, count: sums.count, stride: tokens.next_multiple_of(PANEL) };
         let mut tile = [0.0; ROWS_MAX * PANEL];
         for (p, panel) in values.chunks_exact(PANEL * tokens).enumerate() {
-            gemm::tile(self.simd, rows, tokens, panel, &mut tile, PANEL);
+            gemm::tile(self.simd, rows, tokens, panel, &mut tile, PANEL, false);
             let count = PANEL.min(self.head_dim - p * PANEL);
             for (i, (mixed, sum)) in tile.chunks_exact(PANEL).zip(sums.iter()).enumerate() {
                 let at = ((query + i) * self.heads + head) * self.head_dim + p * PANEL;

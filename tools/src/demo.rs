@@ -1,0 +1,198 @@
+//! `offramp demo`: the shipped model on inputs it has not seen, with and without early exits.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use offramp::{Engine, Exit, Exits, Model};
+use serde::Serialize;
+
+use crate::args::{EngineArgs, ExitArgs, JsonArg, seconds};
+use crate::compare::{Figures, batches, exits_table, figures, table, variants};
+use crate::failure::{Failure, Result};
+use crate::open::open;
+use crate::out::{Out, write_whole};
+use crate::progress::bar;
+use crate::race::{Finish, Outcome, Tally, race};
+use crate::report::{Report, html};
+use crate::rows_io::Row;
+use crate::shipped;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  offramp demo
+  offramp demo --batch 1 --threads 1
+  offramp demo --model DIR --input held-out.jsonl --report report.html";
+
+/// Rounds that a median is taken over at least.
+const ROUNDS_MIN: usize = 3;
+/// Questions shown.
+const SHOWN: usize = 5;
+
+/// Flags of `demo`.
+#[derive(Args, Debug)]
+pub(crate) struct Demo {
+    /// Folder of the model [default: the shipped one]
+    #[arg(long, value_name = "DIR", env = "OFFRAMP_MODEL")]
+    model: Option<PathBuf>,
+    /// Inputs to run [default: test.jsonl of the model]
+    #[arg(long, value_name = "FILE", env = "OFFRAMP_INPUT")]
+    input: Option<PathBuf>,
+    /// How long to measure
+    #[arg(long, value_name = "S", default_value = "4", env = "OFFRAMP_SECONDS", value_parser = seconds)]
+    seconds: f64,
+    /// Where the report with its drawings goes
+    #[arg(long, value_name = "FILE", default_value = "target/offramp-demo/report.html",
+          env = "OFFRAMP_REPORT")]
+    report: PathBuf,
+    #[command(flatten)]
+    exit: ExitArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+/// Everything that `--json` prints.
+#[derive(Serialize)]
+struct Summary<'a> {
+    model: String,
+    device: String,
+    inputs: usize,
+    batch: usize,
+    rounds: usize,
+    variants: &'a [Figures],
+    report: String,
+}
+
+/// Runs the verb.
+pub(crate) fn run(args: &Demo) -> Result<()> {
+    let dir = shipped::model_dir(args.model.as_deref())?;
+    let (model, exit_plan) = open(&dir, &args.exit)?;
+    model.expect_classifier()?;
+    if exit_plan.is_off() {
+        return Err(Failure::Failed(format!(
+            "{}: no ramps and thresholds to show: run `offramp train-ramps` first",
+            dir.display()
+        )));
+    }
+    let rows = shipped::rows(&model, args.input.as_deref())?;
+    let mut engine = Engine::new(&model, &args.engine.options(model.spec().row_tokens_max()))?;
+    let early = exit_plan.exits(engine.plan())?;
+    let variants = variants(Exits::off(engine.plan()), &early);
+    let batches = batches(&engine, &rows)?;
+    let finish =
+        Finish { rounds_min: ROUNDS_MIN, rounds_max: usize::MAX, seconds: args.seconds };
+    let progress = bar("running the model", 100);
+    let tallies = race(&mut engine, &batches, &variants, finish, |round, elapsed_s| {
+        progress.set_position((100.0 * elapsed_s / args.seconds).min(100.0) as u64);
+        progress.set_message(format!("round {round}"));
+    })?;
+    progress.finish_and_clear();
+    let figures = figures(&model, &engine, &rows, &variants, &tallies);
+    let about = about(args, &model, &engine, &rows, &tallies, &exit_plan.describe());
+    let report = Report { about: &about, figures: &figures, tallies: &tallies };
+    write_whole(&args.report, html(&report).as_bytes())?;
+    if args.json.json {
+        return say_json(args, &model, &engine, &figures, &tallies);
+    }
+    say(args, &model, &rows, &figures, &tallies, &about)
+}
+
+fn about(
+    args: &Demo,
+    model: &Model,
+    engine: &Engine,
+    rows: &[Row],
+    tallies: &[Tally],
+    exits: &str,
+) -> String {
+    let spec = model.spec();
+    let name = model.dir().file_name().unwrap_or_default().to_string_lossy();
+    let rounds = tallies.first().map_or(0, |tally| tally.round_s.len());
+    format!(
+        "{name}: {} with {} layers of {}, {} held-out inputs in batches of {}, {}\n\
+         exits: {exits}; {rounds} rounds, the three ways in turn, tokens made beforehand",
+        spec.family,
+        spec.layers,
+        spec.hidden,
+        rows.len(),
+        args.engine.batch,
+        engine.device_name(),
+    )
+}
+
+fn say(
+    args: &Demo,
+    model: &Model,
+    rows: &[Row],
+    figures: &[Figures],
+    tallies: &[Tally],
+    about: &str,
+) -> Result<()> {
+    let mut out = Out::stdout();
+    out.line(about)?;
+    out.line("")?;
+    out.line(table(figures))?;
+    out.line("full depth: no exits. release: answers leave early, rows run on. compact: rows leave")?;
+    out.line("too, later layers run for fewer. Latency: from the start of a pass to a row's answer.")?;
+    if let Some(compact) = figures.last() {
+        out.line("\nWhere rows leave")?;
+        out.line(exits_table(compact))?;
+    }
+    if let Some(compact) = tallies.last() {
+        out.line("\nSome of them")?;
+        for (row, outcome) in examples(rows, &compact.outcomes) {
+            out.line(example(model, row, outcome))?;
+        }
+    }
+    out.line(format_args!("\nreport: {}", args.report.display()))?;
+    out.flush()
+}
+
+/// The first row of every exit, and more of the earliest ones where exits are few.
+fn examples<'a>(rows: &'a [Row], outcomes: &'a [Outcome]) -> Vec<(&'a Row, &'a Outcome)> {
+    let mut pairs: Vec<_> = rows.iter().zip(outcomes).enumerate().collect();
+    let nth_of_exit = |exit: Exit, index: usize| {
+        outcomes[..index].iter().filter(|outcome| outcome.exit == exit).count()
+    };
+    pairs.sort_by_key(|(index, (_, outcome))| (nth_of_exit(outcome.exit, *index), outcome.exit));
+    let mut shown: Vec<_> = pairs.into_iter().map(|(_, pair)| pair).take(SHOWN).collect();
+    shown.sort_by_key(|(_, outcome)| outcome.exit);
+    shown
+}
+
+fn example(model: &Model, row: &Row, outcome: &Outcome) -> String {
+    const WIDTH: usize = 56;
+    let text = row.text.clone().unwrap_or_else(|| row.id.to_string());
+    let shown: String = if text.chars().count() > WIDTH {
+        text.chars().take(WIDTH - 3).chain("...".chars()).collect()
+    } else {
+        text
+    };
+    let exit = match outcome.exit {
+        Exit::Site(site) => format!("ramp {site}"),
+        Exit::Final => "final".to_owned(),
+    };
+    let (label, depth) = (model.label(outcome.label), 100.0 * outcome.depth);
+    format!("  {shown:<WIDTH$}  {label:<6} {:.2}  {exit:<7} {depth:>4.0} % run", outcome.score)
+}
+
+fn say_json(
+    args: &Demo,
+    model: &Model,
+    engine: &Engine,
+    figures: &[Figures],
+    tallies: &[Tally],
+) -> Result<()> {
+    let mut out = Out::stdout();
+    out.json(&Summary {
+        model: model.dir().display().to_string(),
+        device: engine.device_name(),
+        inputs: tallies.first().map_or(0, Tally::rows),
+        batch: args.engine.batch,
+        rounds: tallies.first().map_or(0, |tally| tally.round_s.len()),
+        variants: figures,
+        report: args.report.display().to_string(),
+    })?;
+    out.flush()
+}

@@ -1,0 +1,70 @@
+//! `offramp evaluate`: what early exits change on a file of inputs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use offramp::{Engine, Exits};
+
+use crate::args::{EngineArgs, ExitArgs, JsonArg, ModelArg};
+use crate::compare::{batches, exits_table, figures, table, variants};
+use crate::failure::Result;
+use crate::open::open;
+use crate::out::Out;
+use crate::progress::bar;
+use crate::race::{Finish, race};
+use crate::shipped;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  offramp evaluate --model DIR --input held-out.jsonl
+  offramp evaluate --model DIR --policy patience(2)
+  offramp evaluate --model DIR --threshold 0.9 --json
+
+Agreement is counted against the full model; accuracy needs a \"label\" in the inputs.";
+
+/// Flags of `evaluate`.
+#[derive(Args, Debug)]
+pub(crate) struct Evaluate {
+    #[command(flatten)]
+    model: ModelArg,
+    /// Inputs as for classify [default: test.jsonl of the model]
+    #[arg(long, value_name = "FILE", env = "OFFRAMP_INPUT")]
+    input: Option<PathBuf>,
+    #[command(flatten)]
+    exit: ExitArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+/// Runs the verb.
+pub(crate) fn run(args: &Evaluate) -> Result<()> {
+    let (model, exit_plan) = open(&args.model.model, &args.exit)?;
+    model.expect_classifier()?;
+    let rows = shipped::rows(&model, args.input.as_deref())?;
+    let mut engine = Engine::new(&model, &args.engine.options(model.spec().row_tokens_max()))?;
+    let early = exit_plan.exits(engine.plan())?;
+    let mut variants = variants(Exits::off(engine.plan()), &early);
+    if exit_plan.is_off() {
+        variants.truncate(1);
+    }
+    let batches = batches(&engine, &rows)?;
+    let once = Finish { rounds_min: 1, rounds_max: 1, seconds: 0.0 };
+    let progress = bar("running the model", variants.len() as u64);
+    let tallies = race(&mut engine, &batches, &variants, once, |_, _| progress.tick())?;
+    progress.finish_and_clear();
+    let figures = figures(&model, &engine, &rows, &variants, &tallies);
+    let mut out = Out::stdout();
+    if args.json.json {
+        out.json(&figures)?;
+        return out.flush();
+    }
+    let (inputs, exits) = (rows.len(), exit_plan.describe());
+    out.line(format_args!("{inputs} inputs, {}, exits: {exits}", engine.device_name()))?;
+    out.line(table(&figures))?;
+    if let Some(last) = figures.last() {
+        out.line(exits_table(last))?;
+    }
+    out.flush()
+}

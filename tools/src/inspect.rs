@@ -1,0 +1,274 @@
+//! `offramp inspect`: what a model is, what it costs, and what its exits promise.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use offramp::model::files;
+use offramp::plan::{Plan, WeightSource};
+use offramp::{Cost, Engine, LiveBound, Model, OFF, ThresholdFile};
+use serde::Serialize;
+
+use crate::args::{EngineArgs, JsonArg, ModelArg, count, switch};
+use crate::failure::Result;
+use crate::out::Out;
+use crate::table::{Table, digits, fine_percent, grouped, percent};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  offramp inspect --model DIR
+  offramp inspect --model DIR --rows 32 --tokens 64 --json
+  offramp inspect --model DIR --plan";
+
+/// Flags of `inspect`.
+#[derive(Args, Debug)]
+pub(crate) struct Inspect {
+    #[command(flatten)]
+    model: ModelArg,
+    /// Rows that costs are told for
+    #[arg(long, value_name = "N", default_value = "1", env = "OFFRAMP_ROWS", value_parser = count())]
+    rows: usize,
+    /// Tokens of each row; cut to what the model reads
+    #[arg(long, value_name = "N", default_value = "128", env = "OFFRAMP_TOKENS", value_parser = count())]
+    tokens: usize,
+    /// Print the program that the model is compiled to, op by op
+    #[arg(long, env = "OFFRAMP_PLAN", value_parser = switch(), conflicts_with = "json")]
+    plan: bool,
+    #[command(flatten)]
+    engine: EngineArgs,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+/// Runs the verb.
+pub(crate) fn run(args: &Inspect) -> Result<()> {
+    let mut model = Model::open_bare(&args.model.model)?;
+    let ramps = model.path(files::RAMPS);
+    if ramps.exists() {
+        model.load_ramps(&ramps)?;
+    }
+    let engine = Engine::new(&model, &args.engine.options(model.spec().row_tokens_max()))?;
+    let mut out = Out::stdout();
+    if args.plan {
+        out.line(engine.plan())?;
+        return out.flush();
+    }
+    let about = About::of(&model, &engine, args);
+    if args.json.json {
+        out.json(&about)?;
+    } else {
+        about.print(&mut out)?;
+    }
+    out.flush()
+}
+
+/// Everything there is to tell.
+#[derive(Serialize)]
+struct About {
+    model: PathBuf,
+    hash: String,
+    family: String,
+    layers: usize,
+    hidden: usize,
+    heads: usize,
+    intermediate: usize,
+    vocab: usize,
+    row_tokens_max: usize,
+    activation: String,
+    labels: Vec<String>,
+    parameters: usize,
+    ramp_parameters: usize,
+    weights_disk_bytes: u64,
+    device: String,
+    device_reserved_bytes: usize,
+    activation_elements: usize,
+    rows_max: usize,
+    tokens_max: usize,
+    cost_rows: usize,
+    cost_row_tokens: usize,
+    forward_flops: f64,
+    forward_bytes: f64,
+    segments: Vec<SegmentAbout>,
+    policy: Option<String>,
+    target_agreement: Option<f64>,
+    /// Why there are no thresholds.
+    thresholds_missing: Option<String>,
+}
+
+/// A segment with the site behind it.
+#[derive(Serialize)]
+struct SegmentAbout {
+    segment: usize,
+    flops: f64,
+    bytes: f64,
+    has_ramp: bool,
+    held_out_agreement: Option<f64>,
+    threshold: Option<f32>,
+}
+
+impl About {
+    fn of(model: &Model, engine: &Engine, args: &Inspect) -> Self {
+        let (spec, plan) = (model.spec(), engine.plan());
+        let tokens = args.tokens.min(spec.row_tokens_max());
+        let live = LiveBound { rows: args.rows, tokens: args.rows * tokens };
+        let thresholds = thresholds(model);
+        let (parameters, ramp_parameters) = parameters(plan);
+        let Cost { flops, bytes } = plan.cost(live);
+        Self {
+            model: model.dir().to_owned(),
+            hash: model.hash().to_string(),
+            family: spec.family.to_string(),
+            layers: spec.layers,
+            hidden: spec.hidden,
+            heads: spec.heads,
+            intermediate: spec.intermediate,
+            vocab: spec.vocab,
+            row_tokens_max: spec.row_tokens_max(),
+            activation: format!("{:?}", spec.activation),
+            labels: spec.labels.iter().take(spec.classes).cloned().collect(),
+            parameters,
+            ramp_parameters,
+            weights_disk_bytes: model.checkpoint().bytes(),
+            device: engine.device_name(),
+            device_reserved_bytes: engine.reserved_bytes(),
+            activation_elements: plan.layout.activations,
+            rows_max: plan.layout.rows_max,
+            tokens_max: plan.layout.tokens_max,
+            cost_rows: args.rows,
+            cost_row_tokens: tokens,
+            forward_flops: flops,
+            forward_bytes: bytes,
+            segments: segments(model, plan, live, thresholds.as_ref().ok()),
+            policy: thresholds.as_ref().ok().map(|file| file.policy.to_string()),
+            target_agreement: thresholds.as_ref().ok().map(|file| file.target_agreement),
+            thresholds_missing: thresholds.err(),
+        }
+    }
+
+    fn print(&self, out: &mut Out) -> Result<()> {
+        let mib = |bytes: f64| digits(bytes / f64::from(1 << 20), "MiB");
+        let Self { family, layers, hidden, heads, intermediate, activation, .. } = self;
+        out.line(format_args!("model        {}", self.model.display()))?;
+        out.line(format_args!("hash         {}", self.hash))?;
+        out.line(format_args!(
+            "family       {family}: {layers} layers of {hidden}, {heads} heads, inner \
+             {intermediate}, {activation}"
+        ))?;
+        let (vocab, tokens) = (self.vocab, self.row_tokens_max);
+        out.line(format_args!("reads        {vocab} tokens, at most {tokens} in a row"))?;
+        out.line(format_args!("labels       {}", self.labels_line()))?;
+        out.line(format_args!(
+            "parameters   {}, and {} in ramps",
+            grouped(self.parameters as f64),
+            grouped(self.ramp_parameters as f64)
+        ))?;
+        out.line(format_args!("on disk      {}", mib(self.weights_disk_bytes as f64)))?;
+        out.line(format_args!(
+            "reserved     {} on {} for {} rows and {} tokens",
+            mib(self.device_reserved_bytes as f64),
+            self.device,
+            self.rows_max,
+            self.tokens_max
+        ))?;
+        out.line(format_args!("exits        {}", self.exits_line()))?;
+        out.line("")?;
+        out.line(self.table())?;
+        out.line(format_args!(
+            "costs of {} rows of {} tokens, nobody leaving",
+            self.cost_rows, self.cost_row_tokens
+        ))
+    }
+
+    fn labels_line(&self) -> String {
+        const SHOWN: usize = 12;
+        match self.labels.len() {
+            0 => "none: a base model without a classifier".to_owned(),
+            count if count > SHOWN => {
+                format!("{}, ... ({count})", self.labels[..SHOWN].join(", "))
+            }
+            _ => self.labels.join(", "),
+        }
+    }
+
+    fn exits_line(&self) -> String {
+        match (&self.policy, &self.thresholds_missing) {
+            (Some(policy), _) => {
+                let goal = self.target_agreement.map_or("-".to_owned(), fine_percent);
+                format!("{policy}, fitted for {goal} agreement")
+            }
+            (None, Some(missing)) => missing.clone(),
+            (None, None) => "none".to_owned(),
+        }
+    }
+
+    fn table(&self) -> Table {
+        let header = ["segment", "MFLOP", "share", "MB", "ramp behind it agrees", "threshold"];
+        let mut table = Table::new(&header);
+        for segment in &self.segments {
+            let agrees = match (segment.has_ramp, segment.held_out_agreement) {
+                (false, _) => "no ramp".to_owned(),
+                (true, agreement) => agreement.map_or("?".to_owned(), percent),
+            };
+            let threshold = match segment.threshold {
+                Some(threshold) if threshold < OFF => format!("{threshold:.4}"),
+                Some(_) => "off".to_owned(),
+                None => "-".to_owned(),
+            };
+            table.texts([
+                segment.segment.to_string(),
+                digits(segment.flops / 1e6, ""),
+                percent(segment.flops / self.forward_flops),
+                digits(segment.bytes / 1e6, ""),
+                agrees,
+                threshold,
+            ]);
+        }
+        let (flops, bytes) = (self.forward_flops / 1e6, self.forward_bytes / 1e6);
+        let all = ["forward".to_owned(), digits(flops, ""), percent(1.0), digits(bytes, "")];
+        table.texts(all.into_iter().chain(["-".to_owned(), "-".to_owned()]));
+        table
+    }
+}
+
+/// The thresholds, or why there are none.
+fn thresholds(model: &Model) -> Result<ThresholdFile, String> {
+    let path = model.path(files::THRESHOLDS);
+    if model.ramps().is_none() {
+        return Err("no ramps".to_owned());
+    }
+    if !Path::exists(&path) {
+        return Err("ramps without thresholds".to_owned());
+    }
+    model.read_thresholds(&path).map_err(|error| error.to_string())
+}
+
+/// Of the model, and of its ramps.
+fn parameters(plan: &Plan) -> (usize, usize) {
+    let pairs = plan.sources.iter().zip(&plan.layout.weights);
+    let of_model = pairs
+        .filter(|(source, _)| matches!(source, WeightSource::Checkpoint { .. }))
+        .map(|(_, form)| form.len());
+    let of_model: usize = of_model.sum();
+    (of_model, plan.layout.parameters() - of_model)
+}
+
+fn segments(
+    model: &Model,
+    plan: &Plan,
+    live: LiveBound,
+    thresholds: Option<&ThresholdFile>,
+) -> Vec<SegmentAbout> {
+    let noted = model.ramps().map_or(&[][..], |bundle| &bundle.trained.sites);
+    let about = |(index, segment): (usize, &offramp::plan::Segment)| {
+        let Cost { flops, bytes } = segment.cost(live);
+        let entry = thresholds.and_then(|file| file.thresholds.iter().find(|t| t.site == index));
+        SegmentAbout {
+            segment: index,
+            flops,
+            bytes,
+            has_ramp: segment.ramp().is_some(),
+            held_out_agreement: noted.iter().find(|n| n.site == index).map(|n| n.agreement),
+            threshold: entry.map(|entry| entry.threshold),
+        }
+    };
+    plan.segments.iter().enumerate().map(about).collect()
+}

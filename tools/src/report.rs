@@ -1,0 +1,77 @@
+//! The demo's report: one HTML file that needs nothing else, with two drawings.
+
+use std::fmt::Write as _;
+
+use crate::compare::{Figures, side_by_side};
+use crate::race::Tally;
+use crate::svg;
+
+/// What the report tells.
+pub(crate) struct Report<'a> {
+    pub(crate) about: &'a str,
+    pub(crate) figures: &'a [Figures],
+    pub(crate) tallies: &'a [Tally],
+}
+
+const STYLE: &str = "\
+:root { color-scheme: light dark; --ink: #1c2127; --soft: #68737d; --line: #d8dee4;
+  --page: #ffffff; --c0: #8a949e; --c1: #2f7ed8; --c2: #1f9d61; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --soft: #98a2ab; --line: #3a424a;
+  --page: #14181c; --c0: #8a949e; --c1: #62a4f0; --c2: #4cc38a; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page);
+  max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+p { color: var(--soft); white-space: pre-line; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
+th:first-child, td:first-child { text-align: left; white-space: pre; }
+svg { width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; fill: var(--ink); }
+svg .axis { stroke: var(--line); } svg .soft { fill: var(--soft); }
+svg .bar { fill: var(--c2); } svg .curve { fill: none; stroke-width: 2; }";
+
+/// The whole file.
+pub(crate) fn html(report: &Report<'_>) -> String {
+    let mut page = String::new();
+    page.push_str("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n");
+    page.push_str("<meta name=\"viewport\" content=\"width=device-width\">\n");
+    page.push_str("<title>offramp demo</title>\n<style>\n");
+    page.push_str(STYLE);
+    page.push_str("\n</style>\n<h1>offramp demo</h1>\n");
+    push(&mut page, format_args!("<p>{}</p>\n", escape(report.about)));
+    table(&mut page, report.figures);
+    if let Some(compact) = report.figures.last() {
+        page.push_str("<h2>Where rows leave</h2>\n");
+        page.push_str(&svg::exits(compact));
+    }
+    page.push_str("<h2>How soon answers leave</h2>\n");
+    page.push_str("<p>Share of rows answered by then, from the start of their pass.</p>\n");
+    page.push_str(&svg::latencies(report.tallies));
+    page.push_str("</html>\n");
+    page
+}
+
+fn table(page: &mut String, figures: &[Figures]) {
+    page.push_str("<table>\n<tr><th></th>");
+    for figures in figures {
+        push(page, format_args!("<th>{}</th>", escape(figures.variant)));
+    }
+    page.push_str("</tr>\n");
+    for line in side_by_side(figures) {
+        page.push_str("<tr>");
+        for cell in line {
+            push(page, format_args!("<td>{}</td>", escape(&cell)));
+        }
+        page.push_str("</tr>\n");
+    }
+    page.push_str("</table>\n");
+}
+
+/// Writing to a string cannot fail.
+pub(crate) fn push(page: &mut String, text: std::fmt::Arguments<'_>) {
+    let _ = page.write_fmt(text);
+}
+
+/// Text as HTML and SVG want it.
+pub(crate) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

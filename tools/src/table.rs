@@ -1,0 +1,110 @@
+//! Tables for a terminal of 100 columns, and how numbers look in them.
+
+use std::fmt;
+
+use comfy_table::{Cell, CellAlignment, presets};
+
+/// Cells that fill a bar of 100 %.
+const BAR_CELLS: f64 = 24.0;
+
+/// A table whose first column is left-aligned and whose numbers are right-aligned.
+pub(crate) struct Table(comfy_table::Table);
+
+impl Table {
+    pub(crate) fn new(header: &[&str]) -> Self {
+        Self::styled(header, presets::UTF8_FULL_CONDENSED)
+    }
+
+    /// As GitHub reads it.
+    pub(crate) fn markdown(header: &[&str]) -> Self {
+        Self::styled(header, presets::ASCII_MARKDOWN)
+    }
+
+    fn styled(header: &[&str], style: comfy_table::TableStyle) -> Self {
+        let mut table = comfy_table::Table::new();
+        table.load_style(style);
+        table.set_header(header);
+        for (index, column) in table.column_iter_mut().enumerate() {
+            let is_left = index == 0 || header[index].is_empty();
+            let side = if is_left { CellAlignment::Left } else { CellAlignment::Right };
+            column.set_cell_alignment(side);
+        }
+        Self(table)
+    }
+
+    pub(crate) fn row(&mut self, cells: Vec<Cell>) {
+        self.0.add_row(cells);
+    }
+
+    pub(crate) fn texts(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.row(cells.into_iter().map(Cell::new).collect());
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// `98.4 %`
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// `98.42 %`
+pub(crate) fn fine_percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
+/// A bar as long as the share, in eighths of a cell.
+pub(crate) fn share_bar(share: f64) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = (share.clamp(0.0, 1.0) * BAR_CELLS * 8.0).round() as usize;
+    format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8])
+}
+
+/// Milliseconds with three digits that count.
+pub(crate) fn ms(value: f64) -> String {
+    digits(value, "ms")
+}
+
+/// A number with three digits that count and its unit.
+pub(crate) fn digits(value: f64, unit: &str) -> String {
+    let places = match value.abs() {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        v if v >= 1.0 => 2,
+        _ => 3,
+    };
+    format!("{value:.places$} {unit}").trim_end().to_owned()
+}
+
+/// `12 345`
+pub(crate) fn grouped(value: f64) -> String {
+    let plain = format!("{value:.0}");
+    let mut text = String::new();
+    for (index, digit) in plain.chars().enumerate() {
+        if index > 0 && (plain.len() - index).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_look_as_they_should() {
+        assert_eq!(grouped(1234567.4), "1 234 567");
+        assert_eq!(grouped(999.0), "999");
+        assert_eq!(ms(0.01234), "0.012 ms");
+        assert_eq!(ms(123.4), "123 ms");
+        assert_eq!(percent(0.98449), "98.4 %");
+        assert_eq!(share_bar(1.0).chars().count(), 24);
+        assert_eq!(share_bar(0.0), "");
+    }
+}
