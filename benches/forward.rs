@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use offramp::{AfterExit, Answer, Batch, Engine, EngineOptions, ExitWindow, Exits, Model,
-    PassSettings, Score};
+use offramp::{
+    AfterExit, Answer, Batch, Engine, EngineOptions, ExitWindow, Exits, Model, PassSettings, Score,
+};
 use offramp_benches::random_ramps;
 use offramp_tests::models::BertSize;
 

@@ -136,8 +136,7 @@ fn windows_decide_where_rows_leave() {
     let (heard, report) = bench.run_with(&rows, &settings);
     for (slot, given) in answers(heard.answers).iter().enumerate() {
         let exit = slot as u32 % (ramps + 1);
-        let expected =
-            if exit == ramps { Exit::Final } else { Exit::Site(sites[exit as usize]) };
+        let expected = if exit == ramps { Exit::Final } else { Exit::Site(sites[exit as usize]) };
         assert_eq!(given.exit, expected);
     }
     assert!(report.compactions > 0);

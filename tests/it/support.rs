@@ -115,8 +115,7 @@ impl Bench {
         for row in rows {
             batch.push(row, &[]).unwrap().expect("room in the batch");
         }
-        let mut heard =
-            Heard { answers: vec![None; rows.len()], observed: vec![None; rows.len()] };
+        let mut heard = Heard { answers: vec![None; rows.len()], observed: vec![None; rows.len()] };
         let report = self.engine.run(&batch, settings, &mut heard).unwrap();
         assert!(heard.answers.iter().all(Option::is_some), "a row without answer");
         assert!(heard.observed.iter().all(Option::is_some), "a row not observed");

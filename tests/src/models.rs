@@ -104,10 +104,8 @@ fn write_values(
     shape: &[usize],
     rng: &mut fastrand::Rng,
 ) -> std::io::Result<()> {
-    let is_scale = matches!(
-        part,
-        Part::EmbeddingNormScale | Part::AttentionNormScale | Part::OutNormScale
-    );
+    let is_scale =
+        matches!(part, Part::EmbeddingNormScale | Part::AttentionNormScale | Part::OutNormScale);
     let (mean, spread) = match shape {
         [_, inputs] => (0.0, (3.0 / *inputs as f32).sqrt()),
         _ if is_scale => (1.0, 0.1),

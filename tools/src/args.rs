@@ -21,7 +21,8 @@ pub(crate) struct ModelArg {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct EngineArgs {
     /// Most rows of a pass
-    #[arg(long, value_name = "N", default_value = "32", env = "OFFRAMP_BATCH", value_parser = rows())]
+    #[arg(long, value_name = "N", default_value = "32", env = "OFFRAMP_BATCH",
+          value_parser = rows())]
     pub(crate) batch: usize,
     /// Most tokens of a pass, all rows together [default: 128 for each row]
     #[arg(long, value_name = "N", env = "OFFRAMP_TOKENS_MAX", value_parser = tokens())]
@@ -34,7 +35,8 @@ pub(crate) struct EngineArgs {
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct MachineArgs {
     /// Worker threads; 0 takes one per core
-    #[arg(long, value_name = "N", default_value = "0", env = "OFFRAMP_THREADS", value_parser = threads())]
+    #[arg(long, value_name = "N", default_value = "0", env = "OFFRAMP_THREADS",
+          value_parser = threads())]
     pub(crate) threads: usize,
     /// Where to run: auto or cpu
     #[arg(long, value_name = "DEVICE", default_value = "auto", env = "OFFRAMP_DEVICE")]
@@ -66,7 +68,7 @@ pub(crate) struct ExitArgs {
     /// How ramps score: confidence, entropy, margin or patience(k) [default: as the thresholds]
     #[arg(long, value_name = "POLICY", env = "OFFRAMP_POLICY")]
     pub(crate) policy: Option<Policy>,
-    /// One threshold for all ramps, from 0 to 1
+    /// One threshold for all ramps, from 0 to 1; confidence unless --policy says otherwise
     #[arg(long, value_name = "X", env = "OFFRAMP_THRESHOLD", value_parser = share::<f32>,
           conflicts_with = "thresholds")]
     pub(crate) threshold: Option<f32>,

@@ -4,9 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use offramp::{
-    Answer, Batch, Engine, Exit, Exits, Model, Observation, PassSettings, Sink,
-};
+use offramp::{Answer, Batch, Engine, Exit, Exits, Model, Observation, PassSettings, Sink};
 use serde::Serialize;
 use serde_json::Value;
 

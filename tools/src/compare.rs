@@ -1,6 +1,6 @@
 //! Exits against the full model on the same inputs: the figures of `demo` and `evaluate`.
 
-use offramp::{AfterExit, Batch, Engine, Exit, Exits, Model};
+use offramp::{AfterExit, Batch, Engine, Exit, Exits, Model, TokenRow};
 use serde::Serialize;
 
 use crate::agreement::Agreement;
@@ -20,10 +20,12 @@ pub(crate) fn variants(full: Exits, early: &Exits) -> Vec<Variant> {
 }
 
 /// Rows packed into batches as large as the engine takes, in order.
-pub(crate) fn batches(engine: &Engine, rows: &[Row]) -> Result<Vec<Batch>> {
+pub(crate) fn batches<'a>(
+    engine: &Engine,
+    rows: impl IntoIterator<Item = &'a TokenRow>,
+) -> Result<Vec<Batch>> {
     let mut batches = vec![engine.batch()];
-    for row in rows {
-        let (ids, kinds) = (&row.tokens.ids, &row.tokens.kinds);
+    for TokenRow { ids, kinds } in rows {
         let is_full = |batch: &mut Batch| match batch.push(ids, kinds) {
             Ok(slot) => Ok(slot.is_none()),
             Err(error) => Err(Failure::Engine(error.into())),
@@ -32,7 +34,9 @@ pub(crate) fn batches(engine: &Engine, rows: &[Row]) -> Result<Vec<Batch>> {
             let mut next = engine.batch();
             if is_full(&mut next)? {
                 let tokens = ids.len();
-                return Err(Failure::Usage(format!("a row of {tokens} tokens: raise --tokens-max")));
+                return Err(Failure::Usage(format!(
+                    "a row of {tokens} tokens: raise --tokens-max"
+                )));
             }
             batches.push(next);
         }

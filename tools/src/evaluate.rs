@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Evaluate) -> Result<()> {
     if exit_plan.is_off() {
         variants.truncate(1);
     }
-    let batches = batches(&engine, &rows)?;
+    let batches = batches(&engine, rows.iter().map(|row| &row.tokens))?;
     let once = Finish { rounds_min: 1, rounds_max: 1, seconds: 0.0 };
     let progress = bar("running the model", variants.len() as u64);
     let tallies = race(&mut engine, &batches, &variants, once, |_, _| progress.tick())?;

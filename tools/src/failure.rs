@@ -22,6 +22,9 @@ pub(crate) enum Failure {
     /// A line of an input file that the command cannot do without.
     #[error("{}:{line}: {message}", .file.display())]
     Line { file: PathBuf, line: u64, message: String },
+    /// A value that JSON cannot say.
+    #[error("cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
     /// Anything else that has been done and gone wrong.
     #[error("{0}")]
     Failed(String),

@@ -5,10 +5,14 @@ use clap::Args;
 use comfy_table::Cell;
 use offramp::ramps::{FitOptions, fit_thresholds};
 use offramp::tune::{Fitted, Goal};
-use offramp::{Engine, Model, OFF, Policy, Shape, ThresholdFile, TokenRow};
+use offramp::{
+    AfterExit, Answer, Engine, Exits, Model, OFF, Observation, PassSettings, Policy, Score, Shape,
+    Sink, ThresholdFile, TokenRow,
+};
 use serde::Serialize;
 
 use crate::args::open_share;
+use crate::compare::batches;
 use crate::failure::Result;
 use crate::progress::bar;
 use crate::table::{Table, fine_percent, percent, share_bar};
@@ -59,6 +63,9 @@ pub(crate) struct RampReport {
 #[derive(Debug, Serialize)]
 struct SiteReport {
     site: usize,
+    /// Share of all calibration inputs that the ramp alone answers as the full model does.
+    agreement: f64,
+    /// The same for inputs held out in training: close to 1 where the model has learnt them.
     held_out_agreement: Option<f64>,
     temperature: Option<f64>,
     /// Null: the ramp is off.
@@ -78,8 +85,10 @@ pub(crate) fn fit_and_report(
     let mut show = |done: usize| progress.set_position(done as u64);
     let (file, fitted) = fit_thresholds(model, rows, options, &mut show)?;
     progress.finish_and_clear();
-    let costs = ramp_costs(model, rows, options)?;
-    let sites = sites(model, &file, &fitted, &costs);
+    let mut engine = Engine::new(model, &options.engine)?;
+    let costs = ramp_costs(&mut engine, rows, options)?;
+    let agreements = ramp_agreements(&mut engine, rows)?;
+    let sites = sites(model, &file, &fitted, &costs, &agreements);
     let report = RampReport {
         policy: file.policy,
         target_agreement: file.target_agreement,
@@ -101,12 +110,14 @@ fn sites(
     file: &ThresholdFile,
     fitted: &Fitted,
     costs: &[Option<f64>],
+    agreements: &[f64],
 ) -> Vec<SiteReport> {
     let noted = model.ramps().map_or(&[][..], |bundle| &bundle.trained.sites);
-    let site = |(entry, &exits): (&offramp::SiteThreshold, &u64)| {
+    let site = |((entry, &exits), &agreement): ((&offramp::SiteThreshold, &u64), &f64)| {
         let note = noted.iter().find(|note| note.site == entry.site);
         SiteReport {
             site: entry.site,
+            agreement,
             held_out_agreement: note.map(|note| note.agreement),
             temperature: note.map(|note| note.temperature),
             threshold: Some(entry.threshold).filter(|&threshold| threshold < OFF),
@@ -114,7 +125,7 @@ fn sites(
             exit_share: share(exits, fitted.rows),
         }
     };
-    file.thresholds.iter().zip(&fitted.exits).map(site).collect()
+    file.thresholds.iter().zip(&fitted.exits).zip(agreements).map(site).collect()
 }
 
 fn share(count: u64, of: u64) -> f64 {
@@ -123,8 +134,11 @@ fn share(count: u64, of: u64) -> f64 {
 
 /// By segment: the time of the ramp behind it as a share of the whole forward, at the mean length
 /// of the rows and a batch as large as the engine takes.
-fn ramp_costs(model: &Model, rows: &[TokenRow], options: &FitOptions) -> Result<Vec<Option<f64>>> {
-    let mut engine = Engine::new(model, &options.engine)?;
+fn ramp_costs(
+    engine: &mut Engine,
+    rows: &[TokenRow],
+    options: &FitOptions,
+) -> Result<Vec<Option<f64>>> {
     let all: usize = rows.iter().map(|row| row.ids.len()).sum();
     let tokens = (all / rows.len().max(1)).max(1);
     let limits = options.engine.limits;
@@ -134,17 +148,54 @@ fn ramp_costs(model: &Model, rows: &[TokenRow], options: &FitOptions) -> Result<
     Ok(times.iter().map(|time| time.exit_us.map(|us| us / forward_us)).collect())
 }
 
+/// By ramp: the share of rows that it answers as the full model does, whatever its score.
+fn ramp_agreements(engine: &mut Engine, rows: &[TokenRow]) -> Result<Vec<f64>> {
+    let exits = Exits::watching(engine.plan(), Score::Confidence);
+    let settings = PassSettings::new(&exits, AfterExit::Release);
+    let mut watcher = Watcher { same: vec![0; engine.plan().ramps()], rows: 0 };
+    for batch in batches(engine, rows)? {
+        engine.run(&batch, &settings, &mut watcher)?;
+    }
+    Ok(watcher.same.iter().map(|&same| share(same, watcher.rows)).collect())
+}
+
+/// Counts rows, and by ramp those answered alike.
+struct Watcher {
+    same: Vec<u64>,
+    rows: u64,
+}
+
+impl Sink for Watcher {
+    fn answer(&mut self, _: Answer<'_>) {}
+
+    fn observe(&mut self, observation: Observation<'_>) {
+        self.rows += 1;
+        for seen in observation.seen {
+            let is_same = observation.final_label == Some(seen.label);
+            self.same[seen.ramp as usize] += u64::from(is_same);
+        }
+    }
+}
+
 impl RampReport {
     /// For people.
     pub(crate) fn table(&self) -> String {
         let mut table = Table::new(&[
-            "site", "agrees", "temperature", "threshold", "cost", "leave here", "",
+            "site",
+            "agrees",
+            "held out",
+            "temperature",
+            "threshold",
+            "cost",
+            "leave here",
+            "",
         ]);
         let number = |value: Option<f64>| value.map_or("-".to_owned(), |v| format!("{v:.2}"));
         for site in &self.sites {
             let threshold = site.threshold.map_or("off".to_owned(), |t| format!("{t:.4}"));
             table.row(vec![
                 Cell::new(site.site),
+                Cell::new(percent(site.agreement)),
                 Cell::new(site.held_out_agreement.map_or("-".to_owned(), percent)),
                 Cell::new(number(site.temperature)),
                 Cell::new(threshold),
@@ -153,7 +204,7 @@ impl RampReport {
                 Cell::new(share_bar(site.exit_share)),
             ]);
         }
-        let last = [Cell::new("final"), Cell::new("-"), Cell::new("-"), Cell::new("-")];
+        let last = ["final", "-", "-", "-", "-"].map(Cell::new);
         let shares = [Cell::new(percent(self.final_share)), Cell::new(share_bar(self.final_share))];
         table.row(last.into_iter().chain([Cell::new("-")]).chain(shares).collect());
         format!("{table}\n{}", self.summary())
@@ -162,7 +213,11 @@ impl RampReport {
     fn summary(&self) -> String {
         let Self { policy, calibration_rows, tested_rows, .. } = self;
         let sure = self.confidence.map_or(String::new(), |c| {
-            format!(" (at least {} at {} confidence)", fine_percent(self.agreement_at_least), percent(c))
+            format!(
+                " (at least {} at {} confidence)",
+                fine_percent(self.agreement_at_least),
+                percent(c)
+            )
         });
         let unmet = if self.sites.iter().all(|site| site.threshold.is_none()) {
             "\nno ramp is on: the goal cannot be shown to hold. More calibration inputs, or a \
@@ -171,8 +226,8 @@ impl RampReport {
             ""
         };
         format!(
-            "policy {policy}, {calibration_rows} calibration inputs, tested on {tested_rows} of them:\n\
-             mean depth {}, agreement {}{sure}, goal {}{unmet}",
+            "policy {policy}, {calibration_rows} calibration inputs, tested on {tested_rows} of \
+             them:\nmean depth {}, agreement {}{sure}, goal {}{unmet}",
             percent(self.mean_depth),
             fine_percent(self.agreement),
             fine_percent(self.target_agreement),

@@ -25,10 +25,12 @@ pub(crate) struct Inspect {
     #[command(flatten)]
     model: ModelArg,
     /// Rows that costs are told for
-    #[arg(long, value_name = "N", default_value = "1", env = "OFFRAMP_ROWS", value_parser = count())]
+    #[arg(long, value_name = "N", default_value = "1", env = "OFFRAMP_ROWS",
+          value_parser = count())]
     rows: usize,
     /// Tokens of each row; cut to what the model reads
-    #[arg(long, value_name = "N", default_value = "128", env = "OFFRAMP_TOKENS", value_parser = count())]
+    #[arg(long, value_name = "N", default_value = "128", env = "OFFRAMP_TOKENS",
+          value_parser = count())]
     tokens: usize,
     /// Print the program that the model is compiled to, op by op
     #[arg(long, env = "OFFRAMP_PLAN", value_parser = switch(), conflicts_with = "json")]
@@ -201,7 +203,7 @@ impl About {
     }
 
     fn table(&self) -> Table {
-        let header = ["segment", "MFLOP", "share", "MB", "ramp behind it agrees", "threshold"];
+        let header = ["segment", "MFLOP", "share", "MB", "ramp, held out", "threshold"];
         let mut table = Table::new(&header);
         for segment in &self.segments {
             let agrees = match (segment.has_ramp, segment.held_out_agreement) {

@@ -42,11 +42,6 @@ impl Lines {
         Self { name: name.to_owned(), from, number: 0, buffer: Vec::new() }
     }
 
-    /// Where lines come from, for messages.
-    pub(crate) fn name(&self) -> &Path {
-        &self.name
-    }
-
     /// The next line with its number; none at the end.
     pub(crate) fn next(&mut self) -> Result<Option<(u64, Line)>> {
         self.buffer.clear();

@@ -4,6 +4,7 @@
 
 mod agreement;
 mod args;
+mod bench;
 mod classify;
 mod compare;
 mod demo;
@@ -56,6 +57,9 @@ enum Verb {
     /// Tell what early exits change on a file of inputs
     #[command(after_long_help = evaluate::EXAMPLES)]
     Evaluate(evaluate::Evaluate),
+    /// Measure throughput and latency of the engine
+    #[command(after_long_help = bench::EXAMPLES)]
+    Bench(bench::Bench),
     /// Tell what a model is and what it costs
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::Inspect),
@@ -83,7 +87,49 @@ fn dispatch(verb: &Verb) -> Result<()> {
         Verb::TrainRamps(args) => train_ramps::run(args),
         Verb::FitThresholds(args) => fit_thresholds::run(args),
         Verb::Evaluate(args) => evaluate::run(args),
+        Verb::Bench(args) => bench::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Profile(args) => profile::run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_its_twin_in_the_environment() {
+        let cli = Cli::command();
+        for verb in cli.get_subcommands() {
+            check_twins(verb);
+        }
+    }
+
+    fn check_twins(verb: &Command) {
+        let built_in = ["help", "version"];
+        let flags = verb.get_arguments().filter(|arg| !built_in.contains(&arg.get_id().as_str()));
+        for flag in flags {
+            let name = flag.get_long().unwrap_or_default();
+            let twin = format!("OFFRAMP_{}", name.replace('-', "_").to_uppercase());
+            let found = flag.get_env().and_then(|twin| twin.to_str()).unwrap_or_default();
+            assert_eq!(found, twin, "{} --{name}", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn every_verb_shows_examples() {
+        for verb in Cli::command().get_subcommands() {
+            let examples = verb.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+            let call = format!("  offramp {}", verb.get_name());
+            let shows = examples.starts_with("Examples:") && examples.contains(call.trim_start());
+            assert!(shows, "{}", verb.get_name());
+        }
     }
 }

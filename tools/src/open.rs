@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use offramp::model::files;
 use offramp::plan::Plan;
-use offramp::{Exits, Model, Policy, Score, ThresholdFile, score_of};
+use offramp::{Exits, Model, Policy, ThresholdFile, score_of};
 
 use crate::args::{ExitArgs, ExitsSwitch};
 use crate::failure::{Failure, Result};
@@ -121,14 +121,4 @@ fn without_thresholds(model: &Model, args: &ExitArgs, policy: Option<Policy>) ->
          fit-thresholds --model {0} --calibration FILE`",
         model.dir().display()
     )))
-}
-
-/// The score by its name.
-pub(crate) fn score_name(score: Score) -> String {
-    match score {
-        Score::Confidence => "confidence".to_owned(),
-        Score::Entropy => "entropy".to_owned(),
-        Score::Margin => "margin".to_owned(),
-        Score::Patience { k } => format!("patience({k})"),
-    }
 }

@@ -40,13 +40,13 @@ impl Out {
 
     /// Writes a value as one line of JSON.
     pub(crate) fn json_line(&mut self, value: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string(value).map_err(not_json)?;
+        let text = serde_json::to_string(value)?;
         self.line(text)
     }
 
     /// Writes a value as indented JSON.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string_pretty(value).map_err(not_json)?;
+        let text = serde_json::to_string_pretty(value)?;
         self.line(text)
     }
 
@@ -73,8 +73,4 @@ pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&aside);
         Failure::io(path, "write", source)
     })
-}
-
-fn not_json(error: serde_json::Error) -> Failure {
-    Failure::Failed(format!("cannot be said in JSON: {error}"))
 }

@@ -8,7 +8,7 @@ use offramp::profile::{Profile as Saved, ShapeProfile};
 use offramp::{Engine, Limits, Model, Shape};
 
 use crate::args::{JsonArg, MachineArgs, ModelArg, count};
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::out::{Out, write_whole};
 use crate::progress::bar;
 use crate::table::{Table, fine_percent, ms};
@@ -35,7 +35,8 @@ pub(crate) struct Profile {
           env = "OFFRAMP_TOKENS", value_parser = count())]
     tokens: Vec<usize>,
     /// Forwards behind each median
-    #[arg(long, value_name = "N", default_value = "9", env = "OFFRAMP_ROUNDS", value_parser = count())]
+    #[arg(long, value_name = "N", default_value = "9", env = "OFFRAMP_ROUNDS",
+          value_parser = count())]
     rounds: usize,
     #[command(flatten)]
     machine: MachineArgs,
@@ -72,14 +73,14 @@ pub(crate) fn run(args: &Profile) -> Result<()> {
 fn shapes(args: &Profile, row_tokens_max: usize) -> Vec<Shape> {
     let mut lengths: Vec<usize> = args.tokens.iter().map(|&n| n.min(row_tokens_max)).collect();
     lengths.dedup();
-    let pairs = lengths.iter().flat_map(|&tokens| args.rows.iter().map(move |&rows| (rows, tokens)));
+    let pairs =
+        lengths.iter().flat_map(|&tokens| args.rows.iter().map(move |&rows| (rows, tokens)));
     pairs.map(|(rows, tokens)| Shape { rows, tokens }).collect()
 }
 
 fn save(args: &Profile, model: &Model, saved: &Saved) -> Result<()> {
     let path = args.out.clone().unwrap_or_else(|| model.path(files::PROFILE));
-    let mut text = serde_json::to_string_pretty(saved)
-        .map_err(|error| Failure::Failed(error.to_string()))?;
+    let mut text = serde_json::to_string_pretty(saved)?;
     text.push('\n');
     write_whole(&path, text.as_bytes())?;
     let mut out = Out::stdout();

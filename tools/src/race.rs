@@ -60,7 +60,8 @@ pub(crate) struct Outcome {
 const UNANSWERED: Outcome =
     Outcome { label: 0, score: 0.0, exit: Exit::Final, depth: 1.0, is_finite: false };
 
-/// Runs a batch of each variant unmeasured, then all in rounds until `finish`; `tick` hears of each round.
+/// Runs a batch of each variant unmeasured, then all in rounds until `finish`; `tick` hears of
+/// each round.
 pub(crate) fn race(
     engine: &mut Engine,
     batches: &[Batch],

@@ -32,7 +32,9 @@ pub(crate) fn rows(model: &Model, given: Option<&Path>) -> Result<Vec<Row>> {
     let file = given.unwrap_or(&beside);
     if given.is_none() && !file.exists() {
         let file = file.display();
-        return Err(Failure::Failed(format!("{file}: no such file: name inputs with --input FILE")));
+        return Err(Failure::Failed(format!(
+            "{file}: no such file: name inputs with --input FILE"
+        )));
     }
     read_all(file, model)
 }

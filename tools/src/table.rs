@@ -5,7 +5,7 @@ use std::fmt;
 use comfy_table::{Cell, CellAlignment, presets};
 
 /// Cells that fill a bar of 100 %.
-const BAR_CELLS: f64 = 24.0;
+const BAR_CELLS: f64 = 20.0;
 
 /// A table whose first column is left-aligned and whose numbers are right-aligned.
 pub(crate) struct Table(comfy_table::Table);
@@ -72,6 +72,7 @@ pub(crate) fn ms(value: f64) -> String {
 /// A number with three digits that count and its unit.
 pub(crate) fn digits(value: f64, unit: &str) -> String {
     let places = match value.abs() {
+        0.0 => 0,
         v if v >= 100.0 => 0,
         v if v >= 10.0 => 1,
         v if v >= 1.0 => 2,
@@ -103,8 +104,9 @@ mod tests {
         assert_eq!(grouped(999.0), "999");
         assert_eq!(ms(0.01234), "0.012 ms");
         assert_eq!(ms(123.4), "123 ms");
+        assert_eq!(ms(0.0), "0 ms");
         assert_eq!(percent(0.98449), "98.4 %");
-        assert_eq!(share_bar(1.0).chars().count(), 24);
+        assert_eq!(share_bar(1.0).chars().count(), 20);
         assert_eq!(share_bar(0.0), "");
     }
 }

@@ -23,7 +23,8 @@ Examples:
 
 Ramps learn to give the model's own answers: inputs need no labels. Thresholds are fitted on the
 calibration inputs, which should be neither among the training inputs nor among those that the
-result is judged by. Writes ramps.safetensors and thresholds.json.";
+result is judged by, nor among those that the model itself has learnt from: on inputs it knows by
+heart every ramp agrees. Writes ramps.safetensors and thresholds.json.";
 
 /// Flags of `train-ramps`.
 #[derive(Args, Debug)]
@@ -50,7 +51,8 @@ pub(crate) struct TrainRamps {
           value_parser = open_share)]
     held_out: f64,
     /// Most epochs
-    #[arg(long, value_name = "N", default_value = "80", env = "OFFRAMP_EPOCHS", value_parser = count())]
+    #[arg(long, value_name = "N", default_value = "80", env = "OFFRAMP_EPOCHS",
+          value_parser = count())]
     epochs: usize,
     /// Seed of the split, of the first weights and of the order of batches
     #[arg(long, value_name = "N", default_value = "0", env = "OFFRAMP_SEED")]
@@ -85,8 +87,7 @@ pub(crate) fn run(args: &TrainRamps) -> Result<()> {
     let trained = train(&model, &inputs, args, &engine)?;
     model.set_ramps(Some(trained.bundle));
     let calibration = calibration.unwrap_or_else(|| held_out(&inputs, &trained.held_out));
-    let options =
-        FitOptions { policy: args.goal.policy, goal: args.goal.goal(), engine };
+    let options = FitOptions { policy: args.goal.policy, goal: args.goal.goal(), engine };
     let (thresholds, report) = fit_and_report(&model, &calibration, &options)?;
     let dir = args.out.as_deref().unwrap_or(&args.model.model);
     std::fs::create_dir_all(dir).map_err(|source| Failure::io(dir, "create", source))?;
@@ -95,11 +96,7 @@ pub(crate) fn run(args: &TrainRamps) -> Result<()> {
 }
 
 /// Thresholds that are left from other ramps go first, so that no reader meets them with these.
-fn write(
-    model: &Model,
-    dir: &Path,
-    thresholds: impl FnOnce(&Path) -> Result<()>,
-) -> Result<()> {
+fn write(model: &Model, dir: &Path, thresholds: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let path = dir.join(files::THRESHOLDS);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

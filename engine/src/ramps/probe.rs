@@ -191,9 +191,14 @@ pub(super) fn for_each_batch(
     let mut batch = engine.batch();
     for (index, row) in rows.iter().enumerate() {
         if batch.push(&row.ids, &row.kinds)?.is_none() {
-            each(engine, &batch, index)?;
-            batch.clear();
-            batch.push(&row.ids, &row.kinds)?;
+            if !batch.is_empty() {
+                each(engine, &batch, index)?;
+                batch.clear();
+            }
+            if batch.push(&row.ids, &row.kinds)?.is_none() {
+                let tokens = row.ids.len();
+                return Err(Error::Options(format!("input {index}: {tokens} tokens exceed a pass")));
+            }
         }
     }
     if batch.is_empty() { Ok(()) } else { each(engine, &batch, rows.len()) }

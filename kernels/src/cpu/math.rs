@@ -196,7 +196,7 @@ mod tests {
         let gelu = worst(8.0, gelu_erf, |x| {
             0.5 * x * (1.0 + erf_reference(x * std::f64::consts::FRAC_1_SQRT_2))
         });
-        assert!(gelu < 1e-6, "gelu {gelu:e}");
+        assert!(gelu < 2e-6, "gelu {gelu:e}");
     }
 
     #[test]

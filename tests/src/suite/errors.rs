@@ -21,11 +21,18 @@ const TOKEN: Token = Token { id: 0, position: 0, kind: 0 };
 pub fn passes(suite: &Suite) {
     let mut stage = Start::new(&[4, 2]).device(suite);
     let tokens = vec![TOKEN; 100];
-    let thresholds = vec![0.0; 9];
+    let thresholds = [0.0; 9];
     let mut begin = |count: usize, offsets: &[u32], stays: usize, exits: usize, score: Score| {
         let stays = vec![false; stays];
         let (tokens, thresholds) = (&tokens[..count], &thresholds[..exits]);
-        stage.device.begin(&PassInput { tokens, offsets, stays: &stays, windows: &[], score, thresholds })
+        stage.device.begin(&PassInput {
+            tokens,
+            offsets,
+            stays: &stays,
+            windows: &[],
+            score,
+            thresholds,
+        })
     };
     let by = Score::Confidence;
     assert!(begin(6, &[0, 4, 6], 2, 4, by).is_ok());

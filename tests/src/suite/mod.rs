@@ -94,6 +94,7 @@ macro_rules! op_suite {
             ramp_one_class: ramp::one_class,
             ramp_not_finite: ramp::not_finite,
             ramp_thresholds: ramp::thresholds,
+            ramp_windows: ramp::windows,
             ramp_answers_once: ramp::answers_once,
             ramp_headless: ramp::headless,
             compact_sequences: compact::sequences,

@@ -1,7 +1,8 @@
 //! Exits.
 
 use offramp_kernels::{
-    Activation, ExitId, ExitRecord, Hidden, Pool, Ramp, RampHead, RowSlot, Score, Span, WeightForm,
+    Activation, ExitId, ExitRecord, ExitWindow, Hidden, Pool, Ramp, RampHead, RowSlot, Score, Span,
+    WeightForm,
 };
 
 use super::{Stage, Start, Suite};
@@ -220,6 +221,29 @@ pub fn thresholds(suite: &Suite) {
     }
     direct.begin(Score::Confidence, &[f32::NAN; 4]);
     assert!(!direct.exit(ExitId(0), &logits)[0].answers(), "NaN as a threshold lets nobody out");
+}
+
+/// A window bars a row from early exits and lets it out at its last, unless it is not finite.
+pub fn windows(suite: &Suite) {
+    let window = |first, last| ExitWindow { first, last };
+    let any = ExitWindow::ANY;
+    let windows = [any, window(1, 9), window(2, 9), window(0, 1), window(1, 1), window(0, 0)];
+    let rows = windows.len();
+    for (threshold, expected) in [(0.0, [0, 1, 2, 0, 1, 3]), (2.0, [3, 3, 3, 1, 1, 3])] {
+        let mut direct = Direct::new(suite, rows, 2);
+        direct.stage.begin_within(Score::Confidence, &[threshold; 4], &windows);
+        let mut logits = vec![1.0; rows * 2];
+        logits[rows * 2 - 1] = f32::NAN;
+        let mut answers = vec![u32::MAX; rows];
+        for exit in 0..4 {
+            for record in direct.exit(ExitId(exit), &logits) {
+                if record.answers() {
+                    answers[record.slot as usize] = exit;
+                }
+            }
+        }
+        assert_eq!(answers, expected, "threshold {threshold}");
+    }
 }
 
 /// Every row is answered exactly once, and later exits still report on it.

@@ -2,8 +2,8 @@
 
 use fastrand::Rng;
 use offramp_kernels::{
-    ArenaLayout, Device, ExitRecord, LiveBound, Op, PassInput, Score, Span, Token, WeightForm,
-    WeightId,
+    ArenaLayout, Device, ExitRecord, ExitWindow, LiveBound, Op, PassInput, Score, Span, Token,
+    WeightForm, WeightId,
 };
 
 use super::Suite;
@@ -123,6 +123,15 @@ impl Stage {
         self.begin_with(&tokens, &offsets, score, thresholds, stays);
     }
 
+    /// Starts a pass over the rows, each within its window; all stay.
+    pub fn begin_within(&mut self, score: Score, thresholds: &[f32], windows: &[ExitWindow]) {
+        let tokens = &tokens(&mut self.random, &self.lens);
+        let offsets = &lens_to_offsets(&self.lens);
+        let stays = &vec![true; self.lens.len()];
+        let pass = PassInput { tokens, offsets, stays, windows, score, thresholds };
+        self.device.begin(&pass).unwrap_or_else(|error| panic!("begin: {error}"));
+    }
+
     /// Starts a pass over the given tokens.
     pub fn begin_with(
         &mut self,
@@ -236,7 +245,7 @@ pub fn tokens(random: &mut Rng, lens: &[usize]) -> Vec<Token> {
 }
 
 /// Random numbers in (-2, 2) with a mean that drifts, so that a swapped index shows.
-pub fn uneven(random: &mut Rng, len: usize) -> Vec<f32> {
+pub(super) fn uneven(random: &mut Rng, len: usize) -> Vec<f32> {
     let drift = |i: usize| 0.3 * (i as f32 * 0.37).sin();
     (0..len).map(|i| (random.f32() * 2.0 - 1.0) * (0.5 + random.f32()) + drift(i)).collect()
 }

@@ -36,6 +36,8 @@ use crate::{Error, Result};
 /// second-level cache while the panels go by.
 const BLOCK_MAX: usize = 128;
 const SLICE_MAX: usize = 768;
+/// Elements after which addresses fall into the same set of the first-level cache.
+const PAGE_ELEMENTS: usize = 1024;
 /// Panels of a group at most: sums of a block wait on the worker's stack between slices.
 const GROUP_MAX: usize = 4;
 /// Tasks per worker to aim at, so that the last one is waited for briefly.
@@ -57,7 +59,7 @@ pub fn multiply(
     if a.count == 0 || weight.n() == 0 {
         return Ok(());
     }
-    let grid = Grid::new(simd, a.count, weight, team.threads());
+    let grid = Grid::new(simd, a, weight, team.threads());
     let flops = 2.0 * (a.count * weight.n()) as f64 * weight.k() as f64;
     let product = Product { simd, a, weight, epilogue, out: Shared::new(out) };
     team.run(grid.tasks(), flops, &|task, _| {
@@ -103,8 +105,9 @@ struct Grid {
 }
 
 impl Grid {
-    fn new(simd: Simd, rows: usize, weight: &PackedMatrix, threads: usize) -> Self {
-        let tile_max = rows_max(simd);
+    fn new(simd: Simd, a: Rows<'_>, weight: &PackedMatrix, threads: usize) -> Self {
+        let rows = a.count;
+        let tile_max = rows_max(simd).min(rows_apart(a.stride));
         let blocks = rows.div_ceil(BLOCK_MAX);
         let block = rows.div_ceil(blocks);
         // Tiles of equal height: 16 rows are better cut 8 + 8 than 14 + 2.
@@ -121,6 +124,12 @@ impl Grid {
     fn tasks(&self) -> usize {
         self.rows.div_ceil(self.block) * self.groups
     }
+}
+
+/// Rows that the first-level cache keeps apart: at a stride of whole pages all of them fall into
+/// one set of 8 lines.
+fn rows_apart(stride: usize) -> usize {
+    if stride.is_multiple_of(PAGE_ELEMENTS) { 7 } else { usize::MAX }
 }
 
 /// The outputs of a task.

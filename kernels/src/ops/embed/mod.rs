@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::{Cost, Span, WeightId};
 
-/// `out[t] = norm(word[id] + position[pos] + kind[kind])`, [`Norm`]'s formula.
+/// `out[t] = norm(word[id] + position[pos] + kind[kind])`, [`Norm`](crate::Norm)'s formula.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embed {
     /// Word table `[vocab, width]`.

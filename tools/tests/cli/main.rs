@@ -1,0 +1,8 @@
+//! The `offramp` command as a user meets it: the real binary, its output and its exit codes.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is its point")]
+
+mod classify;
+mod errors;
+mod ramps;
+mod shown;
+mod support;

@@ -1,0 +1,123 @@
+//! Runs the binary and finds the models.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::Value;
+
+/// What a run left behind.
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Run {
+    /// Standard output as lines of JSON.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    /// Standard output as one JSON value.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).expect(&self.out)
+    }
+
+    pub(crate) fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.out, self.err);
+        self
+    }
+}
+
+/// The binary, with nothing of this process's environment in its way.
+pub(crate) fn offramp(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_offramp"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OFFRAMP_")) {
+        command.env_remove(name);
+    }
+    command.env("OFFRAMP_THREADS", "1").args(args);
+    command
+}
+
+pub(crate) fn run(args: &[&str], input: &str) -> Run {
+    finish(offramp(args), input)
+}
+
+pub(crate) fn finish(mut command: Command, input: &str) -> Run {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    // A command that fails early does not read its input: that is its right.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let done = child.wait_with_output().unwrap();
+    Run {
+        code: done.status.code().expect("it ended by itself"),
+        out: String::from_utf8(done.stdout).unwrap(),
+        err: String::from_utf8(done.stderr).unwrap(),
+    }
+}
+
+fn workspace(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// A tiny checkpoint with known answers.
+pub(crate) fn golden(name: &str) -> String {
+    text(&workspace("tests/data/golden").join(name))
+}
+
+/// The shipped classifier.
+pub(crate) fn shipped() -> String {
+    text(&workspace("weights/models/trec-questions"))
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+/// The golden cases as input lines, and the logits they must give.
+pub(crate) fn cases(name: &str) -> (String, Vec<Vec<f64>>) {
+    let text = std::fs::read_to_string(format!("{}/cases.json", golden(name))).unwrap();
+    let all: Value = serde_json::from_str(&text).unwrap();
+    let (mut lines, mut logits) = (String::new(), Vec::new());
+    for (index, case) in all["cases"].as_array().unwrap().iter().enumerate() {
+        let mut line = serde_json::json!({ "id": index, "tokens": case["tokens"] });
+        if let Some(kinds) = case.get("types") {
+            line["kinds"] = kinds.clone();
+        }
+        lines.push_str(&format!("{line}\n"));
+        let row = case["logits"].as_array().unwrap();
+        logits.push(row.iter().map(|x| x.as_f64().unwrap()).collect());
+    }
+    (lines, logits)
+}
+
+/// A folder of its own that goes when the test ends.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("offramp-cli-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        text(&self.0.join(name))
+    }
+
+    pub(crate) fn write(&self, name: &str, content: &str) -> String {
+        std::fs::write(self.0.join(name), content).unwrap();
+        self.path(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
