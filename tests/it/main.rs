@@ -5,4 +5,6 @@ mod golden;
 mod invariants;
 mod ops;
 mod plan;
+mod shipped;
 mod support;
+mod training;

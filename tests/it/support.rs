@@ -1,7 +1,5 @@
 //! A small model with random ramps, and a way to run rows through it.
 
-use std::path::Path;
-
 use offramp::{
     AfterExit, Answer, Engine, EngineOptions, Exit, ExitWindow, Exits, Limits, Model, Observation,
     PassReport, PassSettings, Score, Seen, Sink,
@@ -132,9 +130,4 @@ pub(crate) fn random_rows(count: usize, vocab: u32, seed: u64) -> Vec<Vec<u32>> 
 /// A window that ends at `exit`.
 pub(crate) fn exactly_at(exit: u32) -> ExitWindow {
     ExitWindow { first: exit, last: exit }
-}
-
-/// The shipped text model.
-pub(crate) fn shipped() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../weights/models/trec-questions")
 }

@@ -38,7 +38,7 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "FILE", env = "OFFRAMP_INPUT")]
     input: Option<PathBuf>,
     /// How long to measure
-    #[arg(long, value_name = "S", default_value = "4", env = "OFFRAMP_SECONDS",
+    #[arg(long, value_name = "S", default_value = "5", env = "OFFRAMP_SECONDS",
           value_parser = seconds)]
     seconds: f64,
     /// Where the report with its drawings goes
@@ -112,10 +112,14 @@ fn about(
 ) -> String {
     let spec = model.spec();
     let name = model.dir().file_name().unwrap_or_default().to_string_lossy();
-    let rounds = tallies.first().map_or(0, |tally| tally.round_s.len());
+    let rounds = match tallies.first().map_or(0, |tally| tally.round_s.len()) {
+        1 => "1 round".to_owned(),
+        rounds => format!("{rounds} rounds"),
+    };
     format!(
         "{name}: {} with {} layers of {}, {} held-out inputs in batches of {}, {}\n\
-         exits: {exits}; {rounds} rounds, the three ways in turn, tokens made beforehand",
+         exits: {exits}\n\
+         three ways in turn, {rounds}; text was split into tokens beforehand",
         spec.family,
         spec.layers,
         spec.hidden,

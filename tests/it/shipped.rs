@@ -1,0 +1,74 @@
+//! The shipped model does what its card says, on the inputs that nothing was tuned on.
+
+use std::path::{Path, PathBuf};
+
+use offramp::{AfterExit, Answer, Engine, EngineOptions, Exits, Model, PassSettings, TokenRow};
+use offramp::tune::clopper_pearson_upper;
+
+fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../weights/models/trec-questions")
+}
+
+/// Encoded test questions with the name of their class.
+fn questions(model: &Model) -> Vec<(TokenRow, String)> {
+    let tokenizer = model.tokenizer().unwrap();
+    let text = std::fs::read_to_string(shipped().join("test.jsonl")).unwrap();
+    let read = |line: &str| {
+        let input: serde_json::Value = serde_json::from_str(line).unwrap();
+        let row = tokenizer.encode(input["text"].as_str().unwrap(), None).unwrap();
+        (row, input["label"].as_str().unwrap().to_owned())
+    };
+    text.lines().map(read).collect()
+}
+
+/// Labels and depths of all rows, in order.
+fn run(
+    engine: &mut Engine,
+    rows: &[(TokenRow, String)],
+    settings: &PassSettings<'_>,
+) -> Vec<(u32, f64)> {
+    let mut answers = Vec::new();
+    for rows in rows.chunks(32) {
+        let mut batch = engine.batch();
+        for (row, _) in rows {
+            batch.push(&row.ids, &row.kinds).unwrap().unwrap();
+        }
+        let from = answers.len();
+        answers.resize(from + rows.len(), (u32::MAX, f64::NAN));
+        let mut sink = |answer: Answer<'_>| {
+            answers[from + answer.slot.0 as usize] = (answer.label, answer.depth);
+        };
+        engine.run(&batch, settings, &mut sink).unwrap();
+    }
+    answers
+}
+
+#[test]
+fn agreement_depth_and_accuracy_are_as_promised() {
+    let model = Model::open(shipped()).unwrap();
+    let rows = questions(&model);
+    let mut engine = Engine::new(&model, &EngineOptions::default()).unwrap();
+    let off = Exits::off(engine.plan());
+    let full = run(&mut engine, &rows, &PassSettings::new(&off, AfterExit::Release));
+    let exits = Exits::from_file(engine.plan(), model.thresholds().unwrap()).unwrap();
+    let early = run(&mut engine, &rows, &PassSettings::new(&exits, AfterExit::Compact));
+
+    let count = rows.len() as f64;
+    let right = rows.iter().zip(&full).filter(|((_, name), (label, _))| model.label(*label) == name);
+    let accuracy = right.count() as f64 / count;
+    assert!(accuracy >= 0.85, "accuracy {accuracy}");
+
+    let errors = full.iter().zip(&early).filter(|(full, early)| full.0 != early.0).count() as u64;
+    let bound = clopper_pearson_upper(errors, rows.len() as u64, 0.95);
+    assert!(bound <= 0.01, "{errors} disagreements: up to {bound}");
+
+    let depth = early.iter().map(|(_, depth)| depth).sum::<f64>() / count;
+    assert!(depth <= 0.3, "mean depth {depth}");
+    assert!(full.iter().all(|(_, depth)| *depth == 1.0));
+}
+
+#[test]
+fn files_are_as_small_as_they_should_be() {
+    let bytes = std::fs::metadata(shipped().join("model.safetensors")).unwrap().len();
+    assert!(bytes <= 6_000_000, "{bytes}");
+}

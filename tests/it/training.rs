@@ -1,0 +1,66 @@
+//! Ramps trained from unlabelled rows, written, read back, and held to their promise.
+
+use offramp::model::files;
+use offramp::ramps::{FitOptions, RampOptions, Settings, fit_thresholds, train_ramps};
+use offramp::tune::Goal;
+use offramp::{EngineOptions, Error, Model, Policy, TokenRow};
+
+use crate::golden::golden_dir;
+use crate::support::random_rows;
+
+fn rows(model: &Model, count: usize, seed: u64) -> Vec<TokenRow> {
+    let ids = random_rows(count, model.spec().vocab as u32, seed);
+    ids.into_iter().map(|ids| TokenRow { ids, kinds: vec![] }).collect()
+}
+
+fn quick() -> RampOptions {
+    let settings = Settings { epochs_max: 15, hidden: Some(16), ..Settings::default() };
+    RampOptions { settings, ..RampOptions::default() }
+}
+
+fn fit_options(goal: Goal) -> FitOptions {
+    FitOptions { policy: Policy::Margin, goal, engine: EngineOptions::default() }
+}
+
+#[test]
+fn a_trained_model_reopens_with_its_ramps_and_thresholds() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(golden_dir().join("bert-cls").join(file), dir.path().join(file)).unwrap();
+    }
+    let mut model = Model::open(dir.path()).unwrap();
+    let mut sites = 0;
+    let trained = train_ramps(&model, &rows(&model, 600, 1), &quick(), &mut |progress| {
+        sites += usize::from(matches!(progress, offramp::ramps::Progress::Site { .. }));
+    })
+    .unwrap();
+    assert_eq!(sites, model.spec().layers - 1);
+    let note = trained.bundle.trained.sites[0];
+    assert!(note.agreement > 0.5, "of 6 classes: {}", note.agreement);
+    trained.bundle.write(&model.path(files::RAMPS)).unwrap();
+    model.set_ramps(Some(trained.bundle));
+
+    let goal = Goal { agreement: 0.8, confidence: Some(0.9) };
+    let (file, fitted) =
+        fit_thresholds(&model, &rows(&model, 800, 2), &fit_options(goal), &mut |_| {}).unwrap();
+    assert!(fitted.upper_bound <= 0.2 + 1e-9, "{}", fitted.upper_bound);
+    file.write(&model.path(files::THRESHOLDS)).unwrap();
+
+    let reopened = Model::open(dir.path()).unwrap();
+    assert_eq!(reopened.ramps(), model.ramps());
+    assert_eq!(reopened.thresholds(), Some(&file));
+}
+
+#[test]
+fn a_model_without_head_has_nothing_to_imitate() {
+    let model = Model::open(golden_dir().join("bert-base-nohead")).unwrap();
+    let error = train_ramps(&model, &rows(&model, 50, 1), &quick(), &mut |_| {}).unwrap_err();
+    assert!(matches!(error, Error::Unfit { .. }), "{error}");
+}
+
+#[test]
+fn too_few_rows_are_refused() {
+    let model = Model::open(golden_dir().join("bert-cls")).unwrap();
+    let error = train_ramps(&model, &rows(&model, 1, 1), &quick(), &mut |_| {}).unwrap_err();
+    assert!(matches!(error, Error::Train { .. }), "{error}");
+}
