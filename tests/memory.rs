@@ -1,5 +1,6 @@
 //! Resident memory of a BERT-base-sized model: weights on disk, what the device reserved, and
 //! little else. A process of its own, as other tests would count too.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use offramp::{AfterExit, Answer, Engine, EngineOptions, Exits, Model, PassSettings};
 use offramp_tests::models::BertSize;

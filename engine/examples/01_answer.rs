@@ -7,7 +7,8 @@ const QUESTIONS: [&str; 3] =
     ["Who painted the Mona Lisa?", "What does NASA stand for?", "How far away is the moon?"];
 
 fn main() -> Result<(), offramp::Error> {
-    let model = Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions"))?;
+    let model =
+        Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions"))?;
     let tokenizer = model.tokenizer()?;
     let mut engine = Engine::new(&model, &EngineOptions::default())?;
 

@@ -12,7 +12,8 @@ const QUESTIONS: [&str; 4] = [
 ];
 
 fn main() -> Result<(), offramp::Error> {
-    let model = Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions"))?;
+    let model =
+        Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions"))?;
     let tokenizer = model.tokenizer()?;
     let mut engine = Engine::new(&model, &EngineOptions::default())?;
 

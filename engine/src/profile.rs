@@ -51,8 +51,7 @@ impl Profile {
     pub fn read(path: &Path) -> Result<Self> {
         let fail = |why: String| Error::Options(format!("{}: {why}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
-        let profile: Self =
-            serde_json::from_str(&text).map_err(|error| fail(error.to_string()))?;
+        let profile: Self = serde_json::from_str(&text).map_err(|error| fail(error.to_string()))?;
         if profile.schema_version != Self::SCHEMA_VERSION {
             let found = profile.schema_version;
             return Err(fail(format!("schema {found}, expected {}", Self::SCHEMA_VERSION)));

@@ -1,4 +1,5 @@
 //! One integration binary: everything over the public crates.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod allocations;
 mod golden;

@@ -46,7 +46,7 @@ fn a_device_says_what_it_is_and_what_it_holds() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// Any rows, any of them leaving in any order: the device holds what a plain vector holds.
     #[test]

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use offramp::{AfterExit, Answer, Engine, EngineOptions, Exits, Model, PassSettings, TokenRow};
 use offramp::tune::clopper_pearson_upper;
+use offramp::{AfterExit, Answer, Engine, EngineOptions, Exits, Model, PassSettings, TokenRow};
 
 fn shipped() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../weights/models/trec-questions")
@@ -54,7 +54,8 @@ fn agreement_depth_and_accuracy_are_as_promised() {
     let early = run(&mut engine, &rows, &PassSettings::new(&exits, AfterExit::Compact));
 
     let count = rows.len() as f64;
-    let right = rows.iter().zip(&full).filter(|((_, name), (label, _))| model.label(*label) == name);
+    let right =
+        rows.iter().zip(&full).filter(|((_, name), (label, _))| model.label(*label) == name);
     let accuracy = right.count() as f64 / count;
     assert!(accuracy >= 0.85, "accuracy {accuracy}");
 

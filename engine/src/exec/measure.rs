@@ -47,10 +47,11 @@ impl Engine {
         }
         let has_exit: Vec<bool> =
             (0..segments).map(|index| !self.plan.exit_ops(index).is_empty()).collect();
-        let time = |((mut segment, mut exit), has_exit): ((Vec<f64>, Vec<f64>), bool)| SegmentTime {
-            segment_us: median(&mut segment),
-            exit_us: has_exit.then(|| median(&mut exit)),
-        };
+        let time =
+            |((mut segment, mut exit), has_exit): ((Vec<f64>, Vec<f64>), bool)| SegmentTime {
+                segment_us: median(&mut segment),
+                exit_us: has_exit.then(|| median(&mut exit)),
+            };
         Ok(samples.into_iter().zip(has_exit).map(time).collect())
     }
 

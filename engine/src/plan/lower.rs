@@ -75,8 +75,7 @@ impl<'a> Lowering<'a> {
         let ModelSpec { vocab, positions, kinds, hidden, .. } = *self.spec;
         let word = self.weights.table(vocab, hidden, Part::WordEmbedding);
         let position = self.weights.table(positions, hidden, Part::PositionEmbedding);
-        let kind =
-            (kinds > 0).then(|| self.weights.table(kinds, hidden, Part::KindEmbedding));
+        let kind = (kinds > 0).then(|| self.weights.table(kinds, hidden, Part::KindEmbedding));
         let scale = self.weights.vector(hidden, 0, &[Part::EmbeddingNormScale]);
         let shift = self.weights.vector(hidden, 0, &[Part::EmbeddingNormShift]);
         let (eps, out) = (self.spec.norm_eps, self.x);
@@ -200,9 +199,10 @@ impl<'a> Lowering<'a> {
 
     fn finish(self, segments: Vec<Segment>, last: Ramp) -> Plan {
         let ramps = segments.iter().filter_map(Segment::ramp).chain([&last]);
-        let (exits, logits_max, features_max) = ramps.fold((0, 0, 0), |(n, logits, features), r| {
-            (n + 1, logits.max(r.logits()), features.max(r.features()).max(r.width))
-        });
+        let (exits, logits_max, features_max) =
+            ramps.fold((0, 0, 0), |(n, logits, features), r| {
+                (n + 1, logits.max(r.logits()), features.max(r.features()).max(r.width))
+            });
         let layout = ArenaLayout {
             rows_max: self.limits.rows_max,
             tokens_max: self.limits.tokens_max,

@@ -14,8 +14,8 @@ mod standardise;
 mod thresholds;
 mod train;
 
-pub use probe::{Progress, RampOptions, TrainedRamps, train_ramps};
 pub use network::Layer;
+pub use probe::{Progress, RampOptions, TrainedRamps, train_ramps};
 pub use split::{ROWS_MIN, Split};
 pub use thresholds::{FitOptions, fit_thresholds};
 pub use train::{Epoch, Features, Settings, Targets, TrainError, Trained, train};

@@ -197,7 +197,9 @@ pub(super) fn for_each_batch(
             }
             if batch.push(&row.ids, &row.kinds)?.is_none() {
                 let tokens = row.ids.len();
-                return Err(Error::Options(format!("input {index}: {tokens} tokens exceed a pass")));
+                return Err(Error::Options(format!(
+                    "input {index}: {tokens} tokens exceed a pass"
+                )));
             }
         }
     }

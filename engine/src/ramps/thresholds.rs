@@ -101,8 +101,6 @@ fn file(
         calibration_rows: rows,
         agreement: fitted.agreement,
         mean_depth: fitted.mean_depth,
-        thresholds: pairs
-            .map(|(&site, &threshold)| SiteThreshold { site, threshold })
-            .collect(),
+        thresholds: pairs.map(|(&site, &threshold)| SiteThreshold { site, threshold }).collect(),
     }
 }

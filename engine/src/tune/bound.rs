@@ -46,7 +46,8 @@ pub(super) fn errors_allowed(rows: u64, limit: f64, confidence: f64) -> Option<u
 }
 
 /// Probability of at most `errors` in `rows` at an error rate strictly between 0 and 1;
-/// `errors < rows`. Equal to the regularised incomplete beta I(1 - rate; rows - errors, errors + 1).
+/// `errors < rows`. Equal to the regularised incomplete beta
+/// I(1 - rate; rows - errors, errors + 1).
 fn binomial_cdf(errors: u64, rows: u64, rate: f64) -> f64 {
     let (a, b) = ((rows - errors) as f64, errors as f64 + 1.0);
     // The fraction converges fast left of the mean and is mirrored on the right.

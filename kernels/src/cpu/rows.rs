@@ -161,9 +161,6 @@ impl Rows {
         }
         self.slots.truncate(rows);
         self.offsets.truncate(rows + 1);
-        if let Some(last) = self.offsets.last_mut() {
-            *last = end as u32;
-        }
         self.tokens.truncate(end);
     }
 }

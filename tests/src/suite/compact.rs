@@ -1,7 +1,8 @@
 //! Compaction, against a plain vector of rows.
 
 use offramp_kernels::{
-    Attention, Compact, ExitId, Norm, Pool, Ramp, RampHead, Score, Span, WeightForm, WeightId,
+    Attention, Compact, Embed, ExitId, Norm, Pool, Ramp, RampHead, Score, Span, Token, WeightForm,
+    WeightId,
 };
 
 use super::{Stage, Start, Suite};
@@ -18,6 +19,7 @@ pub struct Herd {
     head: RampHead,
     scale: WeightId,
     shift: WeightId,
+    tables: [WeightId; 2],
     stays: Vec<usize>,
     /// The rows alive: what the device should hold.
     rows: Vec<Row>,
@@ -26,6 +28,7 @@ pub struct Herd {
 struct Row {
     slot: usize,
     answered: bool,
+    tokens: Vec<Token>,
     values: Vec<f32>,
 }
 
@@ -42,18 +45,23 @@ impl Herd {
         let bias = start.weight(WeightForm::Vector { len: 2 }, vec![0.0; 2]);
         let head = RampHead { weight, bias, classes: 2 };
         let (scale, shift) = (start.vector(WIDTH), start.vector(WIDTH));
+        let tables = [start.table(50, WIDTH), start.table(64, WIDTH)];
         let (x, scratch, out) = (start.span(WIDTH), start.span(WIDTH), start.span(WIDTH));
         let mut stage = start.device(suite);
         stage.begin(Score::Confidence, &[0.9; 4], stays);
         let values = stage.fill(x, WIDTH);
         let mut rest = values.as_slice();
+        let mut tokens = stage.pass_tokens();
         let mut rows = Vec::new();
         for (slot, len) in lens.iter().enumerate() {
             let (values, tail) = rest.split_at(len * WIDTH);
-            rows.push(Row { slot, answered: false, values: values.to_vec() });
+            let (of_row, others) = tokens.split_at(*len);
+            let (tokens_of_row, values) = (of_row.to_vec(), values.to_vec());
+            rows.push(Row { slot, answered: false, tokens: tokens_of_row, values });
+            tokens = others;
             rest = tail;
         }
-        Self { stage, x, scratch, out, head, scale, shift, stays: stays.to_vec(), rows }
+        Self { stage, x, scratch, out, head, scale, shift, tables, stays: stays.to_vec(), rows }
     }
 
     /// Runs an exit at which the rows for which `leaves(slot)` get an answer, then compacts.
@@ -114,15 +122,42 @@ impl Herd {
         let found = self.stage.read(self.out, expected.len());
         suite.tolerance.check("attention after compaction", &found, &expected);
 
+        self.check_norm(suite, &values);
+        self.check_embed(suite);
+    }
+
+    fn check_norm(&mut self, suite: &Suite, values: &[f64]) {
         self.stage.poison(self.out, WIDTH);
         let (x, out, scale, shift) = (self.x, self.out, self.scale, self.shift);
         self.stage.issue(Norm { x, scale, shift, eps: 1e-5, out, width: WIDTH });
         let (scale, shift) = (self.stage.weight(scale), self.stage.weight(shift));
-        let expected = reference::norm(&values, scale, shift, 1e-5);
+        let expected = reference::norm(values, scale, shift, 1e-5);
         let began = self.stage.tokens() * WIDTH;
         let found = self.stage.read(out, began);
-        suite.tolerance.check("norm after compaction", &found[..live.len()], &expected);
-        assert!(found[live.len()..].iter().all(|v| v.is_nan()), "norm wrote beyond live tokens");
+        suite.tolerance.check("norm after compaction", &found[..values.len()], &expected);
+        assert!(found[values.len()..].iter().all(|v| v.is_nan()), "norm wrote beyond live tokens");
+    }
+
+    fn check_embed(&mut self, suite: &Suite) {
+        let ([word, position], out) = (self.tables, self.out);
+        let (scale, shift, eps) = (self.scale, self.shift, 1e-5);
+        self.stage.issue(Embed {
+            word,
+            position,
+            kind: None,
+            scale,
+            shift,
+            eps,
+            out,
+            width: WIDTH,
+        });
+        let tokens: Vec<Token> = self.rows.iter().flat_map(|row| row.tokens.clone()).collect();
+        let stage = &self.stage;
+        let sums =
+            reference::embed(&tokens, WIDTH, stage.weight(word), stage.weight(position), None);
+        let expected = reference::norm(&sums, stage.weight(scale), stage.weight(shift), eps);
+        let found = self.stage.read(out, expected.len());
+        suite.tolerance.check("embed after compaction", &found, &expected);
     }
 
     fn check_ops_on_nothing(&mut self) {

@@ -90,11 +90,20 @@ mod tests {
 
     #[test]
     fn functions_are_measured_with_signature_and_brace() {
-        let text = "impl A {\n    pub(crate) fn one(\n        a: u8,\n    ) -> u8 {\n        a\n    \
-                    }\n}\n\nfn two() {}\n";
-        let source = Source { path: PathBuf::from("a.rs"), text: text.to_owned() };
+        let lines = [
+            "impl A {",
+            "    pub(crate) fn one(",
+            "        a: u8,",
+            "    ) -> u8 {",
+            "        a",
+            "    }",
+            "}",
+            "fn two() {}",
+        ];
+        let text = lines.join("\n");
+        let source = Source { path: PathBuf::from("a.rs"), text };
         let found: Vec<_> =
             source.functions().into_iter().map(|f| (f.name, f.line, f.lines)).collect();
-        assert_eq!(found, [("one".to_owned(), 2, 5), ("two".to_owned(), 9, 1)]);
+        assert_eq!(found, [("one".to_owned(), 2, 5), ("two".to_owned(), 8, 1)]);
     }
 }

@@ -1,3 +1,5 @@
+//! Ramps on problems with a known answer.
+
 use super::super::network::log_sum_exp;
 use super::*;
 

@@ -1,3 +1,5 @@
+//! Fitted thresholds against brute force, their properties, and how they hold on fresh rows.
+
 use super::super::allocate::Search;
 use super::*;
 
@@ -239,7 +241,8 @@ fn speed_of_fitting() {
             let tested = fit_tested(&calibration, &goal, 1).mean_depth;
             let took_tested = start.elapsed();
             println!(
-                "{rows} x {ramps}, {confidence:?}: {took:?} depth {depth:.4}; tested {took_tested:?} {tested:.4}"
+                "{rows} x {ramps}, {confidence:?}: {took:?} depth {depth:.4}; \
+                 tested {took_tested:?} {tested:.4}"
             );
         }
     }

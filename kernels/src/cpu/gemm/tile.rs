@@ -42,8 +42,8 @@ impl<'a> Rows<'a> {
 /// What a micro-kernel of `ROWS` rows and `PANELS` panels works on.
 ///
 /// For every `r < ROWS`: `a + r * a_stride` is readable for `k` elements and
-/// `c + r * c_stride` is readable and writable for `PANELS * 32`; `b` is readable for `PANELS * k * 32`; `c` shares
-/// no element with the others, nor do its rows with each other.
+/// `c + r * c_stride` is readable and writable for `PANELS * 32`; `b` is readable for
+/// `PANELS * k * 32`; `c` shares no element with the others, nor do its rows with each other.
 #[derive(Clone, Copy)]
 pub(super) struct Operands {
     pub(super) k: usize,
