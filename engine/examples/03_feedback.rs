@@ -1,5 +1,6 @@
 //! Audits: a share of the rows runs to the end whatever it answers, so that agreement with the
-//! full model can be estimated while serving. `cargo run --release -p offramp --example 03_feedback`
+//! full model can be estimated while serving.
+//! `cargo run --release -p offramp --example 03_feedback`
 #![expect(clippy::print_stdout, reason = "an example for people")]
 
 use offramp::{

@@ -52,7 +52,8 @@ impl Calibration {
     ///
     /// `depths`: share of the forward run done when a row leaves at each ramp, with the cost of the
     /// ramps on the way if that counts; the full model is 1. `scores` and `labels`:
-    /// `[rows, ramps]`, row-major; a NaN score never exits. `final_labels`: `[rows]`, the full model's.
+    /// `[rows, ramps]`, row-major; a NaN score never exits. `final_labels`: `[rows]`, the
+    /// full model's.
     ///
     /// # Errors
     /// See [`CalibrationError`].
