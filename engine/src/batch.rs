@@ -33,6 +33,11 @@ impl RowRules {
         }
     }
 
+    /// The same for passes within `limits`: every row that keeps them fits an empty batch.
+    pub(crate) fn within(self, limits: Limits) -> Self {
+        Self { tokens_max: self.tokens_max.min(limits.tokens_max), ..self }
+    }
+
     /// Whether the model can read a row; `kinds` is empty (all 0) or one per token.
     ///
     /// # Errors
@@ -103,7 +108,7 @@ impl Batch {
     }
 
     /// Adds a row; `kinds` is empty (all 0) or one per token. `None`: the batch is full, run it
-    /// and push again.
+    /// and push again: a row without an error fits an empty batch.
     ///
     /// # Errors
     /// The row is unfit for the model; the batch stays as it was.

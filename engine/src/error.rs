@@ -74,8 +74,8 @@ pub enum InputError {
         /// Number of kinds.
         kinds: usize,
     },
-    /// More tokens than the model has positions.
-    #[error("the input has {tokens} tokens, the model takes {tokens_max}")]
+    /// More tokens than the model has positions, or than a pass was given room for.
+    #[error("the input has {tokens} tokens, at most {tokens_max} fit")]
     TooLong {
         /// Tokens of the row.
         tokens: usize,

@@ -174,16 +174,12 @@ impl<'a> Session<'a> {
     fn push(&mut self, row: Row) -> Result<Result<Value, BadRow>> {
         let Row { id, tokens, .. } = row;
         let mut pushed = self.batch.push(&tokens.ids, &tokens.kinds);
-        if pushed == Ok(None) && !self.batch.is_empty() {
+        if pushed == Ok(None) {
             self.answer()?;
             pushed = self.batch.push(&tokens.ids, &tokens.kinds);
         }
         Ok(match pushed {
-            Ok(Some(_)) => Ok(id),
-            Ok(None) => {
-                let error = format!("{} tokens, more than --tokens-max", tokens.ids.len());
-                Err(BadRow { id: Some(id), error })
-            }
+            Ok(_) => Ok(id),
             Err(error) => Err(BadRow { id: Some(id), error: error.to_string() }),
         })
     }

@@ -25,19 +25,14 @@ pub(crate) fn batches<'a>(
     rows: impl IntoIterator<Item = &'a TokenRow>,
 ) -> Result<Vec<Batch>> {
     let mut batches = vec![engine.batch()];
-    for TokenRow { ids, kinds } in rows {
+    for (index, TokenRow { ids, kinds }) in rows.into_iter().enumerate() {
         let is_full = |batch: &mut Batch| match batch.push(ids, kinds) {
             Ok(slot) => Ok(slot.is_none()),
-            Err(error) => Err(Failure::Engine(error.into())),
+            Err(error) => Err(Failure::Usage(format!("input {index}: {error}"))),
         };
         if batches.last_mut().map_or(Ok(true), is_full)? {
             let mut next = engine.batch();
-            if is_full(&mut next)? {
-                let tokens = ids.len();
-                return Err(Failure::Usage(format!(
-                    "a row of {tokens} tokens: raise --tokens-max"
-                )));
-            }
+            is_full(&mut next)?;
             batches.push(next);
         }
     }

@@ -102,7 +102,7 @@ impl Engine {
             state: PassState::new(&plan),
             audit: Audit::new(options.seed, options.limits.rows_max),
             costs: SegmentCosts::counted(&plan),
-            rules: RowRules::of(model.spec()),
+            rules: RowRules::of(model.spec()).within(options.limits),
             limits: options.limits,
             device,
             plan,

@@ -190,17 +190,11 @@ pub(super) fn for_each_batch(
 ) -> Result<()> {
     let mut batch = engine.batch();
     for (index, row) in rows.iter().enumerate() {
-        if batch.push(&row.ids, &row.kinds)?.is_none() {
-            if !batch.is_empty() {
-                each(engine, &batch, index)?;
-                batch.clear();
-            }
-            if batch.push(&row.ids, &row.kinds)?.is_none() {
-                let tokens = row.ids.len();
-                return Err(Error::Options(format!(
-                    "input {index}: {tokens} tokens exceed a pass"
-                )));
-            }
+        let unfit = |error| Error::Options(format!("input {index}: {error}"));
+        if batch.push(&row.ids, &row.kinds).map_err(unfit)?.is_none() {
+            each(engine, &batch, index)?;
+            batch.clear();
+            batch.push(&row.ids, &row.kinds).map_err(unfit)?;
         }
     }
     if batch.is_empty() { Ok(()) } else { each(engine, &batch, rows.len()) }

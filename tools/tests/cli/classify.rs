@@ -56,7 +56,7 @@ fn bad_lines_are_answered_in_their_place() {
         (2, json!("unknown"), "token 1 is 100, but the vocabulary has 100 entries"),
         (3, Value::Null, "the line is empty"),
         (4, json!("empty"), "no tokens"),
-        (5, json!("long"), "41 tokens, the model takes 40"),
+        (5, json!("long"), "41 tokens, at most 40 fit"),
         (6, json!("kinds"), "2 tokens but 1 kinds"),
         (7, json!("both"), "give one"),
         (8, json!("neither"), "neither"),
@@ -92,7 +92,7 @@ fn a_row_beyond_tokens_max_is_a_bad_line() {
     let input = "{\"tokens\": [1, 2, 3, 4, 5]}\n{\"tokens\": [1, 2]}\n";
     let args = ["classify", "--model", &golden("bert-cls"), "--tokens-max", "4"];
     let lines = run(&args, input).expect_code(1).lines();
-    assert!(lines[0]["error"].as_str().unwrap().contains("--tokens-max"));
+    assert!(lines[0]["error"].as_str().unwrap().contains("5 tokens, at most 4 fit"));
     assert_eq!(lines[1]["id"], json!(2));
 }
 

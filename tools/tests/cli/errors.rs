@@ -75,8 +75,8 @@ fn an_input_that_no_pass_has_room_for_is_told() {
     let model = shipped();
     let verb = ["train-ramps", "--model", &model, "--inputs", &inputs, "--tokens-max", "8"];
     let done = run(&verb, "").expect_code(2);
-    assert!(done.err.contains("input 0: 11 tokens exceed a pass"), "{}", done.err);
+    assert!(done.err.contains("input 0: the input has 11 tokens, at most 8 fit"), "{}", done.err);
     let verb = ["evaluate", "--model", &model, "--input", &inputs, "--tokens-max", "8"];
     let done = run(&verb, "").expect_code(2);
-    assert!(done.err.contains("raise --tokens-max"), "{}", done.err);
+    assert!(done.err.contains("11 tokens, at most 8 fit"), "{}", done.err);
 }
