@@ -28,6 +28,8 @@ pub use device::Device;
 pub use error::{Error, Result};
 pub use layout::{ArenaLayout, WeightForm, WeightId};
 pub use op::Op;
-pub use ops::{Activation, Attention, Compact, Embed, Hidden, Linear, Norm, Pool, Ramp, RampHead};
+pub use ops::{
+    Activation, Attention, Compact, Embed, Hidden, Linear, Narrow, Norm, Pool, Ramp, RampHead,
+};
 pub use pass::{ExitId, ExitRecord, ExitWindow, LiveBound, PassInput, RowSlot, Score, Token};
 pub use span::Span;

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::{Attention, Compact, Cost, Embed, Linear, LiveBound, Norm, Ramp};
+use crate::{Attention, Compact, Cost, Embed, Linear, LiveBound, Narrow, Norm, Ramp};
 
 /// One operation with its operands.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub enum Op {
     Ramp(Ramp),
     /// Packs the rows that are still needed.
     Compact(Compact),
+    /// Keeps the first token of every row.
+    Narrow(Narrow),
 }
 
 impl Op {
@@ -37,6 +39,15 @@ impl Op {
             Self::Attention(op) => op.cost(rows, tokens),
             Self::Ramp(op) => op.cost(rows, tokens),
             Self::Compact(op) => op.cost(tokens),
+            Self::Narrow(op) => op.cost(rows),
+        }
+    }
+
+    /// What is alive behind the op at most, as far as the host knows.
+    pub fn leaves(&self, live: LiveBound) -> LiveBound {
+        match self {
+            Self::Narrow(_) => LiveBound { tokens: live.rows, ..live },
+            _ => live,
         }
     }
 }
@@ -52,7 +63,7 @@ macro_rules! from_operands {
     };
 }
 
-from_operands!(Embed, Norm, Linear, Attention, Ramp, Compact);
+from_operands!(Embed, Norm, Linear, Attention, Ramp, Compact, Narrow);
 
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,6 +74,7 @@ impl fmt::Display for Op {
             Self::Attention(op) => op.fmt(f),
             Self::Ramp(op) => op.fmt(f),
             Self::Compact(op) => op.fmt(f),
+            Self::Narrow(op) => op.fmt(f),
         }
     }
 }

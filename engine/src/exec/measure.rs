@@ -107,10 +107,11 @@ impl Engine {
 
     fn time_ops(&mut self, ops: impl FnOnce(&crate::plan::Plan) -> Vec<Op>) -> Result<f64> {
         let ops = ops(&self.plan);
-        let bound = self.state.rows.bound();
+        let mut live = self.state.rows.bound();
         let started = clock::now();
         for op in &ops {
-            self.device.issue(op, bound)?;
+            self.device.issue(op, live)?;
+            live = op.leaves(live);
         }
         self.device.finish()?;
         Ok(started.elapsed().as_secs_f64() * 1e6)

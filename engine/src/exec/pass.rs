@@ -137,8 +137,10 @@ impl Engine {
         report: &mut PassReport,
     ) -> Result<()> {
         let bound = self.state.rows.bound();
+        let mut live = bound;
         for op in &self.plan.segments[index].ops {
-            self.device.issue(op, bound)?;
+            self.device.issue(op, live)?;
+            live = op.leaves(live);
         }
         report.segments += 1;
         report.token_segments += bound.tokens;

@@ -56,7 +56,7 @@ impl Written<'_> {
         let in_place = matches!(op, Op::Linear(op) if op.x.overlaps(&span));
         expect(!aliased && !in_place, &format!("{op}: writes over what it still reads"))?;
         self.whole.retain(|(other, _)| !other.overlaps(&span));
-        if !matches!(op, Op::Compact(_)) {
+        if !matches!(op, Op::Compact(_) | Op::Narrow(_)) {
             self.whole.push((span, width));
         }
         Ok(())
@@ -71,7 +71,8 @@ impl Written<'_> {
 
 type Operand = (Span, usize);
 
-/// What an op reads and what it overwrites. A compaction overwrites its scratch; `x` stays whole.
+/// What an op reads and what it overwrites. Ops that drop rows or tokens overwrite their scratch;
+/// their values stay whole.
 fn operands(op: &Op) -> (Vec<Operand>, Option<Operand>) {
     match op {
         Op::Embed(op) => (vec![], Some((op.out, op.width))),
@@ -86,6 +87,9 @@ fn operands(op: &Op) -> (Vec<Operand>, Option<Operand>) {
         }
         Op::Ramp(op) => (vec![(op.x, op.width)], None),
         Op::Compact(op) => (vec![(op.x, op.width)], Some((op.scratch, op.width))),
+        Op::Narrow(op) => {
+            (op.values.map(|value| (value, op.width)).to_vec(), Some((op.scratch, 2 * op.width)))
+        }
         _ => (vec![], None),
     }
 }

@@ -4,8 +4,8 @@
 //! tensor names, position numbering and head, all of which the spec says.
 
 use offramp_kernels::{
-    Activation, ArenaLayout, Attention, Compact, Embed, ExitId, Hidden, Linear, Norm, Op, Pool,
-    Ramp, RampHead, Span,
+    Activation, ArenaLayout, Attention, Compact, Embed, ExitId, Hidden, Linear, Narrow, Norm, Op,
+    Pool, Ramp, RampHead, Span,
 };
 use offramp_weights::{ModelSpec, Part};
 
@@ -94,10 +94,26 @@ impl<'a> Lowering<'a> {
         let none = Activation::None;
         ops.push(self.linear(self.x, qkv, (3 * hidden, hidden), (weight, bias), none));
         ops.push(Op::Attention(Attention { qkv, out, heads, head_dim: hidden / heads }));
+        if layer + 1 == self.spec.layers && self.head_pools_first() {
+            ops.push(self.narrow(out, qkv));
+        }
         let dense = [Part::AttentionOut, Part::AttentionOutBias];
         let norm = [Part::AttentionNormScale, Part::AttentionNormShift];
         self.add_and_norm(layer, out, hidden, (dense, norm), ops);
         self.arena.release(mark);
+    }
+
+    /// Behind the last attention only the token that the head pools is still needed.
+    fn narrow(&self, out: Span, qkv: Span) -> Op {
+        let width = self.spec.hidden;
+        let scratch = Span { at: qkv.at, len: 2 * width * self.limits.tokens_max };
+        Op::Narrow(Narrow { values: [self.x, out], scratch, width })
+    }
+
+    /// All three families put a dense layer on the first token; a model without it ends in the
+    /// mean of all tokens.
+    fn head_pools_first(&self) -> bool {
+        self.spec.classes > 0 || self.spec.has_pooler
     }
 
     fn feed_forward(&mut self, layer: usize, ops: &mut Vec<Op>) {
@@ -176,11 +192,10 @@ impl<'a> Lowering<'a> {
         Ramp { exit: ExitId(exit as u32), x: self.x, width, pool: shape.pool, hidden, head }
     }
 
-    /// The model's own head. All three families pool the first token and put one dense layer
-    /// before the classifier; a base model gives out its features instead.
+    /// The model's own head: dense layer and classifier. A base model gives out its features.
     fn last(&mut self, exit: ExitId) -> Ramp {
         let (width, x) = (self.spec.hidden, self.x);
-        let has_dense = self.spec.classes > 0 || self.spec.has_pooler;
+        let has_dense = self.head_pools_first();
         let hidden = has_dense.then(|| Hidden {
             weight: self.weights.matrix(width, width, 0, &[Part::Pooler]),
             bias: self.weights.vector(width, 0, &[Part::PoolerBias]),

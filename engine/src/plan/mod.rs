@@ -98,7 +98,13 @@ impl Plan {
 impl Segment {
     /// Work at the given counts, ramp and compaction aside.
     pub fn cost(&self, live: LiveBound) -> Cost {
-        self.ops.iter().map(|op| op.cost(live)).sum()
+        let mut live = live;
+        let cost = |op: &Op| {
+            let cost = op.cost(live);
+            live = op.leaves(live);
+            cost
+        };
+        self.ops.iter().map(cost).sum()
     }
 
     /// The ramp behind it.

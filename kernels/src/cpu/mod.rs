@@ -123,6 +123,7 @@ impl Device for CpuDevice {
             Op::Attention(op) => op.run(self),
             Op::Ramp(op) => op.run(self),
             Op::Compact(op) => op.run(self),
+            Op::Narrow(op) => op.run(self),
         }
     }
 

@@ -138,6 +138,16 @@ impl Rows {
         self.answered[slot] && !self.stays[slot]
     }
 
+    /// Keeps the first token of each row.
+    pub(crate) fn narrow(&mut self) {
+        let rows = self.live();
+        for position in 0..rows {
+            self.tokens[position] = self.tokens[self.offsets[position] as usize];
+        }
+        refill(&mut self.offsets, 0..=rows as u32);
+        self.tokens.truncate(rows);
+    }
+
     /// Packs the rows that remain, in their order, and reports each run of tokens that moves:
     /// `moved(from, to)`, with `to` never behind `from`.
     pub(crate) fn compact(&mut self, mut moved: impl FnMut(Range<usize>, usize)) {

@@ -4,6 +4,7 @@ mod attention;
 mod compact;
 mod embed;
 mod linear;
+mod narrow;
 mod norm;
 mod ramp;
 
@@ -12,6 +13,7 @@ pub(crate) use attention::AttentionScratch;
 pub use compact::Compact;
 pub use embed::Embed;
 pub use linear::{Activation, Linear};
+pub use narrow::Narrow;
 pub use norm::Norm;
 pub(crate) use ramp::RampScratch;
 pub use ramp::{Hidden, Pool, Ramp, RampHead};

@@ -8,6 +8,7 @@ pub mod attention;
 pub mod compact;
 pub mod errors;
 pub mod linear;
+pub mod narrow;
 pub mod norm;
 pub mod pass;
 pub mod ramp;
@@ -100,6 +101,8 @@ macro_rules! op_suite {
             compact_sequences: compact::sequences,
             compact_everything: compact::everything,
             compact_keeps_ops_right: compact::ops_after,
+            narrow_first_tokens: narrow::first_tokens,
+            narrow_keeps_ops_right: narrow::ops_after,
             empty_pass: pass::empty,
             passes_forget: pass::forgets,
             rows_are_independent: pass::independent,

@@ -1,0 +1,22 @@
+//! First tokens move towards the front in place.
+
+use super::Narrow;
+use crate::Result;
+use crate::cpu::CpuDevice;
+
+impl Narrow {
+    pub(crate) fn run(&self, device: &mut CpuDevice) -> Result<()> {
+        let width = self.width;
+        for value in self.values {
+            device.check_matrix("narrow value", value, width)?;
+            let value = device.live(value, width);
+            let value = device.arena.slice_mut("narrow value", value)?;
+            for position in 0..device.rows.live() {
+                let from = device.rows.span(position).start;
+                value.copy_within(from * width..(from + 1) * width, position * width);
+            }
+        }
+        device.rows.narrow();
+        Ok(())
+    }
+}

@@ -1,0 +1,35 @@
+//! Keeps the first token of every row.
+
+mod cpu;
+
+use std::fmt;
+
+use crate::{Cost, Span};
+
+/// Keeps the first token of every live row and drops the others: afterwards a row is one token
+/// long, and ops over tokens work on one vector a row.
+///
+/// A head that pools the first token needs no other token once the last attention has run, which
+/// spares the last layer most of its work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Narrow {
+    /// `[tokens, width]` each: the values still to be read.
+    pub values: [Span; 2],
+    /// `[tokens, 2 * width]`, free here: devices that gather use it.
+    pub scratch: Span,
+    /// Elements of a token vector.
+    pub width: usize,
+}
+
+impl Narrow {
+    pub(crate) fn cost(&self, rows: f64) -> Cost {
+        Cost::elementwise(rows * 2.0 * self.width as f64, 0.0, 2.0)
+    }
+}
+
+impl fmt::Display for Narrow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { values: [a, b], scratch, width } = self;
+        write!(f, "narrow    {a}[{width}] {b}[{width}] by {scratch}")
+    }
+}
