@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{Folder, cases, finish, golden, offramp, run, shipped};
+use crate::support::{Folder, cases, finish, golden, offramp, run, shipped, with_tensor_of};
 
 #[test]
 fn logits_and_order_are_those_of_the_checkpoint() {
@@ -157,4 +157,23 @@ fn a_reader_that_leaves_is_no_failure() {
     let done = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&done.stderr), "");
     assert_eq!(done.status.code(), Some(0));
+}
+
+#[test]
+fn logits_that_overflow_are_no_answer() {
+    let (_folder, model) = with_tensor_of("bert-cls", "classifier.weight", 3e38);
+    let input = "{\"id\": \"a\", \"tokens\": [1, 2, 3]}\n";
+    let done = run(&["classify", "--model", &model], input).expect_code(1);
+    let answer = &done.lines()[0];
+    assert_eq!(answer["id"], json!("a"));
+    assert!(answer["error"].as_str().unwrap().contains("not finite"), "{answer}");
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_refused_by_name() {
+    let (_folder, model) = with_tensor_of("bert-cls", "classifier.bias", f32::NAN);
+    let done = run(&["classify", "--model", &model], "").expect_code(1);
+    for part in ["model.safetensors", "`classifier.bias`", "NaN"] {
+        assert!(done.err.contains(part), "{}", done.err);
+    }
 }

@@ -121,3 +121,18 @@ impl Drop for Folder {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+/// A golden checkpoint in a folder of its own, every element of one f32 tensor replaced.
+pub(crate) fn with_tensor_of(name: &str, tensor: &str, value: f32) -> (Folder, String) {
+    let folder = Folder::new();
+    std::fs::copy(format!("{}/config.json", golden(name)), folder.path("config.json")).unwrap();
+    let mut bytes = std::fs::read(format!("{}/model.safetensors", golden(name))).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let entries: Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+    let offset = |end: usize| entries[tensor]["data_offsets"][end].as_u64().unwrap() as usize;
+    let data = 8 + header + offset(0)..8 + header + offset(1);
+    bytes[data].chunks_exact_mut(4).for_each(|x| x.copy_from_slice(&value.to_le_bytes()));
+    std::fs::write(folder.path("model.safetensors"), bytes).unwrap();
+    let dir = folder.path("");
+    (folder, dir)
+}
