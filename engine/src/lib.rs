@@ -64,8 +64,8 @@ pub use batch::{Batch, Limits, RowRules};
 pub use device::{DeviceChoice, peak_gflops};
 pub use error::{Error, InputError, Result};
 pub use exec::{
-    Answer, Engine, EngineOptions, Exit, Observation, PassReport, PassSettings, Seen, SegmentCosts,
-    SegmentTime, Shape, Sink,
+    Answer, Engine, EngineOptions, Exit, Observation, PassReport, PassSettings, Seen, SegmentTime,
+    Shape, Sink,
 };
 pub use exit::{AfterExit, Exits, OFF, score_of};
 pub use model::Model;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use offramp::model::files;
 use offramp::plan::{Plan, WeightSource};
+use offramp::profile::Profile;
 use offramp::{Cost, Engine, LiveBound, Model, OFF, ThresholdFile};
 use serde::Serialize;
 
@@ -94,6 +95,8 @@ struct About {
     target_agreement: Option<f64>,
     /// Why there are no thresholds.
     thresholds_missing: Option<String>,
+    /// What a saved profile says.
+    profile: Option<String>,
 }
 
 /// A segment with the site behind it.
@@ -143,6 +146,7 @@ impl About {
             policy: thresholds.as_ref().ok().map(|file| file.policy.to_string()),
             target_agreement: thresholds.as_ref().ok().map(|file| file.target_agreement),
             thresholds_missing: thresholds.err(),
+            profile: profile(model),
         }
     }
 
@@ -172,6 +176,9 @@ impl About {
             self.tokens_max
         ))?;
         out.line(format_args!("exits        {}", self.exits_line()))?;
+        if let Some(profile) = &self.profile {
+            out.line(format_args!("profile      {profile}"))?;
+        }
         out.line("")?;
         out.line(self.table())?;
         out.line(format_args!(
@@ -241,6 +248,25 @@ fn thresholds(model: &Model) -> Result<ThresholdFile, String> {
         return Err("ramps without thresholds".to_owned());
     }
     model.read_thresholds(&path).map_err(|error| error.to_string())
+}
+
+/// The largest shape of the profile in the model's folder, or why it says nothing.
+fn profile(model: &Model) -> Option<String> {
+    let path = model.path(files::PROFILE);
+    if !path.exists() {
+        return None;
+    }
+    let profile = match Profile::read(&path) {
+        Ok(profile) => profile,
+        Err(error) => return Some(error.to_string()),
+    };
+    if profile.model != model.hash().to_string() {
+        return Some("of another model: run `offramp profile`".to_owned());
+    }
+    let shape = profile.shapes.iter().max_by_key(|shape| shape.rows * shape.row_tokens)?;
+    let (rows, tokens) = (shape.rows, shape.row_tokens);
+    let forward = digits(shape.forward_us() / 1e3, "ms");
+    Some(format!("{forward} for {rows} rows of {tokens} tokens on {}", profile.device))
 }
 
 /// Of the model, and of its ramps.

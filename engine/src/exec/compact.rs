@@ -6,13 +6,13 @@ use crate::plan::Plan;
 
 /// What each segment costs for a token, and what packing costs, in microseconds.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SegmentCosts {
+pub(super) struct SegmentCosts {
     /// By segment: marginal time of a token.
-    pub token_us: Vec<f64>,
+    pub(super) token_us: Vec<f64>,
     /// Time to move a token while packing.
-    pub move_us: f64,
+    pub(super) move_us: f64,
     /// Time of a compaction that moves nothing.
-    pub fixed_us: f64,
+    pub(super) fixed_us: f64,
 }
 
 impl SegmentCosts {
@@ -31,7 +31,7 @@ impl SegmentCosts {
 
     /// Whether packing behind segment `site` saves more than it costs, when `leaving` tokens of
     /// the rows alive are no longer needed and `staying` are.
-    pub fn pays(&self, site: usize, leaving: usize, staying: usize) -> bool {
+    pub(super) fn pays(&self, site: usize, leaving: usize, staying: usize) -> bool {
         let saved_us = self.token_us[site + 1..].iter().sum::<f64>() * leaving as f64;
         let cost_us = self.fixed_us + self.move_us * staying as f64;
         leaving > 0 && (staying == 0 || saved_us > cost_us)

@@ -9,7 +9,6 @@ mod pass;
 use offramp_kernels::{Device, ExitId, ExitWindow, RowSlot};
 
 pub use answer::{Answer, Exit, Observation, PassReport, Seen, Sink};
-pub use compact::SegmentCosts;
 pub use measure::{SegmentTime, Shape};
 
 use crate::batch::{Batch, Limits, RowRules};
@@ -19,6 +18,7 @@ use crate::exit::{AfterExit, Exits};
 use crate::model::{Model, bind};
 use crate::plan::{Plan, RampShape, check, lower};
 use audit::Audit;
+use compact::SegmentCosts;
 use pass::PassState;
 
 /// How to start an engine.
@@ -134,11 +134,6 @@ impl Engine {
     /// Bytes the device reserved, weights included.
     pub fn reserved_bytes(&self) -> usize {
         self.device.reserved_bytes()
-    }
-
-    /// What each segment costs on this device.
-    pub fn costs(&self) -> &SegmentCosts {
-        &self.costs
     }
 
     /// What an exit gave out for a row of the last batch that reached it: logits, or the features

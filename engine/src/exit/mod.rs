@@ -65,11 +65,6 @@ impl Exits {
         }
         Ok(exits)
     }
-
-    /// Whether any ramp is run.
-    pub fn any_active(&self) -> bool {
-        self.active.contains(&true)
-    }
 }
 
 /// The device's word for a policy.

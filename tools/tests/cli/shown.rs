@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Folder, golden, run, shipped};
+use crate::support::{Folder, golden, run, shipped, with_tensor_of};
 
 #[test]
 fn inspect_tells_the_model_and_its_plan() {
@@ -87,4 +87,17 @@ fn help_has_examples_and_the_twin_of_a_flag() {
     let help = run(&["classify", "--help"], "").expect_code(0).out;
     assert!(help.contains("Examples:") && help.contains("[env: OFFRAMP_MODEL="), "{help}");
     assert!(run(&["--version"], "").expect_code(0).out.starts_with("offramp "));
+}
+
+#[test]
+fn inspect_tells_a_saved_profile_and_whose_it_is() {
+    let (_folder, model) = with_tensor_of("bert-cls", "classifier.bias", 0.5);
+    let measure = ["profile", "--model", &model, "--rows", "2", "--tokens", "4", "--rounds", "1"];
+    run(&measure, "").expect_code(0);
+    let told = || run(&["inspect", "--model", &model], "").expect_code(0).out;
+    assert!(told().contains("ms for 2 rows of 4 tokens on cpu"), "{}", told());
+    let (_other, changed) = with_tensor_of("bert-cls", "classifier.bias", 0.25);
+    std::fs::copy(format!("{model}profile.json"), format!("{changed}profile.json")).unwrap();
+    let told = run(&["inspect", "--model", &changed], "").expect_code(0).out;
+    assert!(told.contains("of another model"), "{told}");
 }
