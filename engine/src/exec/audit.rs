@@ -31,10 +31,10 @@ impl Audit {
         self.stays.extend((0..rows).map(|_| rate >= 1.0 || rng.f64() < rate));
     }
 
-    /// Everybody stays: for measuring.
-    pub(super) fn keep_all(&mut self, rows: usize) {
+    /// Chooses who stays instead of drawing: for measuring.
+    pub(super) fn keep(&mut self, rows: usize, stays: impl Fn(usize) -> bool) {
         self.stays.clear();
-        self.stays.resize(rows, true);
+        self.stays.extend((0..rows).map(stays));
     }
 
     pub(super) fn stays(&self) -> &[bool] {

@@ -1,8 +1,9 @@
 //! Times segments, ramps and compaction on the device at hand.
 
-use offramp_kernels::{Op, PassInput, Score};
+use offramp_kernels::{Op, Score};
 
 use super::Engine;
+use super::pass::issue_all;
 use crate::batch::Batch;
 use crate::clock;
 use crate::error::Result;
@@ -37,8 +38,8 @@ impl Engine {
         let exits = Exits::watching(&self.plan, Score::Confidence);
         let segments = self.plan.segments.len();
         let mut samples = vec![(Vec::new(), Vec::new()); segments];
+        self.audit.keep(shape.rows, |_| true);
         for _ in 0..rounds.max(1) {
-            self.audit.keep_all(shape.rows);
             self.begin(&batch, &exits, &[])?;
             for (index, (segment, exit)) in samples.iter_mut().enumerate() {
                 segment.push(self.time_ops(|plan| plan.segments[index].ops.clone())?);
@@ -64,18 +65,10 @@ impl Engine {
         let Some(site) = self.plan.ramp_sites().next() else { return Ok(None) };
         let batch = self.synthetic(shape)?;
         let exits = Exits::uniform(&self.plan, Score::Confidence, 0.0)?;
-        let stays: Vec<bool> = (0..shape.rows).map(|row| row % 2 == 1).collect();
-        self.state.rows.reset(batch.offsets());
+        self.audit.keep(shape.rows, |row| row % 2 == 1);
         let mut samples = Vec::new();
         for _ in 0..rounds.max(1) {
-            self.device.begin(&PassInput {
-                tokens: batch.tokens(),
-                offsets: batch.offsets(),
-                stays: &stays,
-                windows: &[],
-                score: exits.score,
-                thresholds: &exits.thresholds,
-            })?;
+            self.begin(&batch, &exits, &[])?;
             self.time_ops(|plan| plan.ops_until_first_ramp())?;
             let compact = self.plan.segments[site].site.as_ref().map(|s| s.compact.clone());
             samples.push(self.time_ops(|_| compact.map(Op::Compact).into_iter().collect())?);
@@ -107,12 +100,9 @@ impl Engine {
 
     fn time_ops(&mut self, ops: impl FnOnce(&crate::plan::Plan) -> Vec<Op>) -> Result<f64> {
         let ops = ops(&self.plan);
-        let mut live = self.state.rows.bound();
+        let bound = self.state.rows.bound();
         let started = clock::now();
-        for op in &ops {
-            self.device.issue(op, live)?;
-            live = op.leaves(live);
-        }
+        issue_all(self.device.as_mut(), &ops, bound)?;
         self.device.finish()?;
         Ok(started.elapsed().as_secs_f64() * 1e6)
     }

@@ -1,6 +1,6 @@
 //! One forward with exits.
 
-use offramp_kernels::{ExitRecord, ExitWindow, Op, PassInput, RowSlot};
+use offramp_kernels::{Device, ExitRecord, ExitWindow, LiveBound, Op, PassInput, RowSlot};
 
 use super::answer::{Answer, Exit, Observation, PassReport, Seen, Sink};
 use super::{Engine, PassSettings};
@@ -81,6 +81,15 @@ impl PassState {
     }
 }
 
+/// Issues ops in order, each for what the one before leaves alive.
+pub(super) fn issue_all(device: &mut dyn Device, ops: &[Op], mut live: LiveBound) -> Result<()> {
+    for op in ops {
+        device.issue(op, live)?;
+        live = op.leaves(live);
+    }
+    Ok(())
+}
+
 fn refill<T: Copy>(values: &mut Vec<T>, len: usize, value: T) {
     values.clear();
     values.resize(len, value);
@@ -137,11 +146,7 @@ impl Engine {
         report: &mut PassReport,
     ) -> Result<()> {
         let bound = self.state.rows.bound();
-        let mut live = bound;
-        for op in &self.plan.segments[index].ops {
-            self.device.issue(op, live)?;
-            live = op.leaves(live);
-        }
+        issue_all(self.device.as_mut(), &self.plan.segments[index].ops, bound)?;
         report.segments += 1;
         report.token_segments += bound.tokens;
         let Some(Site { ramp, compact }) = &self.plan.segments[index].site else { return Ok(()) };
