@@ -2,19 +2,16 @@
 #![forbid(unsafe_code)]
 
 use offramp::Model;
-use offramp_weights::{Dense, Pool, Ramp, RampBundle, TrainingNotes};
+use offramp_tests::models::{bundle, random_dense};
+use offramp_weights::{Pool, Ramp, RampBundle};
 
 /// A mean-pooled linear ramp with small seeded weights on every site of `model`.
 pub fn random_ramps(model: &Model) -> RampBundle {
     let (width, classes) = (model.spec().hidden, model.spec().classes);
     let mut rng = fastrand::Rng::with_seed(3);
-    let mut values = |len: usize| (0..len).map(|_| 0.1 * (rng.f32() - 0.5)).collect::<Vec<f32>>();
-    let mut ramp = |site| {
-        let (weight, bias) = (values(classes * width), values(classes));
-        let head = Dense { outputs: classes, inputs: width, weight, bias };
+    let ramp = |site| {
+        let head = random_dense(classes, width, 0.05, &mut rng);
         Ramp { site, pool: Pool::Mean, hidden: None, head }
     };
-    let ramps = (0..model.spec().layers - 1).map(&mut ramp).collect();
-    let trained = TrainingNotes { inputs: 0, held_out: 0, sites: vec![] };
-    RampBundle { model: model.hash(), classes, width, ramps, trained }
+    bundle(model, (0..model.spec().layers - 1).map(ramp).collect())
 }

@@ -4,7 +4,8 @@ use offramp::{
     AfterExit, Answer, Engine, EngineOptions, Exit, ExitWindow, Exits, Limits, Model, Observation,
     PassReport, PassSettings, Score, Seen, Sink,
 };
-use offramp_weights::{Activation, Dense, Pool, Ramp, RampBundle, TrainingNotes};
+use offramp_tests::models::{bundle, random_dense};
+use offramp_weights::{Activation, Dense, Pool, Ramp};
 
 use crate::golden::golden_dir;
 
@@ -15,13 +16,7 @@ pub(crate) fn model_with_ramps(name: &str, seed: u64) -> Model {
     let mut rng = fastrand::Rng::with_seed(seed);
     let (width, classes) = (model.spec().hidden, model.spec().classes);
     let ramps = (0..model.spec().layers - 1).map(|site| ramp(site, width, classes, &mut rng));
-    let bundle = RampBundle {
-        model: model.hash(),
-        classes,
-        width,
-        ramps: ramps.collect(),
-        trained: TrainingNotes { inputs: 0, held_out: 0, sites: vec![] },
-    };
+    let bundle = bundle(&model, ramps.collect());
     model.set_ramps(Some(bundle));
     model
 }
@@ -29,15 +24,10 @@ pub(crate) fn model_with_ramps(name: &str, seed: u64) -> Model {
 fn ramp(site: usize, width: usize, classes: usize, rng: &mut fastrand::Rng) -> Ramp {
     let (pool, hidden) = match site % 2 {
         0 => (Pool::Mean, None),
-        _ => (Pool::First, Some((dense(20, width, rng), Activation::Relu))),
+        _ => (Pool::First, Some((random_dense(20, width, 1.0, rng), Activation::Relu))),
     };
     let features = hidden.as_ref().map_or(width, |(layer, _): &(Dense, _)| layer.outputs);
-    Ramp { site, pool, hidden, head: dense(classes, features, rng) }
-}
-
-fn dense(outputs: usize, inputs: usize, rng: &mut fastrand::Rng) -> Dense {
-    let mut values = |len: usize| (0..len).map(|_| 2.0 * rng.f32() - 1.0).collect();
-    Dense { outputs, inputs, weight: values(outputs * inputs), bias: values(outputs) }
+    Ramp { site, pool, hidden, head: random_dense(classes, features, 1.0, rng) }
 }
 
 /// Everything a pass said, by slot.

@@ -1,9 +1,10 @@
-//! Random-weight BERT checkpoints of any size, written as Hugging Face would.
+//! Random-weight BERT checkpoints of any size, written as Hugging Face would, and random ramps.
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use offramp_weights::{Family, ModelSpec, Names, Part};
+use offramp::Model;
+use offramp_weights::{Dense, Family, ModelSpec, Names, Part, Ramp, RampBundle, TrainingNotes};
 use serde_json::json;
 
 /// The size of a BERT classifier.
@@ -116,4 +117,17 @@ fn write_values(
         file.write_all(&value.to_le_bytes())?;
     }
     Ok(())
+}
+
+/// A layer of random weights and biases in `-spread..spread`.
+pub fn random_dense(outputs: usize, inputs: usize, spread: f32, rng: &mut fastrand::Rng) -> Dense {
+    let mut values = |len: usize| (0..len).map(|_| spread * (2.0 * rng.f32() - 1.0)).collect();
+    Dense { outputs, inputs, weight: values(outputs * inputs), bias: values(outputs) }
+}
+
+/// Untrained ramps as a bundle that `model` accepts.
+pub fn bundle(model: &Model, ramps: Vec<Ramp>) -> RampBundle {
+    let (width, classes) = (model.spec().hidden, model.spec().classes);
+    let trained = TrainingNotes { inputs: 0, held_out: 0, sites: vec![] };
+    RampBundle { model: model.hash(), classes, width, ramps, trained }
 }
