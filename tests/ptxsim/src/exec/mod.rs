@@ -1,0 +1,123 @@
+//! Runs one instruction in the lanes of a mask.
+
+mod atomic;
+mod compute;
+mod copy;
+mod generic;
+mod global;
+mod matrix;
+mod moves;
+mod shared;
+mod small;
+mod warp_wide;
+
+use crate::Counts;
+use crate::fault::Step;
+use crate::isa::{Address, Op, Reg, Space};
+use crate::kernel::Program;
+use crate::memory::{self, View};
+use crate::shared::{Shared, Toucher};
+use crate::warp::{Warp, need};
+
+/// What the warps of a block share.
+pub(crate) struct Env<'a> {
+    pub(crate) program: &'a Program,
+    pub(crate) view: &'a View,
+    pub(crate) params: &'a [u8],
+    pub(crate) shared: &'a mut Shared,
+    pub(crate) counts: &'a mut Counts,
+    /// Where in `view` the last access was.
+    pub(crate) hint: usize,
+}
+
+pub(crate) use warp_wide::members;
+
+/// Runs `op` in the lanes of `run`.
+#[inline]
+pub(crate) fn execute(warp: &mut Warp, op: &Op, run: u32, line: u32, env: &mut Env<'_>) -> Step {
+    match op {
+        Op::Load { space, item, order, d, at } => {
+            memory::order(*order);
+            let access = Access { space: *space, item: *item, order: *order, line };
+            generic::load(warp, access, d, at, run, env)
+        }
+        Op::Store { space, item, order, s, at } => {
+            memory::order(*order);
+            let access = Access { space: *space, item: *item, order: *order, line };
+            generic::store(warp, access, s, at, run, env)
+        }
+        Op::Atomic(atomic) => atomic::run(warp, atomic, run, line, env),
+        Op::CopyAsync { bytes, to, from, size } => {
+            let copy = copy::Start { bytes: *bytes, to, from, size: *size, line };
+            copy::start(warp, &copy, run, env)
+        }
+        Op::CopyCommit => {
+            warp.copies.commit(run);
+            Ok(())
+        }
+        Op::CopyWait(keep) => warp.copies.wait(run, Some(*keep), env.shared, env.view),
+        Op::CopyWaitAll => warp.copies.wait(run, None, env.shared, env.view),
+        Op::LoadMatrix { transposed, d, at } => {
+            matrix::load(warp, *transposed, d, at, run, line, env)
+        }
+        Op::Mma { kind, d, a, b, c } => matrix::mma(warp, *kind, [d, a, c], b, run, env),
+        Op::Shuffle(shuffle) => warp_wide::shuffle(warp, shuffle, run),
+        Op::Vote { .. } | Op::Match { .. } | Op::Redux { .. } => warp_wide::run(warp, op, run),
+        Op::ActiveMask { d } => {
+            warp.file.set_word(*d, &[run; 32], run, !0);
+            Ok(())
+        }
+        Op::Timer { d } => {
+            warp.file.set(*d, &[warp.steps; 32], run, !0);
+            Ok(())
+        }
+        Op::Fence => {
+            memory::full_fence();
+            Ok(())
+        }
+        Op::WarpSync { .. } | Op::Nop => Ok(()),
+        _ => {
+            compute::run(&mut warp.file, op, run);
+            Ok(())
+        }
+    }
+}
+
+/// A load or store.
+#[derive(Clone, Copy)]
+pub(crate) struct Access {
+    space: Space,
+    item: crate::isa::Item,
+    order: crate::isa::Order,
+    line: u32,
+}
+
+impl Access {
+    fn by(&self, warp: &Warp, lane: usize) -> Toucher {
+        Toucher { warp: warp.index, lane: lane as u32, line: self.line }
+    }
+}
+
+/// The address of each lane.
+#[inline]
+fn addresses(warp: &Warp, at: &Address, run: u32) -> Step<[u64; 32]> {
+    need(warp.file.reg_known(at.base), run, "an address")?;
+    Ok(match at.base {
+        Reg::Word(word) => crate::alu::map1(warp.file.word(word), |base| {
+            u64::from(base.wrapping_add(at.offset as u32))
+        }),
+        Reg::Double(double) => {
+            crate::alu::map1(warp.file.double(double), |base| base.wrapping_add(at.offset as u64))
+        }
+    })
+}
+
+/// A loaded value as the register keeps it.
+#[inline(always)]
+fn extended(value: u64, bytes: u32, signed: bool) -> u64 {
+    if !signed {
+        return value;
+    }
+    let unused = 64 - bytes * 8;
+    ((value << unused) as i64 >> unused) as u64
+}

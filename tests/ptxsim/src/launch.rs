@@ -1,0 +1,172 @@
+//! A launch: checks, then blocks over host threads.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::block::{Grid, Running};
+use crate::kernel::Program;
+use crate::warp::Place;
+use crate::{Counts, Fault, FaultKind, Kernel, Memory};
+
+/// Shared memory a block may have, static and dynamic, in bytes.
+pub(crate) const SHARED_MAX: u32 = 227 << 10;
+/// Blocks that stand beside one another where they may wait for one another.
+const RESIDENT: usize = 64;
+
+/// A kernel and how it is launched.
+#[derive(Clone, Copy, Debug)]
+pub struct Launch<'a> {
+    /// The kernel.
+    pub kernel: &'a Kernel,
+    /// Blocks along each axis.
+    pub grid: [u32; 3],
+    /// Threads of a block along each axis.
+    pub block: [u32; 3],
+    /// Shared memory beyond the static part, in bytes.
+    pub dynamic_shared_bytes: u32,
+    /// The parameters at the offsets of [`crate::Param`].
+    pub params: &'a [u8],
+}
+
+/// Runs a kernel to its end.
+///
+/// Blocks of kernels with atomics or ordered accesses to global memory take turns on one host
+/// thread, others run on up to two; the result is the same every time.
+///
+/// # Errors
+/// The bug of the block with the lowest index among those that have one.
+pub fn launch(memory: &Memory, launch: &Launch<'_>) -> Result<Counts, Fault> {
+    let program = &*launch.kernel.0;
+    check(program, launch).map_err(|detail| bad_launch(program, detail))?;
+    let view = memory.view(&program.variables);
+    let grid = Grid { program, view: &view, params: launch.params };
+    let place = Place {
+        grid: launch.grid,
+        shape: launch.block,
+        block: [0; 3],
+        shared_dynamic: launch.dynamic_shared_bytes,
+    };
+    if program.talks { take_turns(grid, place) } else { spread(grid, place) }
+        .map_err(|fault| *fault)
+}
+
+fn bad_launch(program: &Program, detail: String) -> Fault {
+    Fault {
+        kernel: program.name.clone(),
+        kind: FaultKind::BadLaunch,
+        detail,
+        line: 0,
+        source: None,
+        block: [0; 3],
+        thread: [0; 3],
+    }
+}
+
+fn check(program: &Program, launch: &Launch<'_>) -> Result<(), String> {
+    let [gx, gy, gz] = launch.grid;
+    if gx == 0 || gy == 0 || gz == 0 || gx > i32::MAX as u32 || gy > 65535 || gz > 65535 {
+        return Err(format!(
+            "expected a grid of 1 to 2147483647 x 65535 x 65535, found {gx}x{gy}x{gz}"
+        ));
+    }
+    let [bx, by, bz] = launch.block;
+    let threads = u64::from(bx) * u64::from(by) * u64::from(bz);
+    let max = program.threads_max.min(1024);
+    if threads == 0 || threads > max.into() || bz > 64 {
+        return Err(format!("expected blocks of 1 to {max} threads, found {bx}x{by}x{bz}"));
+    }
+    if let Some(exact) = program.threads_exact
+        && exact != launch.block
+    {
+        return Err(format!("expected blocks of {exact:?}, found {:?}", launch.block));
+    }
+    let shared = u64::from(program.shared_bytes) + u64::from(launch.dynamic_shared_bytes);
+    if shared > SHARED_MAX.into() {
+        return Err(format!(
+            "expected at most {SHARED_MAX} bytes of shared memory, found {shared}"
+        ));
+    }
+    if launch.params.len() as u64 != program.params_bytes.into() {
+        let (expected, found) = (program.params_bytes, launch.params.len());
+        return Err(format!("expected {expected} bytes of parameters, found {found}"));
+    }
+    Ok(())
+}
+
+/// Index of block `number` in the grid.
+fn index(number: u64, [x, y, _]: [u32; 3]) -> [u32; 3] {
+    let (x, y) = (u64::from(x), u64::from(y));
+    [(number % x) as u32, (number / x % y) as u32, (number / x / y) as u32]
+}
+
+fn blocks(place: &Place) -> u64 {
+    place.grid.iter().map(|&size| u64::from(size)).product()
+}
+
+/// Blocks that know nothing of one another.
+fn spread(grid: Grid<'_>, place: Place) -> Result<Counts, Box<Fault>> {
+    let total = blocks(&place);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let next = AtomicU64::new(0);
+    let state = Mutex::new((Counts::default(), u64::MAX, None));
+    let worker = || {
+        let mut running = Running::new(grid.program, place);
+        let mut counts = Counts::default();
+        let fault = loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= total {
+                break None;
+            }
+            running.start(grid.program, index(number, place.grid));
+            if let Err(fault) = finish(&mut running, grid, &mut counts) {
+                // Blocks before this one have all been started.
+                next.store(total, Ordering::Relaxed);
+                break Some((number, fault));
+            }
+        };
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 += counts;
+        if let Some((number, fault)) = fault
+            && number < state.1
+        {
+            (state.1, state.2) = (number, Some(fault));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..cores.min(2).min(total) {
+            scope.spawn(worker);
+        }
+        worker();
+    });
+    let (counts, _, fault) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    fault.map_or(Ok(counts), Err)
+}
+
+fn finish(running: &mut Running, grid: Grid<'_>, counts: &mut Counts) -> Result<(), Box<Fault>> {
+    while !running.run(grid, counts)? {}
+    Ok(())
+}
+
+/// Blocks that may wait for one another: in order, each until it only spins.
+fn take_turns(grid: Grid<'_>, place: Place) -> Result<Counts, Box<Fault>> {
+    let mut counts = Counts::default();
+    let mut resident = VecDeque::new();
+    let mut spare = Vec::new();
+    let (mut next, total) = (0, blocks(&place));
+    while next < total || !resident.is_empty() {
+        if next < total && resident.len() < RESIDENT {
+            let mut running = spare.pop().unwrap_or_else(|| Running::new(grid.program, place));
+            running.start(grid.program, index(next, place.grid));
+            resident.push_front(running);
+            next += 1;
+        }
+        let Some(mut running) = resident.pop_front() else { break };
+        if running.run(grid, &mut counts)? {
+            spare.push(running);
+        } else {
+            resident.push_back(running);
+        }
+    }
+    Ok(counts)
+}

@@ -1,0 +1,30 @@
+//! Runs PTX on the CPU, strictly: what a GPU would let pass or answer with garbage is a fault
+//! that names its line.
+//!
+//! [`Module::parse`] reads the text NVRTC emits, [`launch`] runs a kernel of it over [`Memory`],
+//! and [`Counts`] says what the launch did. Source: PTX ISA 8.5.
+
+#![deny(unsafe_code)]
+
+mod alu;
+mod async_copy;
+mod block;
+mod counts;
+mod decode;
+mod exec;
+mod fault;
+mod isa;
+mod kernel;
+mod launch;
+mod memory;
+mod parse;
+mod shared;
+mod simd;
+mod tensor;
+mod warp;
+
+pub use counts::Counts;
+pub use fault::{Fault, FaultKind, ParseError};
+pub use kernel::{Kernel, Module, Param, ParamKind};
+pub use launch::{Launch, launch};
+pub use memory::{AccessError, Contents, Memory};

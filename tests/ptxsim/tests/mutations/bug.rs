@@ -1,0 +1,99 @@
+//! Puts bugs into a kernel, and says which of them its problem tells from the right answer.
+
+use offramp_ptxsim::FaultKind;
+
+use crate::text::{Change, Site, Text};
+use crate::world::{Elem, Flaw, Run};
+
+/// A kernel and the problem that it must solve.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject {
+    pub(crate) file: &'static str,
+    pub(crate) kernel: &'static str,
+    pub(crate) run: Run,
+}
+
+/// How a bug is found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Found {
+    /// By a fault of one of these kinds.
+    By(&'static [FaultKind]),
+    /// By a wrong result.
+    Wrong,
+    /// By one or the other.
+    Somehow,
+    /// It is not, for this reason.
+    Not(&'static str),
+}
+
+/// A bug: `change` at the `places` places of `site`, all at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bug {
+    pub(crate) site: Site,
+    pub(crate) places: usize,
+    pub(crate) change: Change,
+    pub(crate) found: Found,
+}
+
+impl Bug {
+    pub(crate) const fn new(
+        (op, from): (&'static str, &'static str),
+        places: usize,
+        change: Change,
+        found: Found,
+    ) -> Self {
+        Self { site: Site { op, from }, places, change, found }
+    }
+}
+
+impl Subject {
+    /// Fails unless the kernel is right as it ships, in both formats.
+    pub(crate) fn is_right(&self) {
+        for elem in [Elem::F16, Elem::Bf16] {
+            let text = Text::read(self.file, elem, self.kernel);
+            if let Err(flaw) = self.solve(&text, elem) {
+                panic!("{} of {}: {flaw}", self.kernel, elem.name());
+            }
+        }
+    }
+
+    /// Fails unless each of `bugs` is found as it says.
+    pub(crate) fn finds(&self, bugs: &[Bug]) {
+        let elem = Elem::F16;
+        let text = Text::read(self.file, elem, self.kernel);
+        let mut wrong = Vec::new();
+        for bug in bugs {
+            let lines = text.find(bug.site);
+            assert_eq!(lines.len(), bug.places, "{}: places of {bug:?}", self.kernel);
+            let outcome = self.solve(&text.changed(&lines, bug.change), elem);
+            let right = match (&outcome, bug.found) {
+                (Err(Flaw::Fault(fault)), Found::By(kinds)) => kinds.contains(&fault.kind),
+                (Err(Flaw::Wrong(_)), Found::Wrong)
+                | (Err(_), Found::Somehow)
+                | (Ok(()), Found::Not(_)) => true,
+                _ => false,
+            };
+            if !right {
+                let outcome = outcome.err().map_or("nothing".into(), |flaw| flaw.to_string());
+                wrong.push(format!("{bug:?} gives {outcome}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}: {}", self.kernel, wrong.join("\n"));
+    }
+
+    /// Changes the `places` places of `site` one after the other, and gives those that are not
+    /// found.
+    pub(crate) fn survivors(&self, site: Site, places: usize, change: Change) -> Vec<String> {
+        let elem = Elem::F16;
+        let text = Text::read(self.file, elem, self.kernel);
+        let lines = text.find(site);
+        assert_eq!(lines.len(), places, "{}: places of {site:?}", self.kernel);
+        let survives = |&&line: &&usize| self.solve(&text.changed(&[line], change), elem).is_ok();
+        lines.iter().filter(survives).map(|&line| text.show(line)).collect()
+    }
+
+    fn solve(&self, text: &Text, elem: Elem) -> Result<(), Flaw> {
+        let module = text.module();
+        (self.run)(module.kernel(self.kernel).expect("the kernel"), elem)
+    }
+}

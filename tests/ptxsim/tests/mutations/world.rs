@@ -1,0 +1,234 @@
+//! What the problems of all kernels are made of: memory, parameters, vectors in their places.
+
+use std::fmt;
+
+use half::{bf16, f16};
+use offramp_ptxsim::{Contents, Fault, Kernel, Launch, Memory, ParamKind, launch};
+
+/// Solves a problem with a kernel and checks the answer.
+pub(crate) type Run = fn(&Kernel, Elem) -> Result<(), Flaw>;
+
+/// Why a kernel is not right.
+#[derive(Debug)]
+pub(crate) enum Flaw {
+    Fault(Box<Fault>),
+    Wrong(String),
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(fault) => fault.fmt(f),
+            Self::Wrong(what) => f.write_str(what),
+        }
+    }
+}
+
+/// The storage of activations and matrices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Elem {
+    F16,
+    Bf16,
+}
+
+impl Elem {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    pub(crate) fn bits(self, x: f32) -> u16 {
+        match self {
+            Self::F16 => f16::from_f32(x).to_bits(),
+            Self::Bf16 => bf16::from_f32(x).to_bits(),
+        }
+    }
+
+    pub(crate) fn value(self, bits: u16) -> f64 {
+        match self {
+            Self::F16 => f16::from_bits(bits).to_f64(),
+            Self::Bf16 => bf16::from_bits(bits).to_f64(),
+        }
+    }
+
+    /// What rounding to it may cost, relative to 1 plus the value.
+    pub(crate) fn tolerance(self) -> f64 {
+        match self {
+            Self::F16 => 1e-3,
+            Self::Bf16 => 8e-3,
+        }
+    }
+}
+
+/// A parameter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Arg {
+    P(u64),
+    U(u32),
+    F(f32),
+}
+
+/// Memory, and numbers to fill it with.
+pub(crate) struct World {
+    pub(crate) memory: Memory,
+    pub(crate) random: fastrand::Rng,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self { memory: Memory::new(), random: fastrand::Rng::with_seed(5) }
+    }
+
+    /// Room that nothing was written to.
+    pub(crate) fn room(&self, bytes: usize) -> u64 {
+        self.memory.alloc(bytes as u64, Contents::Undefined).expect("memory")
+    }
+
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> u64 {
+        let address = self.room(bytes.len());
+        self.memory.write(address, bytes).expect("a block");
+        address
+    }
+
+    pub(crate) fn words(&self, words: &[u32]) -> u64 {
+        self.bytes(&words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>())
+    }
+
+    pub(crate) fn floats(&self, floats: &[f32]) -> u64 {
+        self.words(&floats.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+    }
+
+    pub(crate) fn read<const N: usize>(&self, address: u64, count: usize) -> Vec<[u8; N]> {
+        let mut bytes = vec![0; count * N];
+        self.memory.read(address, &mut bytes).expect("a block");
+        bytes.chunks_exact(N).map(|chunk| chunk.try_into().expect("a chunk")).collect()
+    }
+
+    pub(crate) fn read_words(&self, address: u64, count: usize) -> Vec<u32> {
+        self.read(address, count).into_iter().map(u32::from_le_bytes).collect()
+    }
+
+    /// Numbers in [-1, 1].
+    pub(crate) fn numbers(&mut self, count: usize) -> Vec<f32> {
+        std::iter::repeat_with(|| self.random.f32() * 2.0 - 1.0).take(count).collect()
+    }
+
+    /// A matrix of random numbers.
+    pub(crate) fn matrix(&mut self, elem: Elem, rows: usize, width: usize) -> Matrix {
+        let bits: Vec<u16> = self.numbers(rows * width).iter().map(|&x| elem.bits(x)).collect();
+        let address = self.bytes(&bits.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>());
+        Matrix { address, elem, width, bits }
+    }
+
+    /// `count` different numbers below `below` in no order, on the host and in memory.
+    pub(crate) fn map(&mut self, count: usize, below: usize) -> (Vec<u32>, u64) {
+        let mut map: Vec<u32> = (0..below as u32).collect();
+        self.random.shuffle(&mut map);
+        map.truncate(count);
+        let address = self.words(&map);
+        (map, address)
+    }
+
+    /// Launches with the parameters in their order.
+    pub(crate) fn launch(
+        &self,
+        kernel: &Kernel,
+        [grid, block]: [[u32; 3]; 2],
+        dynamic_shared_bytes: u32,
+        args: &[Arg],
+    ) -> Result<(), Flaw> {
+        let mut params = vec![0; kernel.params_bytes() as usize];
+        assert_eq!(kernel.params().len(), args.len(), "{}", kernel.name());
+        for (param, arg) in kernel.params().iter().zip(args) {
+            let at = &mut params[param.offset as usize..][..param.bytes as usize];
+            match (param.kind, *arg) {
+                (ParamKind::Pointer, Arg::P(x)) => at.copy_from_slice(&x.to_le_bytes()),
+                (ParamKind::U32, Arg::U(x)) => at.copy_from_slice(&x.to_le_bytes()),
+                (ParamKind::F32, Arg::F(x)) => at.copy_from_slice(&x.to_le_bytes()),
+                (kind, arg) => panic!("{}: {arg:?} for a {kind:?}", kernel.name()),
+            }
+        }
+        let launched = Launch { kernel, grid, block, dynamic_shared_bytes, params: &params };
+        launch(&self.memory, &launched).map_err(|fault| Flaw::Fault(Box::new(fault)))?;
+        Ok(())
+    }
+}
+
+/// Vectors in memory, and as they were first.
+#[derive(Clone)]
+pub(crate) struct Matrix {
+    pub(crate) address: u64,
+    elem: Elem,
+    width: usize,
+    bits: Vec<u16>,
+}
+
+impl Matrix {
+    /// Row `row` as it was first.
+    pub(crate) fn row(&self, row: u32) -> Vec<f64> {
+        let row = &self.bits[row as usize * self.width..][..self.width];
+        row.iter().map(|&bits| self.elem.value(bits)).collect()
+    }
+
+    /// Puts everything back.
+    pub(crate) fn restore(&self, world: &World) {
+        let bytes: Vec<u8> = self.bits.iter().flat_map(|x| x.to_le_bytes()).collect();
+        world.memory.write(self.address, &bytes).expect("a block");
+    }
+
+    /// Fails unless the rows of `map` hold `expected`, and all others what they held first.
+    pub(crate) fn check(
+        &self,
+        world: &World,
+        map: &[u32],
+        tolerance: f64,
+        expected: impl Fn(usize) -> Vec<f64>,
+    ) -> Result<(), Flaw> {
+        let now = world.read(self.address, self.bits.len());
+        let now: Vec<u16> = now.into_iter().map(u16::from_le_bytes).collect();
+        for (row, (now, first)) in
+            now.chunks(self.width).zip(self.bits.chunks(self.width)).enumerate()
+        {
+            match map.iter().position(|&place| place as usize == row) {
+                None if now == first => {}
+                None => return Err(Flaw::Wrong(format!("row {row} of no token has changed"))),
+                Some(token) => {
+                    let found: Vec<f64> = now.iter().map(|&bits| self.elem.value(bits)).collect();
+                    near(&format!("token {token}"), &found, &expected(token), tolerance)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Fails unless the numbers are as expected, up to `tolerance` times 1 plus their size.
+pub(crate) fn near(
+    what: &str,
+    found: &[f64],
+    expected: &[f64],
+    tolerance: f64,
+) -> Result<(), Flaw> {
+    for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let close = (found - expected).abs() <= tolerance * (1.0 + expected.abs());
+        if !close {
+            let what = format!("{what}, element {i}: expected {expected}, found {found}");
+            return Err(Flaw::Wrong(what));
+        }
+    }
+    same(what, &found.len(), &expected.len())
+}
+
+/// Fails unless both are equal.
+pub(crate) fn same<T: PartialEq + fmt::Debug>(
+    what: &str,
+    found: &T,
+    expected: &T,
+) -> Result<(), Flaw> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Flaw::Wrong(format!("{what}: expected {expected:?}, found {found:?}")))
+}
