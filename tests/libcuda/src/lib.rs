@@ -1,0 +1,49 @@
+//! A CUDA driver without a GPU: the calls of libcuda over the PTX interpreter.
+//!
+//! The library is a `libcuda.so` to any program: `symbols.rs` lists the calls it knows. A
+//! stream is a thread with a queue, so launches, asynchronous copies and graphs really run beside
+//! the host. A test loads it with [`Simulator`] before its first CUDA call and reads from it what
+//! the driver was asked and what the kernels did.
+//!
+//! Settings, read from the environment at the first call:
+//! - `OFFRAMP_SIM_DEVICES`: how many devices there are; 1.
+//! - `OFFRAMP_SIM_DRIVER_VERSION`: what `cuDriverGetVersion` says; 12040.
+//! - `OFFRAMP_SIM_MEMORY_MB`: MiB of memory of each device; 4096.
+//! - `OFFRAMP_SIM_TRACE`: a file that gets a line for each call.
+//!
+//! Source: CUDA Driver API reference, 12.4.
+
+mod capture;
+mod context;
+mod copy;
+mod counts;
+mod device;
+mod error;
+mod event;
+mod ffi;
+mod function;
+mod graph;
+mod heap;
+mod launch;
+mod memory;
+mod module;
+mod profile;
+mod ptx;
+mod settings;
+mod simulator;
+mod stream;
+mod symbols;
+mod table;
+mod trace;
+mod work;
+mod worker;
+
+pub use counts::SimCounts;
+pub use simulator::{LoadError, Simulator};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks; a panic elsewhere does not take the driver down.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

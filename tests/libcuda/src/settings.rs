@@ -1,0 +1,38 @@
+//! What the environment sets.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+/// The settings of the process.
+pub(crate) static SETTINGS: LazyLock<Settings> = LazyLock::new(Settings::from_env);
+
+/// What the environment sets, read once.
+pub(crate) struct Settings {
+    pub(crate) devices: usize,
+    /// As `cuDriverGetVersion` gives it: 1000 times the major version and 10 times the minor.
+    pub(crate) driver_version: i32,
+    /// Memory of each device.
+    pub(crate) memory_bytes: u64,
+    pub(crate) trace: Option<PathBuf>,
+}
+
+impl Settings {
+    fn from_env() -> Self {
+        let memory_mb: u64 = number("OFFRAMP_SIM_MEMORY_MB", 4096);
+        Self {
+            devices: number("OFFRAMP_SIM_DEVICES", 1),
+            driver_version: number("OFFRAMP_SIM_DRIVER_VERSION", 12_040),
+            memory_bytes: memory_mb.saturating_mul(1 << 20),
+            trace: std::env::var_os("OFFRAMP_SIM_TRACE").map(PathBuf::from),
+        }
+    }
+}
+
+fn number<T: FromStr>(name: &str, default: T) -> T {
+    let Ok(text) = std::env::var(name) else { return default };
+    text.trim().parse().unwrap_or_else(|_| {
+        crate::trace::complain(format_args!("{name}: expected a number, found `{text}`"));
+        default
+    })
+}
