@@ -17,6 +17,12 @@ pub trait Device: Send {
     /// What it is, for people: `cpu avx512 x2`.
     fn name(&self) -> String;
 
+    /// Whether ops run behind the host: what was issued may still be waiting when the host
+    /// decides what to issue next.
+    fn runs_behind(&self) -> bool {
+        false
+    }
+
     /// Sets aside all memory that passes within `layout` need. The only allocation.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::{Error, Result, Span};
+
 /// Names one weight of a plan: its index in [`ArenaLayout::weights`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WeightId(pub usize);
@@ -47,6 +49,23 @@ impl WeightForm {
         }
     }
 
+    /// Fails unless `values` are whole rows that fit from `first_row` on; gives their number.
+    pub(crate) fn check_rows(&self, first_row: usize, values: &[f32]) -> Result<usize> {
+        let (rows_max, columns) = self.shape();
+        if columns == 0 || !values.len().is_multiple_of(columns) {
+            return Err(Error::mismatch("weight", format_args!("rows of {columns}"), values.len()));
+        }
+        let rows = values.len() / columns;
+        match first_row.checked_add(rows) {
+            Some(end) if end <= rows_max => Ok(rows),
+            _ => Err(Error::mismatch(
+                "weight",
+                format_args!("at most {rows_max} rows"),
+                format_args!("{rows} rows from {first_row}"),
+            )),
+        }
+    }
+
     /// Number of parameters.
     pub fn len(&self) -> usize {
         let (rows, columns) = self.shape();
@@ -81,6 +100,11 @@ pub struct ArenaLayout {
 }
 
 impl ArenaLayout {
+    /// Fails unless `span` is a matrix of `tokens_max` rows, `width` wide, in the arena.
+    pub(crate) fn check_matrix(&self, what: &'static str, span: Span, width: usize) -> Result<()> {
+        span.check(what, self.tokens_max.saturating_mul(width), self.activations)
+    }
+
     /// Number of parameters of all weights.
     pub fn parameters(&self) -> usize {
         self.weights.iter().map(WeightForm::len).sum()

@@ -15,6 +15,8 @@
 
 mod cost;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod device;
 mod error;
 mod layout;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::{ArenaLayout, Error, Result};
+
 /// One token as a device reads it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -89,6 +91,48 @@ impl PassInput<'_> {
     pub fn rows(&self) -> usize {
         self.offsets.len().saturating_sub(1)
     }
+
+    /// Fails where it contradicts itself or exceeds what was reserved.
+    pub(crate) fn check(&self, layout: &ArenaLayout) -> Result<()> {
+        let (rows, tokens) = (self.rows(), self.tokens.len());
+        Error::check_fits("rows", rows, layout.rows_max)?;
+        Error::check_fits("tokens", tokens, layout.tokens_max)?;
+        check_offsets(self.offsets, tokens, layout.row_tokens_max)?;
+        check_count("stays", rows, self.stays.len())?;
+        if !self.windows.is_empty() {
+            check_count("windows", rows, self.windows.len())?;
+        }
+        check_count("thresholds", layout.exits, self.thresholds.len())?;
+        if self.score == (Score::Patience { k: 0 }) {
+            return Err(Error::mismatch("patience", "at least 1", 0));
+        }
+        Ok(())
+    }
+}
+
+fn check_count(what: &'static str, expected: usize, found: usize) -> Result<()> {
+    if found != expected {
+        return Err(Error::mismatch(what, expected, found));
+    }
+    Ok(())
+}
+
+/// Offsets rise from 0 to the number of tokens; every row has tokens, but not too many.
+fn check_offsets(offsets: &[u32], tokens: usize, row_tokens_max: usize) -> Result<()> {
+    if let Some(&first) = offsets.first()
+        && first != 0
+    {
+        return Err(Error::mismatch("offsets", "0 first", first));
+    }
+    for pair in offsets.windows(2) {
+        if pair[1] <= pair[0] {
+            let expected = format!("more than {}", pair[0]);
+            return Err(Error::mismatch("offsets", expected, pair[1]));
+        }
+        Error::check_fits("tokens of a row", (pair[1] - pair[0]) as usize, row_tokens_max)?;
+    }
+    let end = offsets.last().map_or(0, |&end| end as usize);
+    check_count("end of the last row", tokens, end)
 }
 
 /// An upper bound on what is alive on the device, as far as the host knows.

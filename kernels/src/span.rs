@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::{Error, Result};
+
 /// A range of the device arena, counted in elements of the device's own storage type.
 ///
 /// A span is where a matrix of `tokens_max` rows lies; how many of its rows are alive during a
@@ -18,6 +20,21 @@ impl Span {
     /// The element after the last.
     pub fn end(&self) -> usize {
         self.at + self.len
+    }
+
+    /// Fails unless it holds `len` elements and lies within the first `end` of the arena.
+    pub(crate) fn check(&self, what: &'static str, len: usize, end: usize) -> Result<()> {
+        if self.len < len {
+            return Err(Error::mismatch(what, format_args!("{len} elements"), self.len));
+        }
+        match self.at.checked_add(self.len) {
+            Some(found) if found <= end => Ok(()),
+            _ => Err(Error::mismatch(
+                what,
+                format_args!("a span within {end} elements"),
+                format_args!("{self} + {}", self.len),
+            )),
+        }
     }
 
     /// Whether the two ranges share an element.

@@ -65,17 +65,7 @@ impl Arena {
 
     /// Fails unless `span` holds `len` elements and lies in the arena.
     pub(crate) fn check(&self, what: &'static str, span: Span, len: usize) -> Result<()> {
-        if span.len < len {
-            return Err(Error::mismatch(what, format_args!("{len} elements"), span.len));
-        }
-        match span.at.checked_add(span.len) {
-            Some(end) if end <= self.0.len() => Ok(()),
-            _ => Err(Error::mismatch(
-                what,
-                format_args!("a span within {} elements", self.0.len()),
-                format_args!("{span} + {}", span.len),
-            )),
-        }
+        span.check(what, len, self.0.len())
     }
 
     pub(crate) fn slice(&self, what: &'static str, span: Span) -> Result<&[f32]> {

@@ -51,14 +51,9 @@ impl Exits {
 
     /// Prepares for a ramp that gives `rows` records with `len` logits each.
     pub(crate) fn open(&mut self, exit: ExitId, rows: usize, len: usize) -> Result<()> {
-        Error::check_fits("logits", len, self.logits_max)?;
         let records = self.records.len() + rows;
         Error::check_fits("exit records not fetched", records, self.records_max)?;
-        let exits = self.lengths.len();
-        let Some(length) = self.lengths.get_mut(exit.0 as usize) else {
-            return Err(Error::mismatch("exit", format_args!("one of {exits}"), exit));
-        };
-        *length = len;
+        self.lengths[exit.0 as usize] = len;
         Ok(())
     }
 

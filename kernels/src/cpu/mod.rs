@@ -69,11 +69,6 @@ impl CpuDevice {
         })
     }
 
-    /// Fails unless `span` is a matrix of `tokens_max` rows, `width` wide, in the arena.
-    pub(crate) fn check_matrix(&self, what: &'static str, span: Span, width: usize) -> Result<()> {
-        self.arena.check(what, span, self.layout.tokens_max.saturating_mul(width))
-    }
-
     /// The part of `span` that the live tokens fill.
     pub(crate) fn live(&self, span: Span, width: usize) -> Span {
         Span { at: span.at, len: self.rows.tokens().len() * width }

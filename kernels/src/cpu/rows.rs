@@ -54,7 +54,7 @@ impl Rows {
 
     /// Takes over the rows of a pass, all alive and without an answer.
     pub(crate) fn begin(&mut self, pass: &PassInput<'_>, layout: &ArenaLayout) -> Result<()> {
-        check(pass, layout)?;
+        pass.check(layout)?;
         let rows = pass.rows();
         refill(&mut self.slots, 0..rows as u32);
         refill(&mut self.offsets, pass.offsets.iter().copied());
@@ -187,45 +187,4 @@ fn room<T>(count: usize) -> Result<Vec<T>> {
 fn refill<T>(vec: &mut Vec<T>, values: impl Iterator<Item = T>) {
     vec.clear();
     vec.extend(values);
-}
-
-fn check(pass: &PassInput<'_>, layout: &ArenaLayout) -> Result<()> {
-    let (rows, tokens) = (pass.rows(), pass.tokens.len());
-    Error::check_fits("rows", rows, layout.rows_max)?;
-    Error::check_fits("tokens", tokens, layout.tokens_max)?;
-    check_offsets(pass.offsets, tokens, layout.row_tokens_max)?;
-    check_count("stays", rows, pass.stays.len())?;
-    if !pass.windows.is_empty() {
-        check_count("windows", rows, pass.windows.len())?;
-    }
-    check_count("thresholds", layout.exits, pass.thresholds.len())?;
-    if pass.score == (Score::Patience { k: 0 }) {
-        return Err(Error::mismatch("patience", "at least 1", 0));
-    }
-    Ok(())
-}
-
-fn check_count(what: &'static str, expected: usize, found: usize) -> Result<()> {
-    if found != expected {
-        return Err(Error::mismatch(what, expected, found));
-    }
-    Ok(())
-}
-
-/// Offsets rise from 0 to the number of tokens; every row has tokens, but not too many.
-fn check_offsets(offsets: &[u32], tokens: usize, row_tokens_max: usize) -> Result<()> {
-    if let Some(&first) = offsets.first()
-        && first != 0
-    {
-        return Err(Error::mismatch("offsets", "0 first", first));
-    }
-    for pair in offsets.windows(2) {
-        if pair[1] <= pair[0] {
-            let expected = format!("more than {}", pair[0]);
-            return Err(Error::mismatch("offsets", expected, pair[1]));
-        }
-        Error::check_fits("tokens of a row", (pair[1] - pair[0]) as usize, row_tokens_max)?;
-    }
-    let end = offsets.last().map_or(0, |&end| end as usize);
-    check_count("end of the last row", tokens, end)
 }

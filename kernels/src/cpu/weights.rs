@@ -1,7 +1,7 @@
 //! The weights of a plan, each stored as its role demands.
 
 use super::arena::Buffer;
-use super::gemm::{PackedMatrix, check_rows};
+use super::gemm::PackedMatrix;
 use crate::{Error, Result, WeightForm, WeightId};
 
 enum Weight {
@@ -39,7 +39,8 @@ impl Weights {
         match self.0.get_mut(id.0) {
             Some(Weight::Matrix(matrix)) => matrix.load(first_row, values),
             Some(Weight::Plain { rows, width, values: stored }) => {
-                check_rows(first_row, values, *rows, *width)?;
+                let form = WeightForm::Table { rows: *rows, width: *width };
+                form.check_rows(first_row, values)?;
                 stored[first_row * *width..][..values.len()].copy_from_slice(values);
                 Ok(())
             }

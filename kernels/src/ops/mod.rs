@@ -12,6 +12,8 @@ pub use attention::Attention;
 pub(crate) use attention::AttentionScratch;
 pub use compact::Compact;
 pub use embed::Embed;
+#[cfg(feature = "cuda")]
+pub(crate) use linear::linear_workspace;
 pub use linear::{Activation, Linear};
 pub use narrow::Narrow;
 pub use norm::Norm;

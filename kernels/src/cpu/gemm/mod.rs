@@ -22,7 +22,7 @@ pub use epilogue::{Epilogue, Residual};
 pub use pack::{PANEL, PackedMatrix};
 pub use tile::Rows;
 
-pub(crate) use pack::{check_rows, interleave};
+pub(crate) use pack::interleave;
 pub(crate) use tile::{ROWS_MAX, panels_for, rows_max, tile};
 
 use std::ops::Range;

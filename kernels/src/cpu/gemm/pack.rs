@@ -7,7 +7,7 @@
 //! ```
 
 use crate::cpu::arena::Buffer;
-use crate::{Error, Result};
+use crate::{Result, WeightForm};
 
 /// Outputs of a panel.
 pub const PANEL: usize = 32;
@@ -47,7 +47,7 @@ impl PackedMatrix {
     /// # Errors
     /// [`Error::Mismatch`] where they are not whole rows within the matrix.
     pub fn load(&mut self, first_row: usize, values: &[f32]) -> Result<()> {
-        let rows = check_rows(first_row, values, self.n, self.k)?;
+        let rows = WeightForm::Matrix { n: self.n, k: self.k }.check_rows(first_row, values)?;
         let mut done = 0;
         while done < rows {
             let row = first_row + done;
@@ -76,27 +76,6 @@ impl PackedMatrix {
     /// Bytes set aside.
     pub(crate) fn bytes(&self) -> usize {
         self.panels.bytes()
-    }
-}
-
-/// The number of whole rows in `values`, if they fit a matrix of `rows_max` from `first_row` on.
-pub(crate) fn check_rows(
-    first_row: usize,
-    values: &[f32],
-    rows_max: usize,
-    columns: usize,
-) -> Result<usize> {
-    if columns == 0 || !values.len().is_multiple_of(columns) {
-        return Err(Error::mismatch("weight", format_args!("rows of {columns}"), values.len()));
-    }
-    let rows = values.len() / columns;
-    match first_row.checked_add(rows) {
-        Some(end) if end <= rows_max => Ok(rows),
-        _ => Err(Error::mismatch(
-            "weight",
-            format_args!("at most {rows_max} rows"),
-            format_args!("{rows} rows from {first_row}"),
-        )),
     }
 }
 

@@ -9,17 +9,15 @@ use super::Attention;
 use crate::cpu::gemm::{self, PANEL, ROWS_MAX, Rows};
 use crate::cpu::simd::vectorised;
 use crate::cpu::{self, Buffer, CpuDevice, Shared, Simd, math};
-use crate::{ArenaLayout, Error, Result};
+use crate::{ArenaLayout, Result};
 
 /// Tasks per worker to aim at before queries are cut into blocks: each block packs again.
 const TASKS_PER_WORKER: usize = 2;
 
 impl Attention {
     pub(crate) fn run(&self, device: &mut CpuDevice) -> Result<()> {
+        self.check(&device.layout)?;
         let width = self.heads.saturating_mul(self.head_dim);
-        device.check_matrix("attention qkv", self.qkv, width.saturating_mul(3))?;
-        device.check_matrix("attention out", self.out, width)?;
-        Error::check_fits("attention head_dim", self.head_dim, Self::HEAD_DIM_MAX)?;
         if device.rows.live() == 0 || width == 0 {
             return Ok(());
         }

@@ -1,12 +1,14 @@
 //! Multi-head self-attention within each row.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 pub(crate) use cpu::AttentionScratch;
 
 use std::fmt;
 
-use crate::{Cost, Span};
+use crate::{ArenaLayout, Cost, Error, Result, Span};
 
 /// `out[t] = softmax(q[t] · Kᵀ / sqrt(head_dim)) · V` per head, over the tokens of `t`'s own row
 /// (Vaswani et al., arXiv 1706.03762).
@@ -25,6 +27,18 @@ pub struct Attention {
 impl Attention {
     /// Devices size their scratch for heads up to this.
     pub const HEAD_DIM_MAX: usize = 256;
+
+    /// Fails where an operand lies outside what was reserved, or they overlap.
+    pub(crate) fn check(&self, layout: &ArenaLayout) -> Result<()> {
+        let width = self.heads.saturating_mul(self.head_dim);
+        layout.check_matrix("attention qkv", self.qkv, width.saturating_mul(3))?;
+        layout.check_matrix("attention out", self.out, width)?;
+        Error::check_fits("attention head_dim", self.head_dim, Self::HEAD_DIM_MAX)?;
+        if self.qkv.overlaps(&self.out) {
+            return Err(Error::mismatch("attention out", "a span apart from qkv", self.out));
+        }
+        Ok(())
+    }
 
     pub(crate) fn cost(&self, rows: f64, tokens: f64) -> Cost {
         let width = (self.heads * self.head_dim) as f64;

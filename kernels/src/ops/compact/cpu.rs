@@ -6,7 +6,7 @@ use crate::cpu::CpuDevice;
 
 impl Compact {
     pub(crate) fn run(&self, device: &mut CpuDevice) -> Result<()> {
-        device.check_matrix("compact x", self.x, self.width)?;
+        self.check(&device.layout)?;
         let x = device.live(self.x, self.width);
         let x = device.arena.slice_mut("compact x", x)?;
         let width = self.width;

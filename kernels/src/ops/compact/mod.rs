@@ -1,10 +1,12 @@
 //! Packs the rows that are still needed.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use std::fmt;
 
-use crate::{Cost, Span};
+use crate::{ArenaLayout, Cost, Result, Span};
 
 /// Drops the rows that have their answer and need not stay, and moves the others together in
 /// their order. Afterwards `x` holds the tokens of the rows alive, packed.
@@ -19,6 +21,11 @@ pub struct Compact {
 }
 
 impl Compact {
+    /// Fails where an operand lies outside what was reserved.
+    pub(crate) fn check(&self, layout: &ArenaLayout) -> Result<()> {
+        layout.check_matrix("compact x", self.x, self.width)
+    }
+
     pub(crate) fn cost(&self, tokens: f64) -> Cost {
         Cost::elementwise(tokens * self.width as f64, 0.0, 2.0)
     }

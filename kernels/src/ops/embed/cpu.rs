@@ -3,11 +3,11 @@
 use super::Embed;
 use crate::cpu::CpuDevice;
 use crate::ops::norm::Form;
-use crate::{Error, Result, Span, Token};
+use crate::{Result, Span, Token};
 
 impl Embed {
     pub(crate) fn run(&self, device: &mut CpuDevice) -> Result<()> {
-        device.check_matrix("embed out", self.out, self.width)?;
+        self.check(&device.layout)?;
         let weights = &device.weights;
         let tables = Tables {
             word: weights.table(self.word, self.width)?,
@@ -41,17 +41,10 @@ struct Tables<'a> {
 }
 
 impl Tables<'_> {
-    /// Tokens come from outside: every index is checked before any is used.
     fn check(&self, tokens: &[Token]) -> Result<()> {
         let rows = |table: &[f32]| table.len() / self.width;
-        let (words, positions) = (rows(self.word), rows(self.position));
         let kinds = self.kind.map_or(usize::MAX, rows);
-        for token in tokens {
-            below("token id", token.id as usize, words)?;
-            below("token position", token.position.into(), positions)?;
-            below("token kind", token.kind.into(), kinds)?;
-        }
-        Ok(())
+        Embed::check_tokens(tokens, [rows(self.word), rows(self.position), kinds])
     }
 
     fn sum(&self, token: Token, out: &mut [f32]) {
@@ -70,11 +63,4 @@ impl Tables<'_> {
             }
         }
     }
-}
-
-fn below(what: &'static str, index: usize, count: usize) -> Result<()> {
-    if index >= count {
-        return Err(Error::mismatch(what, format_args!("below {count}"), index));
-    }
-    Ok(())
 }

@@ -1,10 +1,12 @@
 //! Tokens to vectors.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use std::fmt;
 
-use crate::{Cost, Span, WeightId};
+use crate::{ArenaLayout, Cost, Error, Result, Span, Token, WeightId};
 
 /// `out[t] = norm(word[id] + position[pos] + kind[kind])`, [`Norm`](crate::Norm)'s formula.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,9 +30,32 @@ pub struct Embed {
 }
 
 impl Embed {
+    /// Fails where an operand lies outside what was reserved.
+    pub(crate) fn check(&self, layout: &ArenaLayout) -> Result<()> {
+        layout.check_matrix("embed out", self.out, self.width)
+    }
+
+    /// Fails unless every index is a row of its table; tokens come from outside. `rows` are those
+    /// of the word, position and kind tables.
+    pub(crate) fn check_tokens(tokens: &[Token], rows: [usize; 3]) -> Result<()> {
+        for token in tokens {
+            below("token id", token.id as usize, rows[0])?;
+            below("token position", token.position.into(), rows[1])?;
+            below("token kind", token.kind.into(), rows[2])?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn cost(&self, tokens: f64) -> Cost {
         Cost::elementwise(tokens * self.width as f64, 10.0, 4.0)
     }
+}
+
+fn below(what: &'static str, index: usize, count: usize) -> Result<()> {
+    if index >= count {
+        return Err(Error::mismatch(what, format_args!("below {count}"), index));
+    }
+    Ok(())
 }
 
 impl fmt::Display for Embed {

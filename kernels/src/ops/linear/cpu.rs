@@ -1,13 +1,13 @@
 //! A matrix product of the live tokens.
 
 use super::Linear;
+use crate::Result;
 use crate::cpu::CpuDevice;
 use crate::cpu::gemm::{self, Epilogue, Residual, Rows};
-use crate::{Error, Result};
 
 impl Linear {
     pub(crate) fn run(&self, device: &mut CpuDevice) -> Result<()> {
-        self.check(device)?;
+        self.check(&device.layout)?;
         let count = device.rows.tokens().len();
         let (x, out) = (device.live(self.x, self.k), device.live(self.out, self.n));
         let weight = device.weights.matrix(self.weight, self.n, self.k)?;
@@ -24,19 +24,5 @@ impl Linear {
         let rows = Rows { data: x, count, stride: self.k };
         let epilogue = Epilogue { bias, activation: self.activation, residual };
         gemm::multiply(device.simd, &mut device.team, rows, weight, &epilogue, out)
-    }
-
-    fn check(&self, device: &CpuDevice) -> Result<()> {
-        device.check_matrix("linear x", self.x, self.k)?;
-        device.check_matrix("linear out", self.out, self.n)?;
-        if self.x.overlaps(&self.out) {
-            return Err(Error::mismatch("linear out", "a span apart from x", self.out));
-        }
-        let Some(residual) = self.residual else { return Ok(()) };
-        device.check_matrix("linear residual", residual, self.n)?;
-        if residual.at != self.out.at && residual.overlaps(&self.out) {
-            return Err(Error::mismatch("linear residual", "out or a span apart", residual));
-        }
-        Ok(())
     }
 }

@@ -1,10 +1,15 @@
 //! Matrix product with its epilogue.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
+
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::linear_workspace;
 
 use std::fmt;
 
-use crate::{Cost, Span, WeightId};
+use crate::{ArenaLayout, Cost, Error, Result, Span, WeightId};
 
 /// `out[t] = act(x[t] · Wᵀ + bias) + residual[t]`.
 ///
@@ -49,6 +54,21 @@ pub enum Activation {
 }
 
 impl Linear {
+    /// Fails where an operand lies outside what was reserved, or they overlap.
+    pub(crate) fn check(&self, layout: &ArenaLayout) -> Result<()> {
+        layout.check_matrix("linear x", self.x, self.k)?;
+        layout.check_matrix("linear out", self.out, self.n)?;
+        if self.x.overlaps(&self.out) {
+            return Err(Error::mismatch("linear out", "a span apart from x", self.out));
+        }
+        let Some(residual) = self.residual else { return Ok(()) };
+        layout.check_matrix("linear residual", residual, self.n)?;
+        if residual.at != self.out.at && residual.overlaps(&self.out) {
+            return Err(Error::mismatch("linear residual", "out or a span apart", residual));
+        }
+        Ok(())
+    }
+
     pub(crate) fn cost(&self, tokens: f64) -> Cost {
         Cost::product(tokens, self.n, self.k)
     }

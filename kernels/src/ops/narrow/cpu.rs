@@ -6,9 +6,9 @@ use crate::cpu::CpuDevice;
 
 impl Narrow {
     pub(crate) fn run(&self, device: &mut CpuDevice) -> Result<()> {
+        self.check(&device.layout)?;
         let width = self.width;
         for value in self.values {
-            device.check_matrix("narrow value", value, width)?;
             let value = device.live(value, width);
             let value = device.arena.slice_mut("narrow value", value)?;
             for position in 0..device.rows.live() {

@@ -1,10 +1,12 @@
 //! Keeps the first token of every row.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use std::fmt;
 
-use crate::{Cost, Span};
+use crate::{ArenaLayout, Cost, Result, Span};
 
 /// Keeps the first token of every live row and drops the others: afterwards a row is one token
 /// long, and ops over tokens work on one vector a row.
@@ -22,6 +24,12 @@ pub struct Narrow {
 }
 
 impl Narrow {
+    /// Fails where an operand lies outside what was reserved.
+    pub(crate) fn check(&self, layout: &ArenaLayout) -> Result<()> {
+        let mut values = self.values.into_iter();
+        values.try_for_each(|value| layout.check_matrix("narrow value", value, self.width))
+    }
+
     pub(crate) fn cost(&self, rows: f64) -> Cost {
         Cost::elementwise(rows * 2.0 * self.width as f64, 0.0, 2.0)
     }

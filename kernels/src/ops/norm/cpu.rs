@@ -10,8 +10,7 @@ const TOKENS: usize = 16;
 
 impl Norm {
     pub(crate) fn run(&self, device: &mut CpuDevice) -> Result<()> {
-        device.check_matrix("norm x", self.x, self.width)?;
-        device.check_matrix("norm out", self.out, self.width)?;
+        self.check(&device.layout)?;
         let form = Form {
             scale: device.weights.vector(self.scale, self.width)?,
             shift: device.weights.vector(self.shift, self.width)?,

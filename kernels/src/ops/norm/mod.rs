@@ -1,12 +1,14 @@
 //! Layer normalisation.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 pub(crate) use cpu::Form;
 
 use std::fmt;
 
-use crate::{Cost, Span, WeightId};
+use crate::{ArenaLayout, Cost, Error, Result, Span, WeightId};
 
 /// `out[t] = (x[t] - mean) / sqrt(var + eps) * scale + shift`, mean and (biased) variance over
 /// the `width` elements of `x[t]` (Ba et al., arXiv 1607.06450). `out` may be `x`.
@@ -27,6 +29,16 @@ pub struct Norm {
 }
 
 impl Norm {
+    /// Fails where an operand lies outside what was reserved, or they overlap in part.
+    pub(crate) fn check(&self, layout: &ArenaLayout) -> Result<()> {
+        layout.check_matrix("norm x", self.x, self.width)?;
+        layout.check_matrix("norm out", self.out, self.width)?;
+        if self.x.at != self.out.at && self.x.overlaps(&self.out) {
+            return Err(Error::mismatch("norm out", "x or a span apart", self.out));
+        }
+        Ok(())
+    }
+
     pub(crate) fn cost(&self, tokens: f64) -> Cost {
         Cost::elementwise(tokens * self.width as f64, 8.0, 2.0)
     }

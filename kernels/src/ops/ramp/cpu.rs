@@ -4,12 +4,11 @@ use super::{Pool, Ramp};
 use crate::cpu::gemm::{self, Epilogue, Residual, Rows};
 use crate::cpu::simd::vectorised;
 use crate::cpu::{Buffer, CpuDevice, Exits, math};
-use crate::{Activation, ArenaLayout, Error, ExitRecord, Result, Score};
+use crate::{Activation, ArenaLayout, ExitRecord, Result, Score};
 
 impl Ramp {
     pub(crate) fn run(&self, device: &mut CpuDevice) -> Result<()> {
-        device.check_matrix("ramp x", self.x, self.width)?;
-        device.ramp.check(self)?;
+        self.check(&device.layout)?;
         let rows = device.rows.live();
         device.exits.open(self.exit, rows, self.logits())?;
         if rows == 0 {
@@ -97,7 +96,6 @@ pub(crate) struct RampScratch {
     features: Buffer,
     hidden: Buffer,
     logits: Buffer,
-    features_max: usize,
 }
 
 impl RampScratch {
@@ -107,21 +105,11 @@ impl RampScratch {
             features: room(layout.features_max)?,
             hidden: room(layout.features_max)?,
             logits: room(layout.logits_max)?,
-            features_max: layout.features_max,
         })
     }
 
     pub(crate) fn bytes(&self) -> usize {
         self.features.bytes() + self.hidden.bytes() + self.logits.bytes()
-    }
-
-    fn check(&self, ramp: &Ramp) -> Result<()> {
-        Error::check_fits("ramp width", ramp.width, self.features_max)?;
-        Error::check_fits("ramp features", ramp.features(), self.features_max)?;
-        if ramp.logits() == 0 || ramp.width == 0 {
-            return Err(Error::mismatch("ramp", "at least one feature and class", 0));
-        }
-        Ok(())
     }
 }
 

@@ -1,12 +1,14 @@
 //! An exit: pool, classify, score, compare, record.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 pub(crate) use cpu::RampScratch;
 
 use std::fmt;
 
-use crate::{Activation, Cost, ExitId, Span, WeightId};
+use crate::{Activation, ArenaLayout, Cost, Error, ExitId, Result, Span, WeightId};
 
 /// An exit. For every live row: pool its tokens, run the head, softmax the logits, score, and
 /// leave a record. A row whose score reaches the threshold, and that has no answer yet, gets it
@@ -62,6 +64,25 @@ pub enum Pool {
 }
 
 impl Ramp {
+    /// Fails where an operand lies outside what was reserved.
+    pub(crate) fn check(&self, layout: &ArenaLayout) -> Result<()> {
+        layout.check_matrix("ramp x", self.x, self.width)?;
+        Error::check_fits("ramp width", self.width, layout.features_max)?;
+        Error::check_fits("ramp features", self.features(), layout.features_max)?;
+        Error::check_fits("logits", self.logits(), layout.logits_max)?;
+        if self.logits() == 0 || self.width == 0 {
+            return Err(Error::mismatch("ramp", "at least one feature and class", 0));
+        }
+        if self.exit.0 as usize >= layout.exits {
+            return Err(Error::mismatch(
+                "exit",
+                format_args!("one of {}", layout.exits),
+                self.exit,
+            ));
+        }
+        Ok(())
+    }
+
     pub(crate) fn cost(&self, rows: f64, tokens: f64) -> Cost {
         let pooled = match self.pool {
             Pool::First => rows,

@@ -1,0 +1,376 @@
+//! CUDA as a device.
+//!
+//! ```text
+//! executor thread                                  stream
+//! begin     ── rows, in one copy ───────────────►  block in device memory
+//! issue(op) ── a launch, collected
+//! exits     ── a graph or launches, no waiting ──► kernels ──► records in mapped memory
+//!           ◄─ whatever records have landed ───────────────────────┘
+//! finish    ── waits
+//! ```
+//!
+//! Between `begin` and `finish` no call waits for the device. Row and token counts live in device
+//! memory; launches are as large as the host's last known bound, and blocks past the counts leave
+//! before they load anything. Rows that leave are taken out by maps, nothing moves
+//! (the `values` module).
+//!
+//! Two kernels multiply matrices by the same chain of products and sums, so the tile size changes
+//! no bit. Passes of few tokens cut the sum over `k` into shares ([`Tuning::split_tokens`]); a
+//! token's result then depends on that, and on nothing else in its batch.
+
+mod driver;
+mod elem;
+mod exits;
+pub(crate) mod kernels;
+pub(crate) mod launch;
+mod memory;
+mod queue;
+mod rows;
+mod stream;
+mod values;
+mod weights;
+
+pub use driver::{DRIVER_VARIABLE, Gpu, Unavailable, gpus, use_driver};
+pub use elem::Elem;
+
+pub(crate) use kernels::Kernel;
+pub(crate) use launch::{Arguments, Launch, parameters};
+pub(crate) use memory::Address;
+
+use crate::ops::linear_workspace;
+use crate::{
+    ArenaLayout, Device, Error, ExitId, ExitRecord, LiveBound, Op, PassInput, Result, RowSlot,
+    Span, WeightId,
+};
+use driver::Context;
+use exits::Exits;
+use kernels::Kernels;
+use memory::DeviceMemory;
+use queue::Queue;
+use rows::{Live, Rows};
+use stream::Stream;
+use values::Values;
+use weights::Weights;
+
+/// Where kernels change over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// Passes of up to this many tokens cut the sum over `k` of a product into shares, so that
+    /// few tokens keep all multiprocessors busy.
+    pub split_tokens: usize,
+    /// Products of at least this many 128 x 128 tiles use them; smaller ones use 64 x 64.
+    pub wide_tiles: usize,
+}
+
+/// A CUDA device.
+pub struct CudaDevice {
+    gpu: Gpu,
+    elem: Elem,
+    pub(crate) tuning: Tuning,
+    queue: Queue,
+    pub(crate) layout: ArenaLayout,
+    /// Device memory of the layout; none before `reserve`.
+    reserved: Option<Reserved>,
+    /// What made every further call fail.
+    broken: Option<String>,
+}
+
+/// Everything that a layout needs.
+pub(crate) struct Reserved {
+    arena: DeviceMemory,
+    pub(crate) weights: Weights,
+    pub(crate) rows: Rows,
+    pub(crate) exits: Exits,
+    pub(crate) values: Values,
+    /// Shares of products over `k`, and counters of those that are done.
+    pub(crate) partial: DeviceMemory,
+    pub(crate) arrivals: DeviceMemory,
+}
+
+/// A value as kernels take it.
+#[derive(Clone, Copy)]
+pub(crate) struct Value {
+    /// Its first element.
+    pub(crate) at: Address,
+    /// Its map; 0 where it is packed.
+    pub(crate) map: Address,
+}
+
+impl Value {
+    /// Whether rows of `width` elements begin on boundaries of 16 bytes.
+    pub(crate) fn is_aligned(&self, width: usize) -> bool {
+        self.at.is_multiple_of(16) && width.is_multiple_of(8)
+    }
+}
+
+impl CudaDevice {
+    /// Opens a device and loads the kernels for a storage format.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where there is none, or it cannot run the kernels.
+    pub fn new(ordinal: usize, elem: Elem) -> Result<Self> {
+        let gpus = gpus().map_err(|reason| unusable(&reason.to_string()))?;
+        let count = gpus.len();
+        let Some(gpu) = gpus.into_iter().nth(ordinal) else {
+            return Err(unusable(&format!("device {ordinal}: there are {count}, from 0")));
+        };
+        if let Some(refusal) = gpu.refusal() {
+            return Err(unusable(&format!("{}: {refusal}", gpu.name)));
+        }
+        let context = Context::new(ordinal)?;
+        let kernels = Kernels::load(&context, elem)?;
+        let queue = Queue::new(Stream::new(&context)?, kernels);
+        let tuning = Tuning { split_tokens: 256, wide_tiles: gpu.multiprocessors };
+        let layout = ArenaLayout::default();
+        Ok(Self { gpu, elem, tuning, queue, layout, reserved: None, broken: None })
+    }
+
+    /// The same with other thresholds between kernels, for measurements and tests.
+    pub fn with_tuning(mut self, tuning: Tuning) -> Self {
+        self.tuning = tuning;
+        self
+    }
+
+    /// Notes an error that the device will not recover from.
+    fn guard<T>(&mut self, result: Result<T>) -> Result<T> {
+        if let Err(Error::Device { message, .. }) = &result {
+            self.broken = Some(message.clone());
+            self.queue.discard();
+        }
+        result
+    }
+
+    fn check_whole(&self) -> Result<()> {
+        match &self.broken {
+            Some(message) => Err(Error::Device {
+                device: self.name(),
+                message: format!("failed before: {message}"),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn reserved(&mut self) -> Result<&mut Reserved> {
+        self.reserved
+            .as_mut()
+            .ok_or_else(|| Error::mismatch("device", "reserve first", "no memory"))
+    }
+
+    /// A value in the arena.
+    pub(crate) fn value(&mut self, span: Span) -> Result<Value> {
+        let reserved = self.reserved()?;
+        let at = reserved.arena.address() + (span.at * Elem::BYTES) as u64;
+        Ok(Value { at, map: reserved.values.map(span).address(&reserved.rows.table()) })
+    }
+
+    /// Collects a launch.
+    pub(crate) fn push(&mut self, launch: Launch) -> Result<()> {
+        let pushed = self.queue.push(launch);
+        self.guard(pushed)
+    }
+
+    /// What a launch must cover: the bound, rounded up so that few shapes occur and graphs serve
+    /// again. Never beyond what the pass began with.
+    pub(crate) fn cover(&mut self, bound: LiveBound) -> Result<Cover> {
+        let rows = &self.reserved()?.rows;
+        let (rows_now, tokens_now) = (rows.count(), rows.tokens().len());
+        Ok(Cover {
+            rows: round_up(bound.rows.min(rows_now), 4),
+            tokens: round_up(bound.tokens.min(tokens_now), 64),
+            longest: round_up(rows.longest().min(bound.tokens), 64),
+            pass_tokens: tokens_now,
+        })
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        let finished = self.queue.finish();
+        self.guard(finished)?;
+        if let Some(Reserved { exits, rows, .. }) = &mut self.reserved {
+            exits.settle(rows.number());
+        }
+        Ok(())
+    }
+
+    /// Waits if this exit has spoken in this pass already: its records are read before it speaks
+    /// again.
+    pub(crate) fn settle_exit(&mut self, exit: ExitId) -> Result<()> {
+        if self.reserved()?.exits.is_open(exit) { self.wait() } else { Ok(()) }
+    }
+
+    /// Places of the vectors of a value that is not packed: those of the live tokens in their
+    /// order, then the others, so that every place comes once.
+    fn places(&mut self, span: Span) -> Result<Option<(usize, Vec<usize>)>> {
+        let Some(reserved) = &self.reserved else { return Ok(None) };
+        let Some((width, map)) = reserved.values.mapped(span) else { return Ok(None) };
+        let table = reserved.rows.table();
+        let mut live = [Live::default()];
+        self.queue.stream.download(table.live, &mut live)?;
+        let mut places = vec![0_u32; live[0].tokens as usize];
+        if !places.is_empty() {
+            self.queue.stream.download(map.address(&table), &mut places)?;
+        }
+        let mut places: Vec<usize> = places.into_iter().map(|place| place as usize).collect();
+        let mut is_taken = vec![false; self.layout.tokens_max];
+        places.iter().for_each(|&place| is_taken[place] = true);
+        places.extend((0..is_taken.len()).filter(|&place| !is_taken[place]));
+        Ok(Some((width, places)))
+    }
+}
+
+/// The device under this name before it is open.
+fn unusable(message: &str) -> Error {
+    Error::Device { device: "cuda".into(), message: message.into() }
+}
+
+/// What a launch must cover.
+#[derive(Clone, Copy)]
+pub(crate) struct Cover {
+    pub(crate) rows: usize,
+    pub(crate) tokens: usize,
+    /// Tokens of a row.
+    pub(crate) longest: usize,
+    /// Tokens when the pass began: decides how sums are cut, the same for the whole pass.
+    pub(crate) pass_tokens: usize,
+}
+
+/// Up to a multiple of `least`, or of an eighth of the next power of two.
+fn round_up(count: usize, least: usize) -> usize {
+    let step = (count.next_power_of_two() / 8).max(least);
+    count.next_multiple_of(step)
+}
+
+impl Device for CudaDevice {
+    fn name(&self) -> String {
+        format!("cuda {} {}", self.gpu.name, self.elem.name())
+    }
+
+    fn runs_behind(&self) -> bool {
+        true
+    }
+
+    fn reserve(&mut self, layout: &ArenaLayout) -> Result<()> {
+        self.check_whole()?;
+        self.reserved = None;
+        self.queue.forget();
+        let stream = &self.queue.stream;
+        let bytes = layout.activations.saturating_mul(Elem::BYTES);
+        let (partial, arrivals) = linear_workspace(layout, &self.tuning);
+        self.reserved = Some(Reserved {
+            arena: DeviceMemory::new(stream, "activations", bytes)?,
+            weights: Weights::new(stream, self.elem, layout)?,
+            rows: Rows::new(stream, layout)?,
+            exits: Exits::new(stream, layout)?,
+            values: Values::default(),
+            partial: DeviceMemory::new(stream, "partial sums", partial)?,
+            arrivals: DeviceMemory::zeroed(stream, "partial sums", arrivals)?,
+        });
+        self.layout = layout.clone();
+        Ok(())
+    }
+
+    fn reserved_bytes(&self) -> usize {
+        self.reserved.as_ref().map_or(0, |reserved| {
+            reserved.arena.bytes()
+                + reserved.weights.bytes()
+                + reserved.rows.bytes()
+                + reserved.exits.bytes()
+                + reserved.partial.bytes()
+                + reserved.arrivals.bytes()
+        })
+    }
+
+    fn load(&mut self, weight: WeightId, first_row: usize, values: &[f32]) -> Result<()> {
+        self.check_whole()?;
+        let Some(reserved) = &self.reserved else { return self.reserved().map(|_| ()) };
+        let loaded = reserved.weights.load(&self.queue.stream, weight, first_row, values);
+        self.guard(loaded)
+    }
+
+    fn begin(&mut self, pass: &PassInput<'_>) -> Result<()> {
+        self.check_whole()?;
+        self.wait()?;
+        let Self { reserved: Some(reserved), queue, layout, .. } = self else {
+            return self.reserved().map(|_| ());
+        };
+        reserved.exits.begin();
+        reserved.values.clear();
+        reserved.rows.clear();
+        pass.check(layout)?;
+        let begun = reserved.rows.begin(&queue.stream, pass);
+        self.guard(begun)
+    }
+
+    fn issue(&mut self, op: &Op, bound: LiveBound) -> Result<()> {
+        self.check_whole()?;
+        match op {
+            Op::Embed(op) => op.launch(self, bound),
+            Op::Norm(op) => op.launch(self, bound),
+            Op::Linear(op) => op.launch(self, bound),
+            Op::Attention(op) => op.launch(self, bound),
+            Op::Ramp(op) => op.launch(self, bound),
+            Op::Compact(op) => op.launch(self, bound),
+            Op::Narrow(op) => op.launch(self, bound),
+        }
+    }
+
+    fn exits(&mut self, sink: &mut Vec<ExitRecord>) -> Result<()> {
+        self.check_whole()?;
+        let flushed = self.queue.flush();
+        self.guard(flushed)?;
+        if let Some(Reserved { exits, rows, .. }) = &mut self.reserved {
+            exits.drain(rows.number(), sink);
+        }
+        Ok(())
+    }
+
+    fn logits(&self, exit: ExitId, slot: RowSlot) -> &[f32] {
+        self.reserved.as_ref().map_or(&[], |reserved| reserved.exits.logits(exit, slot))
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.check_whole()?;
+        self.wait()
+    }
+
+    fn write(&mut self, span: Span, values: &[f32]) -> Result<()> {
+        self.check_whole()?;
+        span.check("values", values.len(), self.layout.activations)?;
+        self.wait()?;
+        let mut bits = self.elem.encode(values);
+        let at = self.value(span)?.at;
+        if let Some((width, places)) = self.places(span)? {
+            let mut whole = vec![0; places.len() * width];
+            self.queue.stream.download(at, &mut whole)?;
+            for (i, bits) in bits.iter().enumerate() {
+                whole[places[i / width] * width + i % width] = *bits;
+            }
+            bits = whole;
+        }
+        let written = self.queue.stream.upload(at, &bits);
+        self.guard(written)
+    }
+
+    fn read(&mut self, span: Span, values: &mut [f32]) -> Result<()> {
+        self.check_whole()?;
+        span.check("values", values.len(), self.layout.activations)?;
+        self.wait()?;
+        let at = self.value(span)?.at;
+        let places = self.places(span)?;
+        let len = places.as_ref().map_or(values.len(), |(width, places)| places.len() * width);
+        let mut bits = vec![0; len];
+        let read = self.queue.stream.download(at, &mut bits);
+        self.guard(read)?;
+        for (i, value) in values.iter_mut().enumerate() {
+            let at = places.as_ref().map_or(i, |(w, places)| places[i / w] * w + i % w);
+            *value = self.elem.decode(bits[at]);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for CudaDevice {
+    fn drop(&mut self) {
+        // Memory goes only when nothing uses it any more. A failed device has nothing running.
+        let _ = self.queue.stream.finish();
+    }
+}

@@ -1,0 +1,99 @@
+//! Launches on their way to the device.
+//!
+//! Launches collect until the host wants to see something, and then go out together. A sequence
+//! that comes again is recorded as a graph, and from then on one call launches it. Everything
+//! that varies between passes lies in device memory, so equal shapes make equal sequences.
+
+use std::collections::HashMap;
+
+use super::kernels::Kernels;
+use super::launch::Launch;
+use super::stream::{Graph, Stream};
+use crate::Result;
+
+/// Launches that collect at most: more than a segment of any model.
+const PENDING_MAX: usize = 256;
+/// Sequences remembered at most.
+const SEQUENCES_MAX: usize = 512;
+
+/// The stream, what waits to go into it, and the graphs.
+pub(super) struct Queue {
+    pub(super) stream: Stream,
+    kernels: Kernels,
+    pending: Vec<Launch>,
+    /// Sequences seen before; those seen twice have a graph.
+    sequences: HashMap<Box<[Launch]>, Option<Graph>>,
+}
+
+impl Queue {
+    pub(super) fn new(stream: Stream, kernels: Kernels) -> Self {
+        let pending = Vec::with_capacity(PENDING_MAX);
+        Self { stream, kernels, pending, sequences: HashMap::new() }
+    }
+
+    pub(super) fn push(&mut self, launch: Launch) -> Result<()> {
+        if self.pending.len() == PENDING_MAX {
+            self.flush()?;
+        }
+        self.pending.push(launch);
+        Ok(())
+    }
+
+    /// Sends off what has collected. Waits for nothing.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.stream.context().enter()?;
+        let sent = self.send();
+        self.pending.clear();
+        sent
+    }
+
+    fn send(&mut self) -> Result<()> {
+        let Self { stream, kernels, pending, sequences } = self;
+        let enqueue = || {
+            let mut launches = pending.iter();
+            launches.try_for_each(|each| stream.launch(kernels.function(each.kernel), each))
+        };
+        match sequences.get_mut(pending.as_slice()) {
+            Some(Some(graph)) => stream.replay(graph),
+            Some(unrecorded) => {
+                let graph = unrecorded.insert(stream.record(enqueue)?);
+                stream.replay(graph)
+            }
+            None => {
+                enqueue()?;
+                remember(sequences, pending);
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends off what has collected and waits for all of it.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        self.flush()?;
+        self.stream.finish()
+    }
+
+    /// Forgets all sequences: memory lies elsewhere from now on.
+    pub(super) fn forget(&mut self) {
+        self.pending.clear();
+        self.sequences.clear();
+    }
+
+    /// Forgets what has collected.
+    pub(super) fn discard(&mut self) {
+        self.pending.clear();
+    }
+}
+
+/// Notes a new sequence. Where there is no room, those seen once make room; graphs stay.
+fn remember(sequences: &mut HashMap<Box<[Launch]>, Option<Graph>>, sequence: &[Launch]) {
+    if sequences.len() == SEQUENCES_MAX {
+        sequences.retain(|_, graph| graph.is_some());
+    }
+    if sequences.len() < SEQUENCES_MAX {
+        sequences.insert(sequence.into(), None);
+    }
+}

@@ -1,0 +1,150 @@
+//! The one stream that everything of a device runs in.
+
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use bytemuck::Pod;
+use cudarc::driver::{result, sys};
+
+use super::driver::{Context, During, Function};
+use super::launch::{Launch, PARAMETERS_MAX};
+use super::memory::Address;
+use crate::Result;
+
+/// A queue of work, done in order.
+pub(crate) struct Stream {
+    raw: sys::CUstream,
+    context: Arc<Context>,
+}
+
+// SAFETY: a handle, used under `Context::enter`.
+unsafe impl Send for Stream {}
+
+impl Stream {
+    pub(super) fn new(context: &Arc<Context>) -> Result<Self> {
+        context.enter()?;
+        let raw = result::stream::create(result::stream::StreamKind::NonBlocking);
+        Ok(Self { raw: raw.during("making a stream")?, context: Arc::clone(context) })
+    }
+
+    pub(super) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// Waits until everything enqueued has run.
+    pub(super) fn finish(&self) -> Result<()> {
+        self.context.enter()?;
+        // SAFETY: the stream lives while `self` does.
+        unsafe { result::stream::synchronize(self.raw) }.during("waiting for the device")
+    }
+
+    /// Sets bytes to zero, and waits.
+    pub(super) fn clear(&self, at: Address, bytes: usize) -> Result<()> {
+        // SAFETY: callers pass blocks they own.
+        unsafe { result::memset_d8_async(at, 0, bytes, self.raw) }.during("clearing memory")?;
+        self.finish()
+    }
+
+    /// Copies to the device, and waits.
+    pub(super) fn upload<T: Pod>(&self, at: Address, values: &[T]) -> Result<()> {
+        self.context.enter()?;
+        // SAFETY: `at` has room, as callers have checked; the copy ends before `values` does.
+        unsafe { result::memcpy_htod_async(at, values, self.raw) }
+            .during("copying to the device")?;
+        self.finish()
+    }
+
+    /// Copies from page-locked memory to the device when the stream gets there.
+    ///
+    /// # Safety
+    /// `values` stay as they are until the stream has passed; `at` has room for them.
+    pub(super) unsafe fn upload_later<T: Pod>(&self, at: Address, values: &[T]) -> Result<()> {
+        self.context.enter()?;
+        // SAFETY: by this function's contract.
+        unsafe { result::memcpy_htod_async(at, values, self.raw) }.during("copying to the device")
+    }
+
+    /// Copies from the device, and waits.
+    pub(super) fn download<T: Pod>(&self, at: Address, values: &mut [T]) -> Result<()> {
+        self.context.enter()?;
+        // SAFETY: `at` holds as many, as callers have checked; the copy ends before the borrow.
+        unsafe { result::memcpy_dtoh_async(values, at, self.raw) }
+            .during("copying from the device")?;
+        self.finish()
+    }
+
+    /// Enqueues a kernel.
+    pub(super) fn launch(&self, function: Function, launch: &Launch) -> Result<()> {
+        let mut words = launch.arguments.words();
+        let mut pointers = [std::ptr::null_mut::<c_void>(); PARAMETERS_MAX];
+        for (pointer, word) in pointers.iter_mut().zip(&mut words) {
+            *pointer = std::ptr::from_mut(word).cast();
+        }
+        let [x, y, z] = launch.grid;
+        let threads = launch.kernel.threads();
+        // SAFETY: the arguments match the kernel's parameters (tested against the PTX), their
+        // addresses lie in blocks the device owns, and the driver copies them during the call.
+        unsafe {
+            result::launch_kernel(
+                function.0,
+                (x, y, z),
+                (threads, 1, 1),
+                launch.shared_bytes,
+                self.raw,
+                &mut pointers[..launch.arguments.len()],
+            )
+        }
+        .during(launch.kernel.entry())
+    }
+
+    /// Records what `enqueue` enqueues, instead of running it.
+    pub(super) fn record(&self, enqueue: impl FnOnce() -> Result<()>) -> Result<Graph> {
+        use sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL as MODE;
+        // SAFETY: the stream lives while `self` does.
+        unsafe { result::stream::begin_capture(self.raw, MODE) }.during("recording a graph")?;
+        let enqueued = enqueue();
+        // SAFETY: capture began above and ends here on every path.
+        let graph = unsafe { result::stream::end_capture(self.raw) };
+        enqueued?;
+        let graph = graph.during("recording a graph")?;
+        let flags = sys::CUgraphInstantiate_flags(0);
+        // SAFETY: the graph came from the driver just now, and is destroyed once, here.
+        let (exec, _) =
+            unsafe { (result::graph::instantiate(graph, flags), result::graph::destroy(graph)) };
+        let raw = exec.during("preparing a graph")?;
+        Ok(Graph { raw, context: Arc::clone(&self.context) })
+    }
+
+    /// Enqueues all that a graph recorded.
+    pub(super) fn replay(&self, graph: &Graph) -> Result<()> {
+        // SAFETY: both live while their owners do.
+        unsafe { result::graph::launch(graph.raw, self.raw) }.during("launching a graph")
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.context.enter().is_ok() {
+            // SAFETY: made once, destroyed once.
+            let _ = unsafe { result::stream::destroy(self.raw) };
+        }
+    }
+}
+
+/// A recorded sequence of launches.
+pub(super) struct Graph {
+    raw: sys::CUgraphExec,
+    context: Arc<Context>,
+}
+
+// SAFETY: a handle, used under `Context::enter` by the thread that owns the device.
+unsafe impl Send for Graph {}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        if self.context.enter().is_ok() {
+            // SAFETY: made once, destroyed once.
+            let _ = unsafe { result::graph::exec_destroy(self.raw) };
+        }
+    }
+}

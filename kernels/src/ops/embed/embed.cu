@@ -1,0 +1,47 @@
+// Tokens to vectors: a warp takes a token.
+#include "norm/norm.cuh"
+
+// A token's rows of the tables; their sum lives in registers alone.
+struct Rows {
+    const elem* word;
+    const elem* position;
+    const elem* kind;
+
+    template <u32 STEP>
+    __device__ __forceinline__ void operator()(u32 at, float (&v)[STEP]) const {
+        float other[STEP];
+        load_chunk(word + at, v);
+        load_chunk(position + at, other);
+#pragma unroll
+        for (u32 j = 0; j < STEP; j++)
+            v[j] += other[j];
+        if (!kind)
+            return;
+        load_chunk(kind + at, other);
+#pragma unroll
+        for (u32 j = 0; j < STEP; j++)
+            v[j] += other[j];
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(THREADS, 6)
+embed(const Token* __restrict__ tokens, const u32* __restrict__ origin,
+      const Live* __restrict__ live, const elem* __restrict__ word,
+      const elem* __restrict__ position, const elem* __restrict__ kind,
+      const float* __restrict__ scale, const float* __restrict__ shift, float eps, u32 width,
+      elem* __restrict__ out, const u32* __restrict__ out_map) {
+    const u32 t = warp_token();
+    if (t >= live->tokens)
+        return;
+    const bool is_wide = width % WIDE == 0 && is_aligned(word) && is_aligned(position) &&
+                         is_aligned(kind) && is_aligned(out) && is_aligned(scale) &&
+                         is_aligned(shift);
+    const Token token = tokens[place(origin, t)];
+    const Rows rows = {
+        word + (u64)token.id * width,
+        position + (u64)token.position * width,
+        kind ? kind + (u64)token.kind * width : nullptr,
+    };
+    const Form form = {scale, shift, eps, width, 1.0f / width};
+    normalise(rows, form, is_wide, out + (u64)place(out_map, t) * width);
+}

@@ -1,0 +1,113 @@
+//! One block takes one row from its tokens to its record.
+
+use super::{Pool, Ramp};
+use crate::cuda::{Address, CudaDevice, Kernel, Launch, parameters};
+use crate::{Error, LiveBound, Result};
+
+parameters! {
+    /// `ramp.cu`
+    struct RampParameters for Ramp in ramp_signature {
+        x: u64,
+        x_map: u64,
+        offsets: u64,
+        slots: u64,
+        live: u64,
+        pass: u64,
+        thresholds: u64,
+        states: u64,
+        records: u64,
+        logits: u64,
+        hidden_weight: u64,
+        hidden_bias: u64,
+        hidden: u32,
+        hidden_activation: u32,
+        head_weight: u64,
+        head_bias: u64,
+        classes: u32,
+        width: u32,
+        pool: u32,
+        exit: u32,
+        is_final: u32,
+        logits_stride: u32,
+    }
+}
+
+/// Weights of the layers inside a ramp; 0 where there is none.
+struct Layers {
+    hidden: [Address; 2],
+    head: [Address; 2],
+}
+
+impl Ramp {
+    pub(crate) fn launch(&self, device: &mut CudaDevice, bound: LiveBound) -> Result<()> {
+        self.check(&device.layout)?;
+        let shared_bytes = self.shared_bytes();
+        Error::check_fits("ramp", shared_bytes, Kernel::Ramp.shared_bytes_max() as usize)?;
+        let layers = self.layers(device)?;
+        device.settle_exit(self.exit)?;
+        let (x, cover) = (device.value(self.x)?, device.cover(bound)?);
+        let reserved = device.reserved()?;
+        let rows = bound.rows.min(reserved.rows.count());
+        reserved.exits.open(self.exit, rows, self.logits())?;
+        if cover.rows == 0 {
+            return Ok(());
+        }
+        let (rows, exits) = (&reserved.rows, &reserved.exits);
+        let table = rows.table();
+        let arguments = RampParameters {
+            x: x.at,
+            x_map: x.map,
+            offsets: table.offsets,
+            slots: table.slots,
+            live: table.live,
+            pass: rows.settings_address(),
+            thresholds: rows.thresholds_address(),
+            states: rows.states_address(),
+            records: exits.records_address(self.exit),
+            logits: exits.logits_address(self.exit),
+            hidden_weight: layers.hidden[0],
+            hidden_bias: layers.hidden[1],
+            hidden: self.hidden.as_ref().map_or(0, |hidden| hidden.n as u32),
+            hidden_activation: self.hidden.as_ref().map_or(0, |h| h.activation.number()),
+            head_weight: layers.head[0],
+            head_bias: layers.head[1],
+            classes: self.head.as_ref().map_or(0, |head| head.classes as u32),
+            width: self.width as u32,
+            pool: match self.pool {
+                Pool::First => 0,
+                Pool::Mean => 1,
+            },
+            exit: self.exit.0,
+            is_final: exits.is_final(self.exit).into(),
+            logits_stride: exits.stride() as u32,
+        };
+        let (kernel, grid) = (Kernel::Ramp, [cover.rows as u32, 1, 1]);
+        let shared_bytes = shared_bytes as u32;
+        device.push(Launch { kernel, grid, shared_bytes, arguments: arguments.pack() })
+    }
+
+    fn layers(&self, device: &mut CudaDevice) -> Result<Layers> {
+        let weights = &device.reserved()?.weights;
+        let mut layers = Layers { hidden: [0; 2], head: [0; 2] };
+        if let Some(hidden) = &self.hidden {
+            layers.hidden = [
+                weights.matrix(hidden.weight, hidden.n, self.width)?,
+                weights.vector(hidden.bias, hidden.n)?,
+            ];
+        }
+        if let Some(head) = &self.head {
+            layers.head = [
+                weights.matrix(head.weight, head.classes, self.features())?,
+                weights.vector(head.bias, head.classes)?,
+            ];
+        }
+        Ok(layers)
+    }
+
+    /// Pooled vector, hidden layer and logits, and room for sums over the warps.
+    fn shared_bytes(&self) -> usize {
+        let hidden = self.hidden.as_ref().map_or(0, |hidden| hidden.n);
+        let classes = self.head.as_ref().map_or(1, |head| head.classes);
+        (self.width + hidden + classes + 64) * size_of::<f32>()
+    }
+}

@@ -1,0 +1,338 @@
+// An exit: one block pools a row, runs the head, and decides. `cpu.rs` says the same in Rust.
+#include "norm/chunk.cuh"
+
+#define LANES 32u
+#define WARPS 8u
+#define THREADS (WARPS * LANES)
+// Chunks of a token that a lane sums up at a time.
+#define CHUNKS 2u
+// Outputs a warp makes at a time: so many reads of the weight are under way, and one of x serves
+// them all.
+#define OUTPUTS 4u
+
+enum Pool { POOL_FIRST, POOL_MEAN };
+enum Score { SCORE_CONFIDENCE, SCORE_ENTROPY, SCORE_MARGIN, SCORE_PATIENCE };
+
+extern __shared__ float4 shared[];
+
+// `act(x . W^T + bias)`.
+struct Layer {
+    const elem* weight;
+    const float* bias;
+    u32 n;
+    u32 k;
+    u32 activation;
+};
+
+// What one row's logits say.
+struct Verdict {
+    u32 label;
+    // All of them are.
+    bool is_finite;
+    // Of e^(logit - max).
+    float sum;
+    // Of e^(logit - max) * (logit - max).
+    float weighted;
+    // e^(second - max); 0 where there is one class.
+    float second;
+};
+
+// What is known of the row and its pass before the logits are.
+struct Row {
+    u32 slot;
+    Pass pass;
+    RowState state;
+    float threshold;
+};
+
+__device__ __forceinline__ u32 lane() { return threadIdx.x % LANES; }
+__device__ __forceinline__ u32 warp() { return threadIdx.x / LANES; }
+
+// Room for `len` floats, so that what follows is aligned to 16 bytes.
+__device__ __forceinline__ u32 room(u32 len) { return (len + 3) & ~3u; }
+
+// A chunk in shared memory. Neighbouring groups of four lanes take its halves in opposite order:
+// so eight lanes touch all banks once.
+template <u32 STEP>
+__device__ __forceinline__ void read_shared(const float* from, float (&v)[STEP]) {
+    if constexpr (STEP == 1) {
+        v[0] = *from;
+    } else {
+        const u32 turned = lane() / 4 & 1;
+        const float4* halves = (const float4*)from;
+        const float4 a = halves[turned], b = halves[turned ^ 1];
+        const float4 low = turned ? b : a, high = turned ? a : b;
+        v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w;
+        v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
+    }
+}
+
+template <u32 STEP>
+__device__ __forceinline__ void write_shared(float* to, const float (&v)[STEP]) {
+    if constexpr (STEP == 1) {
+        *to = v[0];
+    } else {
+        const u32 turned = lane() / 4 & 1;
+        const float4 low = {v[0], v[1], v[2], v[3]}, high = {v[4], v[5], v[6], v[7]};
+        float4* halves = (float4*)to;
+        halves[turned] = turned ? high : low;
+        halves[turned ^ 1] = turned ? low : high;
+    }
+}
+
+template <u32 STEP>
+__device__ __forceinline__ void pool_first(const elem* x, u32 width, float* features) {
+    for (u32 at = threadIdx.x * STEP; at < width; at += THREADS * STEP) {
+        float v[STEP];
+        load_chunk(x + at, v);
+        write_shared(features + at, v);
+    }
+    __syncthreads();
+}
+
+// Warps take tokens in turn, and then, one after the other, add up what they found: the order of
+// the sum depends on the row's length alone.
+template <u32 STEP>
+__device__ __forceinline__ void
+pool_mean(const elem* x, const u32* map, u32 first, u32 last, u32 width, float* features) {
+    constexpr u32 COLUMNS = CHUNKS * LANES * STEP;
+    const float share = 1.0f / (last - first);
+    for (u32 base = lane() * STEP; base - lane() * STEP < width; base += COLUMNS) {
+        float sums[CHUNKS][STEP] = {};
+#pragma unroll(STEP == 1 ? 1 : 4)
+        for (u32 t = first + warp(); t < last; t += WARPS) {
+            const elem* token = x + (u64)place(map, t) * width;
+#pragma unroll
+            for (u32 i = 0; i < CHUNKS; i++) {
+                float v[STEP] = {};
+                const u32 at = base + i * LANES * STEP;
+                if (at < width)
+                    load_chunk(token + at, v);
+#pragma unroll
+                for (u32 j = 0; j < STEP; j++)
+                    sums[i][j] += v[j];
+            }
+        }
+        for (u32 turn = 0; turn < min(WARPS, last - first); turn++) {
+#pragma unroll
+            for (u32 i = 0; i < CHUNKS; i++) {
+                const u32 at = base + i * LANES * STEP;
+                if (turn != warp() || at >= width)
+                    continue;
+                float before[STEP] = {};
+                if (turn > 0)
+                    read_shared(features + at, before);
+#pragma unroll
+                for (u32 j = 0; j < STEP; j++)
+                    before[j] += sums[i][j];
+                write_shared(features + at, before);
+            }
+            __syncthreads();
+        }
+    }
+    for (u32 at = threadIdx.x; at < width; at += THREADS)
+        features[at] *= share;
+    __syncthreads();
+}
+
+// Outputs `first`, `first + WARPS`, ...: one warp makes N of them.
+template <u32 STEP, u32 N>
+__device__ __forceinline__ void
+outputs(const float* x, const Layer& layer, u32 first, float* out) {
+    const elem* weight = layer.weight + (u64)first * layer.k;
+    const u64 stride = (u64)WARPS * layer.k;
+    float sums[N] = {};
+#pragma unroll(STEP == 1 ? 1 : 2)
+    for (u32 at = lane() * STEP; at < layer.k; at += LANES * STEP) {
+        float v[STEP], w[N][STEP];
+#pragma unroll
+        for (u32 i = 0; i < N; i++)
+            load_chunk(weight + i * stride + at, w[i]);
+        read_shared(x + at, v);
+#pragma unroll
+        for (u32 i = 0; i < N; i++) {
+#pragma unroll
+            for (u32 j = 0; j < STEP; j++)
+                sums[i] = fmaf(v[j], w[i][j], sums[i]);
+        }
+    }
+    float mine = 0.0f;
+#pragma unroll
+    for (u32 i = 0; i < N; i++) {
+        const float sum = warp_sum(sums[i]);
+        mine = lane() == i ? sum : mine;
+    }
+    const u32 output = first + lane() * WARPS;
+    if (lane() < N)
+        out[output] = activate(mine + layer.bias[output], layer.activation);
+}
+
+template <u32 STEP>
+__device__ __forceinline__ void multiply_by(const float* x, const Layer& layer, float* out) {
+    u32 first = warp();
+    for (; first + (OUTPUTS - 1) * WARPS < layer.n; first += OUTPUTS * WARPS)
+        outputs<STEP, OUTPUTS>(x, layer, first, out);
+    for (; first < layer.n; first += WARPS)
+        outputs<STEP, 1>(x, layer, first, out);
+    __syncthreads();
+}
+
+__device__ __forceinline__ void multiply(const float* x, const Layer& layer, float* out) {
+    if (layer.k % WIDE == 0 && is_aligned(layer.weight))
+        multiply_by<WIDE>(x, layer, out);
+    else
+        multiply_by<1>(x, layer, out);
+}
+
+// One warp: the greatest logit, the lowest class where there are several. A NaN is never greater,
+// and nothing is greater than one that comes first.
+__device__ __forceinline__ u32 best(const float* logits, u32 count) {
+    float most = -INFINITY_F;
+    u32 label = count;
+    for (u32 i = lane(); i < count; i += LANES) {
+        if (logits[i] > most || (logits[i] == most && i < label)) {
+            most = logits[i];
+            label = i;
+        }
+    }
+#pragma unroll
+    for (int step = 16; step; step >>= 1) {
+        const float other = __shfl_xor_sync(ALL_LANES, most, step);
+        const u32 other_label = __shfl_xor_sync(ALL_LANES, label, step);
+        if (other > most || (other == most && other_label < label)) {
+            most = other;
+            label = other_label;
+        }
+    }
+    return isnan(logits[0]) ? 0 : label;
+}
+
+// One warp reads all logits; without a head there are no classes to choose from.
+__device__ __forceinline__ Verdict weigh(const float* logits, u32 count, bool classifies) {
+    Verdict verdict = {0, true, 0.0f, 0.0f, 0.0f};
+    bool is_finite = true;
+    for (u32 i = lane(); i < count; i += LANES)
+        is_finite = is_finite && isfinite(logits[i]);
+    verdict.is_finite = __all_sync(ALL_LANES, is_finite);
+    if (!classifies)
+        return verdict;
+    verdict.label = best(logits, count);
+    const float most = logits[verdict.label];
+    for (u32 i = lane(); i < count; i += LANES) {
+        // Finite logits may lie infinitely far apart.
+        const float below = fmaxf(logits[i] - most, -1e30f);
+        const float e = expf(below);
+        verdict.sum += e;
+        verdict.weighted += e * below;
+        if (i != verdict.label)
+            verdict.second = fmaxf(verdict.second, e);
+    }
+    verdict.sum = warp_sum(verdict.sum);
+    verdict.weighted = warp_sum(verdict.weighted);
+    verdict.second = warp_max(verdict.second);
+    return verdict;
+}
+
+// In [0, 1]. With one class every score but patience is 1.
+__device__ __forceinline__ float
+score(const Verdict& verdict, const Pass& pass, u32 classes, u32 streak) {
+    if (pass.score == SCORE_PATIENCE)
+        return (float)min(streak, pass.patience) / (float)pass.patience;
+    if (classes == 1)
+        return 1.0f;
+    if (pass.score == SCORE_CONFIDENCE)
+        return 1.0f / verdict.sum;
+    if (pass.score == SCORE_MARGIN)
+        return (1.0f - verdict.second) / verdict.sum;
+    const float entropy = logf(verdict.sum) - verdict.weighted / verdict.sum;
+    return __saturatef(1.0f - entropy / logf((float)classes));
+}
+
+// Counts a label of use; anything else breaks the streak.
+__device__ __forceinline__ void count_streak(RowState& state, const Verdict& verdict, bool of_use) {
+    const bool goes_on = of_use && state.label == verdict.label;
+    state.streak = !of_use ? 0 : !goes_on ? 1 : state.streak + (state.streak != ~0u);
+    state.label = of_use ? verdict.label : 0;
+}
+
+// The pass number tells the host, which reads all the while, that record and logits are there.
+__device__ __forceinline__ void publish(Record* record, const Record& what) {
+    record->slot = what.slot;
+    record->exit = what.exit;
+    record->label = what.label;
+    record->score = what.score;
+    record->flags = what.flags;
+    __threadfence_system();
+    asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(
+                     __cvta_generic_to_global(&record->number)),
+                 "r"(what.number)
+                 : "memory");
+}
+
+// One thread: score, state, record.
+__device__ __forceinline__ void
+decide(Row row, const Verdict& verdict, u32 classes, u32 exit, bool is_final, RowState* states,
+       Record* records) {
+    const bool of_use = verdict.is_finite && classes > 0;
+    count_streak(row.state, verdict, of_use);
+    const float value = of_use ? score(verdict, row.pass, classes, row.state.streak) : 0.0f;
+    const bool reaches =
+        exit >= row.state.first && (exit >= row.state.last || value >= row.threshold);
+    const bool leaves = is_final || (reaches && of_use);
+    const u32 answers = leaves && !row.state.answered ? RECORD_ANSWERS : 0;
+    row.state.answered = row.state.answered || leaves;
+    states[row.slot] = row.state;
+    const u32 flags = answers | (verdict.is_finite ? 0 : RECORD_NOT_FINITE);
+    publish(&records[row.slot],
+            {row.slot, exit, verdict.label, value, flags, row.pass.number});
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 2)
+ramp(const elem* __restrict__ x, const u32* __restrict__ x_map, const u32* __restrict__ offsets,
+     const u32* __restrict__ slots, const Live* __restrict__ live,
+     const Pass* __restrict__ pass, const float* __restrict__ thresholds, RowState* states,
+     Record* records, float* logits, const elem* __restrict__ hidden_weight,
+     const float* __restrict__ hidden_bias, u32 hidden, u32 hidden_activation,
+     const elem* __restrict__ head_weight, const float* __restrict__ head_bias, u32 classes,
+     u32 width, u32 pool, u32 exit, u32 is_final, u32 logits_stride) {
+    const u32 position = blockIdx.x;
+    if (position >= live->rows)
+        return;
+    const u32 first = offsets[position], last = offsets[position + 1];
+    // Read now: the wait hides behind the head.
+    const u32 slot = slots[position];
+    const Row row = {slot, *pass, states[slot], thresholds[exit]};
+
+    float* values = (float*)shared;
+    u32 count = width;
+    const bool is_wide = width % WIDE == 0 && is_aligned(x);
+    if (pool == POOL_FIRST) {
+        const elem* token = x + (u64)place(x_map, first) * width;
+        is_wide ? pool_first<WIDE>(token, width, values) : pool_first<1>(token, width, values);
+    } else {
+        is_wide ? pool_mean<WIDE>(x, x_map, first, last, width, values)
+                : pool_mean<1>(x, x_map, first, last, width, values);
+    }
+    if (hidden_weight) {
+        float* out = values + room(width);
+        multiply(values, {hidden_weight, hidden_bias, hidden, width, hidden_activation}, out);
+        values = out;
+        count = hidden;
+    }
+    if (head_weight) {
+        float* out = values + room(count);
+        multiply(values, {head_weight, head_bias, classes, count, ACT_NONE}, out);
+        values = out;
+        count = classes;
+    }
+    for (u32 i = threadIdx.x; i < count; i += THREADS)
+        logits[(u64)slot * logits_stride + i] = values[i];
+    // The fence in `publish` covers what the block wrote before this.
+    __syncthreads();
+    if (warp() > 0)
+        return;
+    const bool classifies = head_weight != nullptr;
+    const Verdict verdict = weigh(values, count, classifies);
+    if (lane() == 0)
+        decide(row, verdict, classifies ? classes : 0, exit, is_final, states, records);
+}

@@ -1,0 +1,126 @@
+//! `cargo xtask ptx`: from `kernels/src/ops/<op>/<op>.cu` to `kernels/ptx/<op>.<elem>.ptx`.
+//!
+//! The PTX is checked in, so that building the library needs no CUDA compiler. The same sources
+//! give the same bytes on every machine: `--check` compiles anew and compares.
+
+mod budget;
+pub(crate) mod nvrtc;
+mod polish;
+mod ptxas;
+mod source;
+mod wheels;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::report;
+use budget::Measured;
+use source::Op;
+use wheels::Wheels;
+
+/// What the kernels are compiled for: anything newer runs it too.
+const TARGET: &str = "compute_80";
+/// Storage formats, by the name in file names.
+const ELEMS: [&str; 2] = ["f16", "bf16"];
+/// Where the PTX lies.
+const FOLDER: &str = "kernels/ptx";
+/// The table of registers and spills.
+const BUDGETS: &str = "BUDGETS.md";
+
+/// Arguments of `cargo xtask ptx`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Writes nothing; fails where a file is not what its source gives.
+    #[arg(long)]
+    check: bool,
+    /// A folder that has the CUDA wheels [default: target/cuda-wheels, filled when missing]
+    #[arg(long, value_name = "DIR")]
+    wheels: Option<PathBuf>,
+}
+
+/// Every complaint about the kernels at `root`; writes their PTX unless told to check.
+pub(crate) fn run(root: &Path, args: &Args) -> Vec<String> {
+    let made = Wheels::find(root, args.wheels.as_deref()).and_then(|wheels| make(root, &wheels));
+    let made = match made {
+        Ok(made) => made,
+        Err(complaint) => return vec![complaint],
+    };
+    let mut complaints = made.complaints;
+    for (name, text) in &made.files {
+        let path = root.join(FOLDER).join(name);
+        if !args.check {
+            complaints.extend(write(&path, text).err());
+        } else if fs::read_to_string(path).ok().as_ref() != Some(text) {
+            let what = "is not what its source gives: run cargo xtask ptx";
+            complaints.push(format!("{FOLDER}/{name} {what}"));
+        }
+    }
+    complaints.extend(source::strays(root));
+    complaints
+}
+
+/// Complaints about PTX that is missing or older than its source; compiles nothing.
+pub(crate) fn stale(root: &Path) -> Vec<String> {
+    let ops = match source::ops(root) {
+        Ok(ops) => ops,
+        Err(complaint) => return vec![complaint],
+    };
+    let fresh = |op: &Op, elem| {
+        let text = fs::read_to_string(root.join(FOLDER).join(op.file(elem))).unwrap_or_default();
+        text.lines().next() == Some(op.heading(elem).as_str())
+    };
+    let files = ops.iter().flat_map(|op| ELEMS.map(|elem| (op, elem)));
+    files
+        .filter(|(op, elem)| !fresh(op, elem))
+        .map(|(op, elem)| format!("{FOLDER}/{} is stale: run cargo xtask ptx", op.file(elem)))
+        .chain(source::strays(root))
+        .collect()
+}
+
+/// Files by name, as they should be, and what is wrong with them.
+#[derive(Default)]
+struct Made {
+    files: Vec<(String, String)>,
+    complaints: Vec<String>,
+}
+
+fn make(root: &Path, wheels: &Wheels) -> Result<Made, String> {
+    let mut made = Made::default();
+    let mut measured = Vec::new();
+    for op in source::ops(root)? {
+        for elem in ELEMS {
+            match make_one(wheels, &op, elem) {
+                Ok((text, kernels)) => {
+                    made.files.push((op.file(elem), text));
+                    measured.extend(kernels);
+                }
+                Err(complaint) => made.complaints.push(complaint),
+            }
+        }
+    }
+    made.complaints.extend(budget::complaints(&measured));
+    // Half a table would hide what is missing.
+    if made.files.len() == ELEMS.len() * source::ops(root)?.len() {
+        made.files.push((BUDGETS.to_owned(), budget::table(&measured)));
+    }
+    Ok(made)
+}
+
+fn make_one(
+    wheels: &Wheels,
+    op: &Op,
+    elem: &'static str,
+) -> Result<(String, Vec<Measured>), String> {
+    let raw = nvrtc::compile(wheels, op, elem)?;
+    let text = polish::polish(&raw, &op.heading(elem)).map_err(|e| format!("{}: {e}", op.name))?;
+    let measured = ptxas::measure(wheels, &op.file(elem), elem, &text)?;
+    report(&format!("{}: {} lines", op.file(elem), text.lines().count()));
+    Ok((text, measured))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, text))
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
