@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use offramp::{
-    AfterExit, Answer, Batch, Engine, EngineOptions, ExitWindow, Exits, Model, PassSettings, Score,
+    AfterExit, Answer, Batch, DeviceChoice, Engine, EngineOptions, ExitWindow, Exits, Model,
+    PassSettings, Score,
 };
 use offramp_benches::random_ramps;
 use offramp_tests::models::BertSize;
@@ -21,7 +22,8 @@ fn forward(criterion: &mut Criterion) {
         size.write(dir.path(), 1).expect("room for the model");
         let mut model = Model::open(dir.path()).expect("a model");
         model.set_ramps(Some(random_ramps(&model)));
-        let mut engine = Engine::new(&model, &EngineOptions::default()).expect("an engine");
+        let options = EngineOptions { device: DeviceChoice::Cpu, ..EngineOptions::default() };
+        let mut engine = Engine::new(&model, &options).expect("an engine");
         for rows in ROWS {
             at(criterion, name, &mut engine, rows);
         }

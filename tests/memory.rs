@@ -2,7 +2,7 @@
 //! little else. A process of its own, as other tests would count too.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use offramp::{AfterExit, Answer, Engine, EngineOptions, Exits, Model, PassSettings};
+use offramp::{AfterExit, Answer, DeviceChoice, Engine, EngineOptions, Exits, Model, PassSettings};
 use offramp_tests::models::BertSize;
 
 const SLACK_BYTES: usize = 64 << 20;
@@ -13,7 +13,8 @@ fn resident_memory_is_weights_and_arena() {
     let dir = tempfile::tempdir().unwrap();
     BertSize::BASE.write(dir.path(), 1).unwrap();
     let model = Model::open(dir.path()).unwrap();
-    let mut engine = Engine::new(&model, &EngineOptions::default()).unwrap();
+    let options = EngineOptions { device: DeviceChoice::Cpu, ..EngineOptions::default() };
+    let mut engine = Engine::new(&model, &options).unwrap();
     let mut batch = engine.batch();
     for row in 0..32 {
         batch.push(&[row; 16], &[]).unwrap().unwrap();

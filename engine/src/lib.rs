@@ -61,7 +61,7 @@ mod text;
 pub mod tune;
 
 pub use batch::{Batch, Limits, RowRules};
-pub use device::{DeviceChoice, peak_gflops};
+pub use device::{DeviceChoice, DeviceInfo, Precision, devices, peak_gflops};
 pub use error::{Error, InputError, Result};
 pub use exec::{
     Answer, Engine, EngineOptions, Exit, Observation, PassReport, PassSettings, Seen, SegmentTime,

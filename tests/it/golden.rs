@@ -1,12 +1,12 @@
 //! Logits equal the original framework's, for every family, head and storage.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use offramp::{AfterExit, Answer, Engine, EngineOptions, Exits, Model, PassSettings, RowSlot};
+use offramp::{AfterExit, Answer, Engine, Exits, Model, PassSettings, RowSlot};
+use offramp_tests::golden_dir;
 use serde::Deserialize;
 
-/// Largest absolute difference to the original framework's f32 logits.
-const TOLERANCE: f32 = 1e-4;
+use crate::machine;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -31,10 +31,6 @@ impl Case {
     }
 }
 
-pub(crate) fn golden_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("data/golden")
-}
-
 fn read_cases(dir: &Path) -> Vec<Case> {
     let text = std::fs::read_to_string(dir.join("cases.json")).unwrap();
     serde_json::from_str::<Golden>(&text).unwrap().cases
@@ -42,7 +38,7 @@ fn read_cases(dir: &Path) -> Vec<Case> {
 
 /// Logits of all cases, run as one batch.
 fn logits(model: &Model, cases: &[&Case]) -> Vec<Vec<f32>> {
-    let mut engine = Engine::new(model, &EngineOptions::default()).unwrap();
+    let mut engine = Engine::new(model, &machine::options()).unwrap();
     let mut batch = engine.batch();
     for case in cases {
         batch.push(&case.tokens, &case.types).unwrap().expect("room in the batch");
@@ -61,10 +57,12 @@ fn logits(model: &Model, cases: &[&Case]) -> Vec<Vec<f32>> {
 fn assert_close(name: &str, case: &Case, found: &[f32]) {
     let expected = case.expected();
     assert_eq!(found.len(), expected.len(), "{name}");
+    let largest = expected.iter().fold(0.0_f32, |largest, v| largest.max(v.abs()));
+    let tolerance = machine::LOGITS_ABS + machine::LOGITS_REL * largest;
     for (found, expected) in found.iter().zip(expected) {
         let difference = (found - expected).abs();
         assert!(
-            difference <= TOLERANCE,
+            difference <= tolerance,
             "{name}, {} tokens: {found} instead of {expected}",
             case.tokens.len()
         );

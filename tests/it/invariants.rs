@@ -3,6 +3,7 @@
 use offramp::{AfterExit, Exit, Exits, PassSettings, Score};
 use proptest::prelude::*;
 
+use crate::machine;
 use crate::support::{Bench, Given, Shown, exactly_at, model_with_ramps, random_rows};
 
 const MODELS: [&str; 3] = ["bert-relu-many", "roberta-cls", "distilbert-cls"];
@@ -25,7 +26,7 @@ fn observed(heard: Vec<Option<Shown>>) -> Vec<Shown> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(machine::CASES))]
 
     #[test]
     fn release_and_compact_give_the_same_answers(
@@ -141,7 +142,11 @@ fn windows_decide_where_rows_leave() {
     }
     assert!(report.compactions > 0);
     let all = report.tokens * bench.engine.plan().segments.len();
-    assert!(report.token_segments < all, "{} of {all}", report.token_segments);
+    assert!(
+        !machine::KNOWS_WHO_LEFT || report.token_segments < all,
+        "{} of {all}",
+        report.token_segments
+    );
 }
 
 #[test]

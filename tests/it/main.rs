@@ -4,6 +4,7 @@
 mod allocations;
 mod golden;
 mod invariants;
+mod machine;
 mod ops;
 mod plan;
 mod shipped;

@@ -2,8 +2,8 @@
 
 use offramp::plan::{check, lower};
 use offramp::{Limits, Model};
+use offramp_tests::golden_dir;
 
-use crate::golden::golden_dir;
 use crate::support::model_with_ramps;
 
 const LIMITS: Limits = Limits { rows_max: 4, tokens_max: 64 };

@@ -1,12 +1,15 @@
 //! The shipped model does what its card says, on the inputs that nothing was tuned on.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use offramp::tune::clopper_pearson_upper;
-use offramp::{AfterExit, Answer, Engine, EngineOptions, Exits, Model, PassSettings, TokenRow};
+use offramp::{AfterExit, Answer, Engine, Exits, Model, PassSettings, TokenRow};
+use offramp_tests::root;
+
+use crate::machine;
 
 fn shipped() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../weights/models/trec-questions")
+    root().join("weights/models/trec-questions")
 }
 
 /// Encoded test questions with the name of their class.
@@ -47,7 +50,7 @@ fn run(
 fn agreement_depth_and_accuracy_are_as_promised() {
     let model = Model::open(shipped()).unwrap();
     let rows = questions(&model);
-    let mut engine = Engine::new(&model, &EngineOptions::default()).unwrap();
+    let mut engine = Engine::new(&model, &machine::options()).unwrap();
     let off = Exits::off(engine.plan());
     let full = run(&mut engine, &rows, &PassSettings::new(&off, AfterExit::Release));
     let exits = Exits::from_file(engine.plan(), model.thresholds().unwrap()).unwrap();

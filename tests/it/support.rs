@@ -4,10 +4,11 @@ use offramp::{
     AfterExit, Answer, Engine, EngineOptions, Exit, ExitWindow, Exits, Limits, Model, Observation,
     PassReport, PassSettings, Score, Seen, Sink,
 };
+use offramp_tests::golden_dir;
 use offramp_tests::models::{bundle, random_dense};
 use offramp_weights::{Activation, Dense, Pool, Ramp};
 
-use crate::golden::golden_dir;
+use crate::machine;
 
 /// A golden model with a random ramp on every site: first and mean pooling, with and without a
 /// hidden layer.
@@ -77,7 +78,7 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new(model: &Model, threads: usize) -> Self {
         let limits = Limits { rows_max: 48, tokens_max: 1024 };
-        let options = EngineOptions { threads, limits, ..EngineOptions::default() };
+        let options = EngineOptions { threads, limits, ..machine::options() };
         Self { engine: Engine::new(model, &options).unwrap() }
     }
 

@@ -3,9 +3,10 @@
 use offramp::model::files;
 use offramp::ramps::{FitOptions, RampOptions, Settings, fit_thresholds, train_ramps};
 use offramp::tune::Goal;
-use offramp::{EngineOptions, Error, Model, Policy, TokenRow};
+use offramp::{Error, Model, Policy, TokenRow};
+use offramp_tests::golden_dir;
 
-use crate::golden::golden_dir;
+use crate::machine;
 use crate::support::random_rows;
 
 fn rows(model: &Model, count: usize, seed: u64) -> Vec<TokenRow> {
@@ -19,7 +20,7 @@ fn quick() -> RampOptions {
 }
 
 fn fit_options(goal: Goal) -> FitOptions {
-    FitOptions { policy: Policy::Margin, goal, engine: EngineOptions::default() }
+    FitOptions { policy: Policy::Margin, goal, engine: machine::options() }
 }
 
 #[test]

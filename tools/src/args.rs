@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{BoolishValueParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use offramp::{AfterExit, DeviceChoice, EngineOptions, Limits, Policy};
+use offramp::{AfterExit, DeviceChoice, EngineOptions, Limits, Policy, Precision};
 
 /// Tokens a row is expected to have at most where `--tokens-max` is not given.
 const ROW_TOKENS_USUAL: usize = 128;
@@ -38,9 +38,12 @@ pub(crate) struct MachineArgs {
     #[arg(long, value_name = "N", default_value = "0", env = "OFFRAMP_THREADS",
           value_parser = threads())]
     pub(crate) threads: usize,
-    /// Where to run: auto or cpu
+    /// Where to run: auto, cpu, cuda or cuda:N; see `offramp devices`
     #[arg(long, value_name = "DEVICE", default_value = "auto", env = "OFFRAMP_DEVICE")]
     pub(crate) device: DeviceChoice,
+    /// How a GPU stores numbers: f16 or bf16
+    #[arg(long, value_name = "FORMAT", default_value = "f16", env = "OFFRAMP_PRECISION")]
+    pub(crate) precision: Precision,
 }
 
 impl EngineArgs {
@@ -54,8 +57,8 @@ impl EngineArgs {
 
 impl MachineArgs {
     pub(crate) fn options(&self, limits: Limits) -> EngineOptions {
-        let (device, threads) = (self.device, self.threads);
-        EngineOptions { limits, device, threads, ..EngineOptions::default() }
+        let Self { device, threads, precision } = *self;
+        EngineOptions { limits, device, threads, precision, ..EngineOptions::default() }
     }
 }
 

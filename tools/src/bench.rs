@@ -92,7 +92,7 @@ pub(crate) fn run(args: &Bench) -> Result<()> {
         tokens_max: workloads.iter().map(Workload::tokens_max).max().unwrap_or(1),
     };
     let mut engine = Engine::new(&model, &args.machine.options(limits))?;
-    let MachineArgs { device, threads } = args.machine;
+    let MachineArgs { device, threads, .. } = args.machine;
     let before = peak_gflops(device, threads)?;
     let progress = bar("measuring", workloads.len() as u64);
     let mut cells = Vec::new();

@@ -8,6 +8,7 @@ mod bench;
 mod classify;
 mod compare;
 mod demo;
+mod devices;
 mod evaluate;
 mod failure;
 mod fit;
@@ -63,6 +64,9 @@ enum Verb {
     /// Tell what a model is and what it costs
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::Inspect),
+    /// Tell what there is to run on
+    #[command(after_long_help = devices::EXAMPLES)]
+    Devices(devices::Devices),
     /// Measure every segment and ramp on this machine
     #[command(after_long_help = profile::EXAMPLES)]
     Profile(profile::Profile),
@@ -89,6 +93,7 @@ fn dispatch(verb: &Verb) -> Result<()> {
         Verb::Evaluate(args) => evaluate::run(args),
         Verb::Bench(args) => bench::run(args),
         Verb::Inspect(args) => inspect::run(args),
+        Verb::Devices(args) => devices::run(args),
         Verb::Profile(args) => profile::run(args),
     }
 }

@@ -38,9 +38,48 @@ impl SegmentCosts {
     }
 }
 
+/// By ramp: the share of the tokens reaching it that left there lately. Stands in for records
+/// that have not landed when the decision is due.
+#[derive(Clone, Debug)]
+pub(super) struct LeaveRates(Vec<f64>);
+
+impl LeaveRates {
+    /// How much the last pass counts.
+    const NEWS: f64 = 0.1;
+
+    /// Everything leaves, until passes have shown otherwise.
+    pub(super) fn new(ramps: usize) -> Self {
+        Self(vec![1.0; ramps])
+    }
+
+    /// How many of `tokens` can be expected to leave at `ramp`.
+    pub(super) fn expected(&self, ramp: usize, tokens: usize) -> usize {
+        (self.0[ramp] * tokens as f64).ceil() as usize
+    }
+
+    /// Takes in a pass: `left` of the `reaching` tokens left at `ramp`.
+    pub(super) fn learn(&mut self, ramp: usize, left: usize, reaching: usize) {
+        if reaching > 0 {
+            let share = left as f64 / reaching as f64;
+            self.0[ramp] += Self::NEWS * (share - self.0[ramp]);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_follow_what_passes_show() {
+        let mut rates = LeaveRates::new(2);
+        assert_eq!(rates.expected(0, 100), 100);
+        for _ in 0..200 {
+            rates.learn(0, 25, 100);
+            rates.learn(1, 0, 0);
+        }
+        assert_eq!((rates.expected(0, 100), rates.expected(1, 100)), (26, 100));
+    }
 
     #[test]
     fn packing_pays_where_enough_is_left_to_run() {

@@ -18,7 +18,7 @@ use crate::exit::{AfterExit, Exits};
 use crate::model::{Model, bind};
 use crate::plan::{Plan, RampShape, check, lower};
 use audit::Audit;
-use compact::SegmentCosts;
+use compact::{LeaveRates, SegmentCosts};
 use pass::PassState;
 
 /// How to start an engine.
@@ -30,6 +30,8 @@ pub struct EngineOptions {
     pub device: crate::DeviceChoice,
     /// Worker threads of the CPU device; 0 takes one per core.
     pub threads: usize,
+    /// How a GPU stores numbers.
+    pub precision: crate::Precision,
     /// Seed of the audit draw.
     pub seed: u64,
 }
@@ -40,6 +42,7 @@ impl Default for EngineOptions {
             limits: Limits::default(),
             device: crate::DeviceChoice::Auto,
             threads: 0,
+            precision: crate::Precision::default(),
             seed: 0x0ff_7a3b,
         }
     }
@@ -75,6 +78,7 @@ pub struct Engine {
     state: PassState,
     audit: Audit,
     costs: SegmentCosts,
+    rates: LeaveRates,
 }
 
 impl Engine {
@@ -95,13 +99,14 @@ impl Engine {
     ) -> Result<Self> {
         let plan = lower(model.spec(), ramps, options.limits);
         check(&plan).map_err(Error::Options)?;
-        let mut device = crate::device::open(options.device, options.threads)?;
+        let mut device = crate::device::open(options.device, options.threads, options.precision)?;
         device.reserve(&plan.layout)?;
         bind(&plan, model, device.as_mut())?;
         let mut engine = Self {
             state: PassState::new(&plan),
             audit: Audit::new(options.seed, options.limits.rows_max),
             costs: SegmentCosts::counted(&plan),
+            rates: LeaveRates::new(plan.ramps()),
             rules: RowRules::of(model.spec()).within(options.limits),
             limits: options.limits,
             device,

@@ -116,6 +116,9 @@ impl Engine {
         }
         self.device.finish()?;
         self.drain(sink)?;
+        if settings.after_exit == AfterExit::Compact {
+            self.learn_rates(settings.exits, batch);
+        }
         report.not_finite = self.state.not_finite.iter().filter(|&&bad| bad).count();
         Ok(report)
     }
@@ -155,8 +158,9 @@ impl Engine {
         };
         self.device.issue(&Op::Ramp(ramp.clone()), bound)?;
         let compact = Op::Compact(compact.clone());
+        let ramp = ramp.exit.0 as usize;
         self.drain(sink)?;
-        if settings.after_exit == AfterExit::Compact && self.packing_pays(index) {
+        if settings.after_exit == AfterExit::Compact && self.packing_pays(index, ramp) {
             self.device.issue(&compact, bound)?;
             let (answered, stays) = (&self.state.answered, self.audit.stays());
             let is_needed = |slot: usize| stays[slot] || answered[slot].is_none();
@@ -166,7 +170,13 @@ impl Engine {
         Ok(())
     }
 
-    fn packing_pays(&self, site: usize) -> bool {
+    /// A device that runs behind has not told yet who leaves: then by what left here lately.
+    fn packing_pays(&self, site: usize, ramp: usize) -> bool {
+        if self.device.runs_behind() {
+            let tokens = self.state.rows.bound().tokens;
+            let leaving = self.rates.expected(ramp, tokens);
+            return self.costs.pays(site, leaving, tokens - leaving.min(tokens));
+        }
         let stays = self.audit.stays();
         let is_leaving = |slot: &&RowSlot| {
             let slot = slot.0 as usize;
@@ -175,6 +185,20 @@ impl Engine {
         let rows = &self.state.rows;
         let leaving = rows.slots().iter().filter(is_leaving).map(|&s| rows.tokens_of(s)).sum();
         self.costs.pays(site, leaving, rows.bound().tokens - leaving)
+    }
+
+    /// What share of the tokens that reached each active ramp left there.
+    fn learn_rates(&mut self, exits: &Exits, batch: &Batch) {
+        let stays = self.audit.stays();
+        let mut reaching = batch.tokens().len();
+        for (ramp, _) in exits.active.iter().enumerate().filter(|(_, active)| **active) {
+            let leaves =
+                |slot: &usize| self.state.answered[*slot] == Some(ramp as u32) && !stays[*slot];
+            let tokens = |slot: usize| self.state.rows.tokens_of(RowSlot(slot as u32));
+            let left = (0..batch.rows()).filter(leaves).map(tokens).sum();
+            self.rates.learn(ramp, left, reaching);
+            reaching -= left;
+        }
     }
 
     /// Hands out the answers that have landed.

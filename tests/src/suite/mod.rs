@@ -33,6 +33,10 @@ pub struct Tolerance {
 impl Tolerance {
     /// For devices that compute in f32 throughout.
     pub const F32: Self = Self { abs: 2e-5, rel: 2e-5 };
+    /// For devices that store activations and weights with 11 significant bits.
+    pub const F16: Self = Self { abs: 4e-3, rel: 4e-3 };
+    /// For devices that store activations and weights with 8 significant bits.
+    pub const BF16: Self = Self { abs: 3e-2, rel: 2e-2 };
 
     /// Panics unless every number is close to its reference, and some reference is not tiny.
     pub fn check(&self, what: &str, found: &[f32], reference: &[f64]) {

@@ -58,9 +58,9 @@ impl Start {
         WeightId(self.layout.weights.len() - 1)
     }
 
-    /// A random matrix, scaled so that products stay near 1.
+    /// A random matrix, scaled by a power of two so that products stay near 1.
     pub fn matrix(&mut self, n: usize, k: usize) -> WeightId {
-        let scale = 1.0 / (k as f32).sqrt();
+        let scale = (k as f32).sqrt().log2().round().exp2().recip();
         let values = uneven(&mut self.random, n * k).into_iter().map(|v| v * scale).collect();
         self.weight(WeightForm::Matrix { n, k }, values)
     }
@@ -219,9 +219,10 @@ impl Stage {
         }
     }
 
-    /// The records since the last call.
+    /// The records since the last call, all of them.
     pub fn exits(&mut self) -> Vec<ExitRecord> {
         let mut records = Vec::new();
+        self.device.finish().unwrap_or_else(|error| panic!("finish: {error}"));
         self.device.exits(&mut records).unwrap_or_else(|error| panic!("exits: {error}"));
         records
     }
@@ -252,8 +253,10 @@ pub fn tokens(random: &mut Rng, lens: &[usize]) -> Vec<Token> {
         .collect()
 }
 
-/// Random numbers in (-2, 2) with a mean that drifts, so that a swapped index shows.
+/// Random numbers in (-2, 2) with a mean that drifts, so that a swapped index shows. Whole 64ths:
+/// every storage format holds them exactly.
 pub(super) fn uneven(random: &mut Rng, len: usize) -> Vec<f32> {
     let drift = |i: usize| 0.3 * (i as f32 * 0.37).sin();
-    (0..len).map(|i| (random.f32() * 2.0 - 1.0) * (0.5 + random.f32()) + drift(i)).collect()
+    let mut next = |i| (random.f32() * 2.0 - 1.0) * (0.5 + random.f32()) + drift(i);
+    (0..len).map(|i| (next(i) * 64.0).round() / 64.0).collect()
 }

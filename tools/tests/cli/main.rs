@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is its point")]
 
 mod classify;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod errors;
 mod ramps;
 mod shown;

@@ -37,7 +37,19 @@ pub(crate) fn offramp(args: &[&str]) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OFFRAMP_")) {
         command.env_remove(name);
     }
-    command.env("OFFRAMP_THREADS", "1").args(args);
+    command.env("OFFRAMP_THREADS", "1").env("OFFRAMP_DEVICE", "cpu").args(args);
+    command
+}
+
+/// The binary on the interpreting CUDA driver, which cargo builds beside this test.
+pub(crate) fn on_interpreter(args: &[&str], settings: &[(&str, &str)]) -> Command {
+    let test = std::env::current_exe().unwrap();
+    let file = format!("libofframp_libcuda{}", std::env::consts::DLL_SUFFIX);
+    let mut places = test.ancestors().skip(1).take(2).map(|folder| folder.join(&file));
+    let driver = places.find(|path| path.exists()).expect("the driver beside the test");
+    let mut command = offramp(args);
+    command.env_remove("OFFRAMP_DEVICE").env("OFFRAMP_CUDA_DRIVER", driver);
+    command.envs(settings.iter().copied());
     command
 }
 

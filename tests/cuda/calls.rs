@@ -1,0 +1,67 @@
+//! Forwards watched from the driver's side: which calls they make, and what kernels cost.
+//!
+//! A binary of its own, and one test at a time: the driver counts for the whole process.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+#![allow(dead_code, reason = "the helpers serve other tests too")]
+
+mod machine;
+#[path = "../it/support.rs"]
+mod support;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use offramp::{AfterExit, Score};
+use offramp_libcuda::Simulator;
+
+use support::{Bench, exactly_at, model_with_ramps, random_rows};
+
+/// Holds the others off; `None` on a real GPU, whose driver does not count.
+fn alone() -> Option<(MutexGuard<'static, ()>, &'static Simulator)> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let driver = machine::driver()?;
+    Some((ALONE.lock().unwrap_or_else(PoisonError::into_inner), driver))
+}
+
+/// Between the first launch and the last of a forward with exits and packing, nothing waits: the
+/// only call that waits is the one that ends the pass, and the one that begins it.
+#[test]
+fn a_forward_waits_only_at_its_ends() {
+    let Some((_alone, driver)) = alone() else { return };
+    let model = model_with_ramps("bert-relu-many", 3);
+    let mut bench = Bench::new(&model, 1);
+    let rows = random_rows(12, model.spec().vocab as u32, 3);
+    let ramps = bench.engine.plan().ramps() as u32;
+    let exits = offramp::Exits::watching(bench.engine.plan(), Score::Confidence);
+    let windows: Vec<_> = (0..12).map(|slot| exactly_at(slot % (ramps + 1))).collect();
+    let mut settings = offramp::PassSettings::new(&exits, AfterExit::Compact);
+    settings.windows = &windows;
+    for round in 0..3 {
+        let before = driver.counts();
+        let (heard, report) = bench.run_with(&rows, &settings);
+        let after = driver.counts();
+        assert!(heard.answers.iter().all(Option::is_some));
+        assert!(report.compactions > 0, "rows leave on the way");
+        let launched = after.launches + after.graph_launches;
+        assert!(launched > before.launches + before.graph_launches);
+        assert_eq!(after.allocations, before.allocations, "allocations, round {round}");
+        assert_eq!(after.syncs - before.syncs, 2, "round {round}: begin and finish");
+        assert_eq!(after.async_copies - before.async_copies, 1, "rows go over in one copy");
+    }
+}
+
+/// A sequence that comes again is a graph: the third pass launches nothing one by one.
+#[test]
+fn passes_of_one_shape_become_graphs() {
+    let Some((_alone, driver)) = alone() else { return };
+    let model = model_with_ramps("bert-relu-many", 4);
+    let mut bench = Bench::new(&model, 1);
+    let rows = random_rows(5, model.spec().vocab as u32, 4);
+    let exits = offramp::Exits::watching(bench.engine.plan(), Score::Confidence);
+    bench.run(&rows, &exits, AfterExit::Release);
+    bench.run(&rows, &exits, AfterExit::Release);
+    let before = driver.counts();
+    bench.run(&rows, &exits, AfterExit::Release);
+    let after = driver.counts();
+    assert_eq!(after.launches, before.launches);
+    assert!(after.graph_launches > before.graph_launches);
+}

@@ -1,0 +1,16 @@
+//! What holds on the CPU holds on a CUDA device: the same tests, and those of its own.
+//!
+//! They run on a PTX interpreter behind a driver of its own, or with `OFFRAMP_TEST_DRIVER=system`
+//! on the machine's driver and GPU.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod errors;
+#[path = "../it/golden.rs"]
+mod golden;
+#[path = "../it/invariants.rs"]
+mod invariants;
+mod machine;
+mod ops;
+mod shipped;
+#[path = "../it/support.rs"]
+mod support;

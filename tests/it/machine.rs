@@ -1,0 +1,18 @@
+//! What these tests run on: the CPU, in f32.
+
+use offramp::{DeviceChoice, EngineOptions};
+
+/// Random cases of a property.
+pub(crate) const CASES: u32 = 48;
+/// Largest difference to the original framework's f32 logits, absolute.
+pub(crate) const LOGITS_ABS: f32 = 1e-4;
+/// The same, relative to the largest logit of the row.
+pub(crate) const LOGITS_REL: f32 = 0.0;
+
+/// Whether the host knows who left before it issues the next segment.
+pub(crate) const KNOWS_WHO_LEFT: bool = true;
+
+/// How to start an engine here.
+pub(crate) fn options() -> EngineOptions {
+    EngineOptions { device: DeviceChoice::Cpu, ..EngineOptions::default() }
+}

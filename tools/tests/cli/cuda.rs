@@ -1,0 +1,77 @@
+//! CUDA devices as a user meets them, on a driver that interprets.
+
+use serde_json::Value;
+
+use crate::support::{Run, cases, finish, golden, offramp, on_interpreter};
+
+fn devices(settings: &[(&str, &str)]) -> Vec<Value> {
+    let done = finish(on_interpreter(&["devices", "--json"], settings), "").expect_code(0);
+    done.json().as_array().unwrap().clone()
+}
+
+fn classify(device: &[&str], settings: &[(&str, &str)]) -> Run {
+    let (input, _) = cases("bert-cls");
+    let model = golden("bert-cls");
+    let args = [&["classify", "--model", &model, "--logits"], device].concat();
+    finish(on_interpreter(&args, settings), &input)
+}
+
+#[test]
+fn devices_are_listed() {
+    let listed = devices(&[("OFFRAMP_SIM_DEVICES", "2")]);
+    let names: Vec<_> = listed.iter().map(|device| device["device"].as_str().unwrap()).collect();
+    assert_eq!(names, ["cuda:0", "cuda:1", "cpu"]);
+    assert!(listed.iter().all(|device| device["usable"] == true));
+    assert!(listed[0]["memory_bytes"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn an_unusable_device_says_why() {
+    for (name, value, reason) in [
+        ("OFFRAMP_SIM_DEVICES", "0", "no device"),
+        ("OFFRAMP_SIM_DRIVER_VERSION", "11080", "supports CUDA 11.8"),
+        ("OFFRAMP_CUDA_DRIVER", "/nowhere/libcuda.so", "/nowhere/libcuda.so"),
+    ] {
+        let listed = devices(&[(name, value)]);
+        assert_eq!(listed[0]["usable"], false);
+        let said = listed[0]["reason"].as_str().unwrap();
+        assert!(said.contains(reason), "{name}: {said}");
+        let done = classify(&["--device", "cuda"], &[(name, value)]).expect_code(1);
+        assert!(done.err.contains(reason), "{}", done.err);
+        assert!(done.err.starts_with("error: ") && done.out.is_empty(), "{}", done.err);
+    }
+}
+
+#[test]
+fn without_a_driver_auto_is_the_cpu() {
+    let (input, _) = cases("bert-cls");
+    let model = golden("bert-cls");
+    let args = ["classify", "--model", &model, "--device", "auto"];
+    let mut command = offramp(&args);
+    command.env("OFFRAMP_CUDA_DRIVER", "/nowhere/libcuda.so");
+    assert_eq!(finish(command, &input).expect_code(0).lines().len(), cases("bert-cls").1.len());
+}
+
+#[test]
+fn a_device_without_room_says_how_much_it_lacked() {
+    let done = classify(&["--device", "cuda"], &[("OFFRAMP_SIM_MEMORY_MB", "0")]).expect_code(1);
+    assert!(done.err.contains("out of memory"), "{}", done.err);
+}
+
+#[test]
+fn auto_takes_the_gpu_and_answers_as_the_cpu_does() {
+    let (_, expected) = cases("bert-cls");
+    for device in [&["--device", "cuda"][..], &["--precision", "bf16"], &[]] {
+        let answers = classify(device, &[]).expect_code(0).lines();
+        assert_eq!(answers.len(), expected.len());
+        for (answer, expected) in answers.iter().zip(&expected) {
+            let largest = expected.iter().fold(0.0_f64, |largest, v| largest.max(v.abs()));
+            let logits = answer["logits"].as_array().unwrap();
+            for (found, expected) in logits.iter().zip(expected) {
+                let off = (found.as_f64().unwrap() - expected).abs();
+                let relative = if device.contains(&"bf16") { 0.1 } else { 0.02 };
+                assert!(off <= relative * largest, "{device:?}: {found} {expected}");
+            }
+        }
+    }
+}
