@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 #![allow(dead_code, reason = "the helpers serve other tests too")]
 
+mod budgets;
 mod machine;
 #[path = "../it/support.rs"]
 mod support;

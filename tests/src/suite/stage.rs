@@ -43,6 +43,11 @@ impl Start {
         Self { random, layout, lens: lens.to_vec(), values: Vec::new() }
     }
 
+    /// Tokens of all rows.
+    pub fn tokens(&self) -> usize {
+        self.lens.iter().sum()
+    }
+
     /// A matrix of activations.
     pub fn span(&mut self, width: usize) -> Span {
         let span = Span { at: self.layout.activations, len: self.layout.tokens_max * width };

@@ -87,7 +87,7 @@ impl World {
     }
 
     pub(crate) fn bytes(&self, bytes: &[u8]) -> u64 {
-        let address = self.room(bytes.len());
+        let address = self.room(bytes.len().max(1));
         self.memory.write(address, bytes).expect("a block");
         address
     }
@@ -172,6 +172,12 @@ impl Matrix {
         row.iter().map(|&bits| self.elem.value(bits)).collect()
     }
 
+    /// Makes an element of a row infinite.
+    pub(crate) fn spoil(&mut self, world: &World, row: u32) {
+        self.bits[row as usize * self.width + 5] = self.elem.bits(f32::INFINITY);
+        self.restore(world);
+    }
+
     /// Puts everything back.
     pub(crate) fn restore(&self, world: &World) {
         let bytes: Vec<u8> = self.bits.iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -222,7 +228,7 @@ pub(crate) fn near(
 }
 
 /// Fails unless both are equal.
-pub(crate) fn same<T: PartialEq + fmt::Debug>(
+pub(crate) fn same<T: PartialEq + fmt::Debug + ?Sized>(
     what: &str,
     found: &T,
     expected: &T,

@@ -1,0 +1,243 @@
+//! What kernels cost, counted: a table that changes only when a kernel does.
+//!
+//! Sectors are 32 bytes. `least` is what the op must touch once: operands, weights and output.
+//! After a change for the better, review and accept the new table (`INSTA_UPDATE=always`).
+
+use std::fmt::Write as _;
+
+use offramp_kernels::cuda::Elem;
+use offramp_kernels::{
+    Activation, Attention, Compact, Embed, ExitId, Hidden, Linear, Narrow, Norm, Op, Pool, Ramp,
+    RampHead, Span, WeightId,
+};
+use offramp_libcuda::Simulator;
+use offramp_tests::suite::{Make, Start, Suite, Tolerance};
+use serde::Deserialize;
+
+use crate::{alone, machine};
+
+/// Counts of one kernel, as the driver gives them.
+#[derive(Deserialize)]
+struct Counts {
+    kernel: String,
+    launches: u64,
+    instructions: u64,
+    global_load_sectors: u64,
+    global_store_sectors: u64,
+    shared_bank_conflicts: u64,
+    tensor_ops: u64,
+}
+
+/// An op on a device, and the bytes it must read and write at least.
+struct Case {
+    name: &'static str,
+    make: Make,
+    lens: Vec<usize>,
+    /// Declares spans and weights; gives the op, bytes to read and bytes to write.
+    declare: fn(&mut Start) -> (Op, usize, usize),
+}
+
+const F16: Make = || machine::device(Elem::F16);
+
+fn table(driver: &Simulator, cases: &[Case]) -> String {
+    let mut text = String::from(
+        "op | kernel | instructions | per mma | sectors loaded | least | stored | least | conflicts\n",
+    );
+    for case in cases {
+        let counts = case.run(driver);
+        let (_, reads, writes) = (case.declare)(&mut Start::new(&case.lens));
+        assert_eq!(counts.launches, 1, "{}", case.name);
+        let per_mma = match counts.tensor_ops {
+            0 => "-".to_owned(),
+            ops => format!("{:.2}", counts.instructions as f64 / ops as f64),
+        };
+        writeln!(
+            text,
+            "{} | {} | {} | {per_mma} | {} | {} | {} | {} | {}",
+            case.name,
+            counts.kernel,
+            counts.instructions,
+            counts.global_load_sectors,
+            reads.div_ceil(32),
+            counts.global_store_sectors,
+            writes.div_ceil(32),
+            counts.shared_bank_conflicts,
+        )
+        .unwrap();
+    }
+    text
+}
+
+impl Case {
+    fn run(&self, driver: &Simulator) -> Counts {
+        let suite = Suite { make: self.make, tolerance: Tolerance::F16 };
+        let mut start = Start::new(&self.lens);
+        let (op, ..) = (self.declare)(&mut start);
+        let mut stage = start.begin(&suite);
+        stage.device.finish().unwrap();
+        driver.reset();
+        stage.issue(op);
+        stage.device.finish().unwrap();
+        let counts: Vec<Counts> = serde_json::from_str(&driver.launches()).unwrap();
+        let [counts] = counts.try_into().ok().unwrap();
+        counts
+    }
+}
+
+fn linear(start: &mut Start, k: usize, n: usize, with_residual: bool) -> (Op, usize, usize) {
+    let (weight, bias) = (start.matrix(n, k), start.vector(n));
+    let (x, out) = (aligned(start, k), aligned(start, n));
+    let residual = with_residual.then_some(out);
+    let activation = if with_residual { Activation::None } else { Activation::GeluErf };
+    let tokens = start.tokens();
+    let reads = 2 * (tokens * k + n * k) + 4 * n + if with_residual { 2 * tokens * n } else { 0 };
+    let op = Linear { x, weight, bias, activation, residual, out, k, n };
+    (op.into(), reads, 2 * tokens * n)
+}
+
+fn attention(start: &mut Start, heads: usize, head_dim: usize) -> (Op, usize, usize) {
+    let width = heads * head_dim;
+    let (qkv, out) = (aligned(start, 3 * width), aligned(start, width));
+    let tokens = start.tokens();
+    (Attention { qkv, out, heads, head_dim }.into(), 6 * tokens * width, 2 * tokens * width)
+}
+
+fn ramp(start: &mut Start, pool: Pool, hidden: Option<usize>) -> (Op, usize, usize) {
+    let (width, classes) = (768, 6);
+    let hidden = hidden.map(|n| {
+        let (weight, bias) = (start.matrix(n, width), start.vector(n));
+        Hidden { weight, bias, activation: Activation::Tanh, n }
+    });
+    let features = hidden.as_ref().map_or(width, |hidden| hidden.n);
+    let (weight, bias) = (start.matrix(classes, features), start.vector(classes));
+    let head = Some(RampHead { weight, bias, classes });
+    let x = aligned(start, width);
+    let rows = start.layout.rows_max - 1;
+    let pooled = if pool == Pool::Mean { start.tokens() } else { rows };
+    let layers = hidden.as_ref().map_or(0, |h| 2 * h.n * width) + 2 * features * classes;
+    let op = Ramp { exit: ExitId(0), x, width, pool, hidden, head };
+    (op.into(), 2 * pooled * width + layers, rows * (24 + 4 * classes))
+}
+
+/// A span on a boundary of 128 bytes, as plans have them.
+fn aligned(start: &mut Start, width: usize) -> Span {
+    start.layout.activations = start.layout.activations.next_multiple_of(64);
+    start.span(width)
+}
+
+#[test]
+fn kernels_cost_what_the_table_says() {
+    let Some((_alone, driver)) = alone() else { return };
+    let rows = |count: usize, len: usize| vec![len; count];
+    let cases = [
+        Case {
+            name: "linear 64x768x768 + residual, in shares",
+            make: F16,
+            lens: rows(1, 64),
+            declare: |start| linear(start, 768, 768, true),
+        },
+        Case {
+            name: "linear 64x768x768 + residual",
+            make: machine::small,
+            lens: rows(1, 64),
+            declare: |start| linear(start, 768, 768, true),
+        },
+        Case {
+            name: "linear 256x768x256 gelu",
+            make: machine::wide,
+            lens: rows(2, 128),
+            declare: |start| linear(start, 768, 256, false),
+        },
+        Case {
+            name: "linear 200x160x480 gelu, ragged",
+            make: machine::wide,
+            lens: rows(1, 200),
+            declare: |start| linear(start, 160, 480, false),
+        },
+        Case {
+            name: "linear 33x37x33 gelu, unaligned",
+            make: F16,
+            lens: rows(1, 33),
+            declare: |start| linear(start, 37, 33, false),
+        },
+        Case {
+            name: "attention 1x128, 12 heads of 64",
+            make: F16,
+            lens: rows(1, 128),
+            declare: |start| attention(start, 12, 64),
+        },
+        Case {
+            name: "attention 2x128, 12 heads of 32",
+            make: F16,
+            lens: rows(2, 128),
+            declare: |start| attention(start, 12, 32),
+        },
+        Case {
+            name: "attention 1x128, 2 heads of 128",
+            make: F16,
+            lens: rows(1, 128),
+            declare: |start| attention(start, 2, 128),
+        },
+        Case {
+            name: "attention 4x9, 5 heads of 32",
+            make: F16,
+            lens: rows(4, 9),
+            declare: |start| attention(start, 5, 32),
+        },
+        Case { name: "norm 128x768", make: F16, lens: rows(1, 128), declare: norm },
+        Case { name: "embed 128x768", make: F16, lens: rows(1, 128), declare: embed },
+        Case {
+            name: "ramp 8x16x768, first",
+            make: F16,
+            lens: rows(8, 16),
+            declare: |start| ramp(start, Pool::First, None),
+        },
+        Case {
+            name: "ramp 8x16x768, mean",
+            make: F16,
+            lens: rows(8, 16),
+            declare: |start| ramp(start, Pool::Mean, None),
+        },
+        Case {
+            name: "ramp 2x16x768, hidden 768",
+            make: F16,
+            lens: rows(2, 16),
+            declare: |start| ramp(start, Pool::First, Some(768)),
+        },
+        Case { name: "compact 32x128", make: F16, lens: rows(32, 128), declare: compact },
+        Case { name: "narrow 32x128", make: F16, lens: rows(32, 128), declare: narrow },
+    ];
+    insta::assert_snapshot!(table(driver, &cases));
+}
+
+fn vectors(start: &mut Start) -> [WeightId; 2] {
+    [start.vector(768), start.vector(768)]
+}
+
+fn norm(start: &mut Start) -> (Op, usize, usize) {
+    let [scale, shift] = vectors(start);
+    let x = aligned(start, 768);
+    let bytes = 2 * start.tokens() * 768;
+    (Norm { x, scale, shift, eps: 1e-5, out: x, width: 768 }.into(), bytes + 2 * 4 * 768, bytes)
+}
+
+fn embed(start: &mut Start) -> (Op, usize, usize) {
+    let [scale, shift] = vectors(start);
+    let (word, position) = (start.table(50, 768), start.table(128, 768));
+    let (out, bytes) = (aligned(start, 768), 2 * start.tokens() * 768);
+    let embed = Embed { word, position, kind: None, scale, shift, eps: 1e-5, out, width: 768 };
+    // Words come again, positions and the output once.
+    (embed.into(), bytes + 2 * 50 * 768 + 2 * 4 * 768 + 8 * start.tokens(), bytes)
+}
+
+fn compact(start: &mut Start) -> (Op, usize, usize) {
+    let (x, scratch) = (aligned(start, 8), aligned(start, 8));
+    let rows = start.layout.rows_max - 1;
+    (Compact { x, scratch, width: 8 }.into(), rows * 32, 8 * start.tokens() + rows * 8)
+}
+
+fn narrow(start: &mut Start) -> (Op, usize, usize) {
+    let (x, other, scratch) = (aligned(start, 8), aligned(start, 8), aligned(start, 16));
+    let rows = start.layout.rows_max - 1;
+    (Narrow { values: [x, other], scratch, width: 8 }.into(), rows * 8, rows * 16)
+}

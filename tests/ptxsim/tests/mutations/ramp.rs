@@ -1,0 +1,204 @@
+//! `ramp` against f64: features, logits, scores, states and records.
+
+use offramp_ptxsim::Kernel;
+
+use crate::linear::activate;
+use crate::world::Arg::{P, U};
+use crate::world::{Elem, Flaw, Matrix, World, near, same};
+
+/// An exit; no hidden layer or head where there are no outputs of it.
+struct Problem {
+    width: usize,
+    hidden: usize,
+    classes: usize,
+    mean: bool,
+    score: u32,
+    is_final: bool,
+}
+
+const LENS: [u32; 4] = [3, 13, 1, 20];
+const SLOTS: [u32; 4] = [5, 0, 3, 2];
+const EXIT: u32 = 2;
+const THRESHOLDS: [f32; 3] = [2.0, 2.0, 0.5];
+const PATIENCE: u32 = 3;
+const PASS: u32 = 77;
+const UNTOUCHED: u32 = 0xabab_abab;
+/// By slot: answered, stays, first and last exit, label and streak so far.
+const STATES: [[u32; 6]; 6] = [
+    [0, 1, 0, !0, 1, 4],
+    [0, 0, 0, !0, 0, 0],
+    [1, 1, 0, !0, 4, 2],
+    [0, 0, 3, !0, 2, 1],
+    [0, 0, 0, !0, 0, 0],
+    [0, 0, 0, 2, 0, 9],
+];
+
+pub(crate) fn ramp(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
+    let plain =
+        Problem { width: 72, hidden: 0, classes: 9, mean: false, score: 0, is_final: false };
+    for problem in [
+        Problem { width: 264, hidden: 40, classes: 35, mean: true, ..plain },
+        Problem { width: 37, hidden: 21, mean: true, score: 1, is_final: true, ..plain },
+        Problem { width: 29, score: 2, ..plain },
+        Problem { score: 3, ..plain },
+        Problem { width: 528, classes: 0, mean: true, ..plain },
+    ] {
+        solve(kernel, elem, &problem)?;
+    }
+    Ok(())
+}
+
+/// A matrix and its bias.
+struct Layer {
+    weight: Matrix,
+    bias: Vec<f32>,
+    at: [u64; 2],
+}
+
+impl Layer {
+    fn new(world: &mut World, elem: Elem, n: usize, k: usize) -> Self {
+        let (weight, bias) = (world.matrix(elem, n, k), world.numbers(n));
+        let at = if n == 0 { [0, 0] } else { [weight.address, world.floats(&bias)] };
+        Self { weight, bias, at }
+    }
+
+    /// What it makes of `x`; `x` itself where it has no outputs.
+    fn of(&self, x: Vec<f64>, activation: u32) -> Vec<f64> {
+        if self.bias.is_empty() {
+            return x;
+        }
+        let sum = |(n, bias): (usize, &f32)| {
+            let weight = self.weight.row(n as u32);
+            let sum: f64 = x.iter().zip(&weight).map(|(x, w)| x * w).sum();
+            activate(activation, sum + f64::from(*bias))
+        };
+        self.bias.iter().enumerate().map(sum).collect()
+    }
+}
+
+fn solve(kernel: &Kernel, elem: Elem, problem: &Problem) -> Result<(), Flaw> {
+    let &Problem { width, hidden, classes, mean, score, is_final } = problem;
+    let mut world = World::new();
+    let tokens = LENS.iter().sum::<u32>() as usize;
+    let mut x = world.matrix(elem, tokens + 3, width);
+    let (map, map_at) = world.map(tokens, tokens + 3);
+    let offsets: Vec<u32> = (0..=4).map(|row| LENS[..row].iter().sum()).collect();
+    // The first token of the third row is not finite.
+    x.spoil(&world, map[offsets[2] as usize]);
+    let layers = [
+        Layer::new(&mut world, elem, hidden, width),
+        Layer::new(&mut world, elem, classes, if hidden > 0 { hidden } else { width }),
+    ];
+    let count = [classes, hidden, width].into_iter().find(|&n| n > 0).unwrap_or(0);
+    let stride = count + 3;
+    let states = world.words(STATES.as_flattened());
+    let records = world.words(&[UNTOUCHED; 36]);
+    let logits = world.words(&vec![UNTOUCHED; 6 * stride]);
+    let mut args = [x.address, map_at, world.words(&offsets), world.words(&SLOTS)].map(P).to_vec();
+    args.push(P(world.words(&[4, tokens as u32])));
+    args.push(P(world.words(&[PASS, score, PATIENCE, 0])));
+    args.extend([world.floats(&THRESHOLDS), states, records, logits].map(P));
+    args.extend(layers[0].at.map(P));
+    args.extend([hidden as u32, 2].map(U));
+    args.extend(layers[1].at.map(P));
+    args.extend([classes as u32, width as u32, mean.into(), EXIT, is_final.into()].map(U));
+    args.push(U(stride as u32));
+    let shared = (width + hidden + classes.max(1) + 64) * 4;
+    world.launch(kernel, [[6, 1, 1], [256, 1, 1]], shared as u32, &args)?;
+    for slot in 0..6 {
+        let row = SLOTS.iter().position(|&other| other == slot);
+        let expected = row.map(|row| {
+            let row: Vec<Vec<f64>> =
+                (offsets[row]..offsets[row + 1]).map(|t| x.row(map[t as usize])).collect();
+            let features = pooled(&row, mean);
+            layers[1].of(layers[0].of(features, 2), 0)
+        });
+        let found = world.read_words(logits + u64::from(slot) * stride as u64 * 4, stride);
+        let state: [u32; 6] = words(&world, states, slot);
+        let record: [u32; 6] = words(&world, records, slot);
+        match expected {
+            None => {
+                let left = vec![UNTOUCHED; stride];
+                same("logits of no row", &found, &left)?;
+                same("state of no row", &state, &STATES[slot as usize])?;
+                same("record of no row", &record, &[UNTOUCHED; 6])?;
+            }
+            Some(expected) => {
+                same("past the logits", &found[count..], &[UNTOUCHED; 3][..])?;
+                check_logits(&found[..count], &expected)?;
+                check_verdict(problem, slot, &expected, state, record)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn words(world: &World, at: u64, slot: u32) -> [u32; 6] {
+    let words = world.read_words(at + u64::from(slot) * 24, 6);
+    words.try_into().expect("six words")
+}
+
+fn pooled(row: &[Vec<f64>], mean: bool) -> Vec<f64> {
+    if !mean {
+        return row[0].clone();
+    }
+    (0..row[0].len())
+        .map(|at| row.iter().map(|token| token[at]).sum::<f64>() / row.len() as f64)
+        .collect()
+}
+
+fn check_logits(found: &[u32], expected: &[f64]) -> Result<(), Flaw> {
+    let found: Vec<f64> = found.iter().map(|&bits| f32::from_bits(bits).into()).collect();
+    if expected.iter().all(|x| x.is_finite()) {
+        return near("logits", &found, expected, 2e-5);
+    }
+    let finite = |logits: &[f64]| logits.iter().map(|x| x.is_finite()).collect::<Vec<_>>();
+    same("logits that are finite", &finite(&found), &finite(expected))
+}
+
+/// Source: `kernels/src/ops/ramp/cpu.rs`.
+fn check_verdict(
+    problem: &Problem,
+    slot: u32,
+    logits: &[f64],
+    state: [u32; 6],
+    record: [u32; 6],
+) -> Result<(), Flaw> {
+    let is_finite = logits.iter().all(|x| x.is_finite());
+    let of_use = is_finite && problem.classes > 0;
+    let [answered, stays, first, last, label_before, streak_before] = STATES[slot as usize];
+    let label = (1..logits.len())
+        .filter(|_| of_use)
+        .fold(0, |best, i| if logits[i] > logits[best] { i } else { best }) as u32;
+    let streak = match of_use {
+        false => 0,
+        true if label == label_before => streak_before + 1,
+        true => 1,
+    };
+    let score = if of_use { score(problem.score, logits, label as usize, streak) } else { 0.0 };
+    let reaches = EXIT >= first && (EXIT >= last || score >= THRESHOLDS[EXIT as usize].into());
+    let leaves = problem.is_final || (reaches && of_use);
+    let flags = u32::from(leaves && answered == 0) | u32::from(!is_finite) << 1;
+    let after = [u32::from(answered != 0 || leaves), stays, first, last, label, streak];
+    same("state", &state, &after)?;
+    near("score", &[f64::from(f32::from_bits(record[3]))], &[score], 2e-5)?;
+    // A row that is not finite has no label that anyone may rely on.
+    let label = if is_finite { label } else { record[2] };
+    same("record", &record, &[slot, EXIT, label, record[3], flags, PASS])
+}
+
+fn score(kind: u32, logits: &[f64], best: usize, streak: u32) -> f64 {
+    let exps: Vec<f64> = logits.iter().map(|x| (x - logits[best]).exp()).collect();
+    let sum: f64 = exps.iter().sum();
+    let second =
+        (0..exps.len()).filter(|&i| i != best).map(|i| exps[i]).fold(0.0, f64::max);
+    match kind {
+        0 => 1.0 / sum,
+        1 => {
+            let entropy: f64 = exps.iter().map(|e| -(e / sum) * (e / sum).ln()).sum();
+            1.0 - entropy / (logits.len() as f64).ln()
+        }
+        2 => (1.0 - second) / sum,
+        _ => f64::from(streak.min(PATIENCE)) / f64::from(PATIENCE),
+    }
+}
