@@ -57,6 +57,12 @@ pub trait Device: Send {
     /// [`crate::Error::Device`] where the device failed meanwhile.
     fn exits(&mut self, sink: &mut Vec<ExitRecord>) -> Result<()>;
 
+    /// Whether everything issued has run; never waits.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    fn is_done(&mut self) -> Result<bool>;
+
     /// The logits behind a record of this pass that [`exits`](Self::exits) has handed out:
     /// one number per class, temperature applied. Valid until the next pass begins.
     fn logits(&self, exit: ExitId, slot: RowSlot) -> &[f32];

@@ -32,20 +32,21 @@ struct Counts {
 struct Case {
     name: &'static str,
     make: Make,
-    lens: Vec<usize>,
+    rows: usize,
+    tokens: usize,
     /// Declares spans and weights; gives the op, bytes to read and bytes to write.
     declare: fn(&mut Start) -> (Op, usize, usize),
 }
 
 const F16: Make = || machine::device(Elem::F16);
 
-fn table(driver: &Simulator, cases: &[Case]) -> String {
+fn table(driver: &Simulator) -> String {
     let mut text = String::from(
         "op | kernel | instructions | per mma | sectors loaded | least | stored | least | conflicts\n",
     );
-    for case in cases {
+    for case in CASES {
         let counts = case.run(driver);
-        let (_, reads, writes) = (case.declare)(&mut Start::new(&case.lens));
+        let (_, reads, writes) = (case.declare)(&mut case.start());
         assert_eq!(counts.launches, 1, "{}", case.name);
         let per_mma = match counts.tensor_ops {
             0 => "-".to_owned(),
@@ -69,9 +70,13 @@ fn table(driver: &Simulator, cases: &[Case]) -> String {
 }
 
 impl Case {
+    fn start(&self) -> Start {
+        Start::new(&vec![self.tokens; self.rows])
+    }
+
     fn run(&self, driver: &Simulator) -> Counts {
         let suite = Suite { make: self.make, tolerance: Tolerance::F16 };
-        let mut start = Start::new(&self.lens);
+        let mut start = self.start();
         let (op, ..) = (self.declare)(&mut start);
         let mut stage = start.begin(&suite);
         stage.device.finish().unwrap();
@@ -128,86 +133,35 @@ fn aligned(start: &mut Start, width: usize) -> Span {
 #[test]
 fn kernels_cost_what_the_table_says() {
     let Some((_alone, driver)) = alone() else { return };
-    let rows = |count: usize, len: usize| vec![len; count];
-    let cases = [
-        Case {
-            name: "linear 64x768x768 + residual, in shares",
-            make: F16,
-            lens: rows(1, 64),
-            declare: |start| linear(start, 768, 768, true),
-        },
-        Case {
-            name: "linear 64x768x768 + residual",
-            make: machine::small,
-            lens: rows(1, 64),
-            declare: |start| linear(start, 768, 768, true),
-        },
-        Case {
-            name: "linear 256x768x256 gelu",
-            make: machine::wide,
-            lens: rows(2, 128),
-            declare: |start| linear(start, 768, 256, false),
-        },
-        Case {
-            name: "linear 200x160x480 gelu, ragged",
-            make: machine::wide,
-            lens: rows(1, 200),
-            declare: |start| linear(start, 160, 480, false),
-        },
-        Case {
-            name: "linear 33x37x33 gelu, unaligned",
-            make: F16,
-            lens: rows(1, 33),
-            declare: |start| linear(start, 37, 33, false),
-        },
-        Case {
-            name: "attention 1x128, 12 heads of 64",
-            make: F16,
-            lens: rows(1, 128),
-            declare: |start| attention(start, 12, 64),
-        },
-        Case {
-            name: "attention 2x128, 12 heads of 32",
-            make: F16,
-            lens: rows(2, 128),
-            declare: |start| attention(start, 12, 32),
-        },
-        Case {
-            name: "attention 1x128, 2 heads of 128",
-            make: F16,
-            lens: rows(1, 128),
-            declare: |start| attention(start, 2, 128),
-        },
-        Case {
-            name: "attention 4x9, 5 heads of 32",
-            make: F16,
-            lens: rows(4, 9),
-            declare: |start| attention(start, 5, 32),
-        },
-        Case { name: "norm 128x768", make: F16, lens: rows(1, 128), declare: norm },
-        Case { name: "embed 128x768", make: F16, lens: rows(1, 128), declare: embed },
-        Case {
-            name: "ramp 8x16x768, first",
-            make: F16,
-            lens: rows(8, 16),
-            declare: |start| ramp(start, Pool::First, None),
-        },
-        Case {
-            name: "ramp 8x16x768, mean",
-            make: F16,
-            lens: rows(8, 16),
-            declare: |start| ramp(start, Pool::Mean, None),
-        },
-        Case {
-            name: "ramp 2x16x768, hidden 768",
-            make: F16,
-            lens: rows(2, 16),
-            declare: |start| ramp(start, Pool::First, Some(768)),
-        },
-        Case { name: "compact 32x128", make: F16, lens: rows(32, 128), declare: compact },
-        Case { name: "narrow 32x128", make: F16, lens: rows(32, 128), declare: narrow },
-    ];
-    insta::assert_snapshot!(table(driver, &cases));
+    insta::assert_snapshot!(table(driver));
+}
+
+/// `name, device, rows x tokens, op;` each.
+macro_rules! cases {
+    ($($name:literal, $make:expr, $rows:literal x $tokens:literal, $op:expr;)*) => {
+        const CASES: &[Case] = &[$(
+            Case { name: $name, make: $make, rows: $rows, tokens: $tokens, declare: $op },
+        )*];
+    };
+}
+
+cases! {
+    "linear 64x768x768 + residual, in shares", F16, 1 x 64, |start| linear(start, 768, 768, true);
+    "linear 64x768x768 + residual", machine::small, 1 x 64, |start| linear(start, 768, 768, true);
+    "linear 256x768x256 gelu", machine::wide, 2 x 128, |start| linear(start, 768, 256, false);
+    "linear 200x160x480 gelu, ragged", machine::wide, 1 x 200, |s| linear(s, 160, 480, false);
+    "linear 33x37x33 gelu, unaligned", F16, 1 x 33, |start| linear(start, 37, 33, false);
+    "attention 1x128, 12 heads of 64", F16, 1 x 128, |start| attention(start, 12, 64);
+    "attention 2x128, 12 heads of 32", F16, 2 x 128, |start| attention(start, 12, 32);
+    "attention 1x128, 2 heads of 128", F16, 1 x 128, |start| attention(start, 2, 128);
+    "attention 4x9, 5 heads of 32", F16, 4 x 9, |start| attention(start, 5, 32);
+    "norm 128x768", F16, 1 x 128, norm;
+    "embed 128x768", F16, 1 x 128, embed;
+    "ramp 8x16x768, first", F16, 8 x 16, |start| ramp(start, Pool::First, None);
+    "ramp 8x16x768, mean", F16, 8 x 16, |start| ramp(start, Pool::Mean, None);
+    "ramp 2x16x768, hidden 768", F16, 2 x 16, |start| ramp(start, Pool::First, Some(768));
+    "compact 32x128", F16, 32 x 128, compact;
+    "narrow 32x128", F16, 32 x 128, narrow;
 }
 
 fn vectors(start: &mut Start) -> [WeightId; 2] {

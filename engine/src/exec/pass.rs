@@ -114,6 +114,11 @@ impl Engine {
         if !self.state.rows.is_empty() {
             self.device.issue(&Op::Ramp(self.plan.last.clone()), self.state.rows.bound())?;
         }
+        // Answers leave while later layers still run.
+        while !self.device.is_done()? {
+            self.drain(sink)?;
+            std::thread::yield_now();
+        }
         self.device.finish()?;
         self.drain(sink)?;
         if settings.after_exit == AfterExit::Compact {

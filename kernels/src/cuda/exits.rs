@@ -24,6 +24,8 @@ pub(crate) struct Exits {
     records: MappedMemory<Record>,
     logits: MappedMemory<f32>,
     rows_max: usize,
+    /// Rows of the pass.
+    rows: usize,
     logits_max: usize,
     /// By exit: what is known of it in this pass.
     open: Vec<Open>,
@@ -49,6 +51,7 @@ impl Exits {
             records: MappedMemory::new(stream, "exit records", records_max)?,
             logits: MappedMemory::new(stream, "logits", records_max.saturating_mul(logits_max))?,
             rows_max: layout.rows_max,
+            rows: 0,
             logits_max,
             open: vec![Open::default(); layout.exits],
             read: vec![false; records_max],
@@ -60,8 +63,9 @@ impl Exits {
         self.records.bytes() + self.logits.bytes()
     }
 
-    /// Forgets the pass before.
-    pub(super) fn begin(&mut self) {
+    /// Forgets the pass before; the next has so many rows.
+    pub(super) fn begin(&mut self, rows: usize) {
+        self.rows = rows;
         self.open.fill(Open::default());
         self.read.fill(false);
         self.landed.clear();
@@ -92,7 +96,7 @@ impl Exits {
         Error::check_fits("exit records not fetched", unread, self.read.len())?;
         let first = self.index(exit.0, 0);
         if self.is_open(exit) {
-            for index in first..first + self.rows_max {
+            for index in first..first + self.rows {
                 self.read[index] = false;
                 self.number(index).store(0, Ordering::Relaxed);
             }
@@ -134,7 +138,7 @@ impl Exits {
 
     fn poll_exit(&mut self, exit: usize, number: u32) {
         let first = self.index(exit as u32, 0);
-        for index in first..first + self.rows_max {
+        for index in first..first + self.rows {
             if self.read[index] || self.number(index).load(Ordering::Acquire) != number {
                 continue;
             }

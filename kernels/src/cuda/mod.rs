@@ -234,7 +234,7 @@ pub(crate) struct Cover {
 }
 
 /// Up to a multiple of `least`, or of an eighth of the next power of two.
-fn round_up(count: usize, least: usize) -> usize {
+pub(crate) fn round_up(count: usize, least: usize) -> usize {
     let step = (count.next_power_of_two() / 8).max(least);
     count.next_multiple_of(step)
 }
@@ -292,7 +292,7 @@ impl Device for CudaDevice {
         let Self { reserved: Some(reserved), queue, layout, .. } = self else {
             return self.reserved().map(|_| ());
         };
-        reserved.exits.begin();
+        reserved.exits.begin(pass.rows().min(layout.rows_max));
         reserved.values.clear();
         reserved.rows.clear();
         pass.check(layout)?;
@@ -321,6 +321,12 @@ impl Device for CudaDevice {
             exits.drain(rows.number(), sink);
         }
         Ok(())
+    }
+
+    fn is_done(&mut self) -> Result<bool> {
+        self.check_whole()?;
+        let done = self.queue.is_done();
+        self.guard(done)
     }
 
     fn logits(&self, exit: ExitId, slot: RowSlot) -> &[f32] {

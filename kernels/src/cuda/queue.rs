@@ -76,6 +76,12 @@ impl Queue {
         self.stream.finish()
     }
 
+    /// Sends off what has collected; whether all of it has run. Waits for nothing.
+    pub(super) fn is_done(&mut self) -> Result<bool> {
+        self.flush()?;
+        self.stream.is_done()
+    }
+
     /// Forgets all sequences: memory lies elsewhere from now on.
     pub(super) fn forget(&mut self) {
         self.pending.clear();

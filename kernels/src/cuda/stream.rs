@@ -1,5 +1,6 @@
 //! The one stream that everything of a device runs in.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ use crate::Result;
 pub(crate) struct Stream {
     raw: sys::CUstream,
     context: Arc<Context>,
+    /// Whether something was enqueued since the last wait.
+    is_busy: Cell<bool>,
 }
 
 // SAFETY: a handle, used under `Context::enter`.
@@ -24,7 +27,8 @@ impl Stream {
     pub(super) fn new(context: &Arc<Context>) -> Result<Self> {
         context.enter()?;
         let raw = result::stream::create(result::stream::StreamKind::NonBlocking);
-        Ok(Self { raw: raw.during("making a stream")?, context: Arc::clone(context) })
+        let (raw, context) = (raw.during("making a stream")?, Arc::clone(context));
+        Ok(Self { raw, context, is_busy: Cell::new(false) })
     }
 
     pub(super) fn context(&self) -> &Arc<Context> {
@@ -33,13 +37,29 @@ impl Stream {
 
     /// Waits until everything enqueued has run.
     pub(super) fn finish(&self) -> Result<()> {
+        if !self.is_busy.get() {
+            return Ok(());
+        }
         self.context.enter()?;
         // SAFETY: the stream lives while `self` does.
-        unsafe { result::stream::synchronize(self.raw) }.during("waiting for the device")
+        unsafe { result::stream::synchronize(self.raw) }.during("waiting for the device")?;
+        self.is_busy.set(false);
+        Ok(())
+    }
+
+    /// Whether everything enqueued has run.
+    pub(super) fn is_done(&self) -> Result<bool> {
+        self.context.enter()?;
+        // SAFETY: the stream lives while `self` does.
+        match unsafe { sys::cuStreamQuery(self.raw) } {
+            sys::CUresult::CUDA_ERROR_NOT_READY => Ok(false),
+            status => status.result().during("asking the device").map(|()| true),
+        }
     }
 
     /// Sets bytes to zero, and waits.
     pub(super) fn clear(&self, at: Address, bytes: usize) -> Result<()> {
+        self.is_busy.set(true);
         // SAFETY: callers pass blocks they own.
         unsafe { result::memset_d8_async(at, 0, bytes, self.raw) }.during("clearing memory")?;
         self.finish()
@@ -48,6 +68,7 @@ impl Stream {
     /// Copies to the device, and waits.
     pub(super) fn upload<T: Pod>(&self, at: Address, values: &[T]) -> Result<()> {
         self.context.enter()?;
+        self.is_busy.set(true);
         // SAFETY: `at` has room, as callers have checked; the copy ends before `values` does.
         unsafe { result::memcpy_htod_async(at, values, self.raw) }
             .during("copying to the device")?;
@@ -60,6 +81,7 @@ impl Stream {
     /// `values` stay as they are until the stream has passed; `at` has room for them.
     pub(super) unsafe fn upload_later<T: Pod>(&self, at: Address, values: &[T]) -> Result<()> {
         self.context.enter()?;
+        self.is_busy.set(true);
         // SAFETY: by this function's contract.
         unsafe { result::memcpy_htod_async(at, values, self.raw) }.during("copying to the device")
     }
@@ -67,6 +89,7 @@ impl Stream {
     /// Copies from the device, and waits.
     pub(super) fn download<T: Pod>(&self, at: Address, values: &mut [T]) -> Result<()> {
         self.context.enter()?;
+        self.is_busy.set(true);
         // SAFETY: `at` holds as many, as callers have checked; the copy ends before the borrow.
         unsafe { result::memcpy_dtoh_async(values, at, self.raw) }
             .during("copying from the device")?;
@@ -75,6 +98,7 @@ impl Stream {
 
     /// Enqueues a kernel.
     pub(super) fn launch(&self, function: Function, launch: &Launch) -> Result<()> {
+        self.is_busy.set(true);
         let mut words = launch.arguments.words();
         let mut pointers = [std::ptr::null_mut::<c_void>(); PARAMETERS_MAX];
         for (pointer, word) in pointers.iter_mut().zip(&mut words) {
@@ -117,6 +141,7 @@ impl Stream {
 
     /// Enqueues all that a graph recorded.
     pub(super) fn replay(&self, graph: &Graph) -> Result<()> {
+        self.is_busy.set(true);
         // SAFETY: both live while their owners do.
         unsafe { result::graph::launch(graph.raw, self.raw) }.during("launching a graph")
     }

@@ -3,7 +3,7 @@
 
 use super::Linear;
 use crate::cuda::{
-    Address, Arguments, Cover, CudaDevice, Kernel, Launch, Tuning, Value, parameters,
+    Address, Arguments, Cover, CudaDevice, Kernel, Launch, Tuning, Value, parameters, round_up,
 };
 use crate::{Activation, ArenaLayout, LiveBound, Result, WeightForm};
 
@@ -65,7 +65,7 @@ fn splits(n: usize, k: usize) -> usize {
 
 /// Bytes for partial sums and for arrival counters that the products of a layout need.
 pub(crate) fn linear_workspace(layout: &ArenaLayout, tuning: &Tuning) -> (usize, usize) {
-    let tokens = tuning.split_tokens.min(layout.tokens_max).next_multiple_of(FEW);
+    let tokens = round_up(tuning.split_tokens.min(layout.tokens_max), FEW);
     let shapes = layout.weights.iter().filter_map(|form| match *form {
         WeightForm::Matrix { n, k } => Some((n.next_multiple_of(FEW), splits(n, k))),
         _ => None,

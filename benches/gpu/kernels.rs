@@ -1,0 +1,133 @@
+//! One kernel at a time.
+//!
+//! The same op is issued over and over, its operands taking turns over more memory than the
+//! caches hold, sent off in groups as the engine does; while the device works on one group, the
+//! host prepares the next. What few ops take is subtracted from what many take, so that neither
+//! the first group's preparation nor the final wait counts.
+
+use std::time::Instant;
+
+use offramp::Shape;
+use offramp_kernels::cuda::CudaDevice;
+use offramp_kernels::{Device, Op};
+use serde::Serialize;
+
+use crate::case::Case;
+use crate::check::relative_error;
+use crate::pass::Pass;
+use crate::samples::Quantiles;
+use crate::settings::{NamedModel, Settings};
+use crate::task::Task;
+use crate::{Result, note};
+
+/// Groups of the longer run; the shorter one has one.
+const GROUPS: usize = 5;
+
+/// One kernel at one shape.
+#[derive(Debug, Serialize)]
+pub(crate) struct KernelTime {
+    pub(crate) model: &'static str,
+    pub(crate) kernel: &'static str,
+    pub(crate) rows: usize,
+    pub(crate) row_tokens: usize,
+    /// Outputs and inputs of a product.
+    pub(crate) n: Option<usize>,
+    pub(crate) k: Option<usize>,
+    pub(crate) time_us: Quantiles,
+    pub(crate) tflops: f64,
+    /// Operands and results once each.
+    pub(crate) gbytes_per_s: f64,
+    pub(crate) relative_error: f64,
+    /// Of one set of operands.
+    pub(crate) set_bytes: usize,
+    pub(crate) sets: usize,
+}
+
+/// Every kernel at every shape.
+pub(crate) fn measure(settings: &Settings, model: &NamedModel) -> Result<Vec<KernelTime>> {
+    let mut device = CudaDevice::new(settings.device, settings.elem())?;
+    let mut times = Vec::new();
+    for &shape in &settings.shapes {
+        for task in Task::ALL {
+            let time = one(settings, model, task, shape, &mut device)?;
+            let KernelTime { kernel, rows, time_us, tflops, relative_error: error, .. } = &time;
+            let us = time_us.p50;
+            note(format_args!(
+                "{} {kernel}, {rows} rows: {us:.2} us, {tflops:.1} TFLOP/s, error {error:.1e}",
+                model.name
+            ));
+            times.push(time);
+        }
+    }
+    Ok(times)
+}
+
+fn one(
+    settings: &Settings,
+    model: &NamedModel,
+    task: Task,
+    shape: Shape,
+    device: &mut CudaDevice,
+) -> Result<KernelTime> {
+    let turns = GROUPS * settings.flush_ops;
+    let case = Case::new(task, &model.size, shape, settings.cold_bytes, turns);
+    case.operands.load(device, settings.precision)?;
+    let relative_error = relative_error(task, &case, device, settings)?;
+    let time_us = time_us(settings, &case, device)?;
+    let (n, k) = match &case.ops[0] {
+        Op::Linear(op) => (Some(op.n), Some(op.k)),
+        _ => (None, None),
+    };
+    let cost = case.ops[0].cost(case.bound());
+    Ok(KernelTime {
+        model: model.name,
+        kernel: task.name(),
+        rows: shape.rows,
+        row_tokens: shape.tokens,
+        n,
+        k,
+        time_us,
+        tflops: cost.flops / time_us.p50 / 1e6,
+        // Counted at 4 bytes an element, stored at 2.
+        gbytes_per_s: cost.bytes / 2.0 / time_us.p50 / 1e3,
+        relative_error,
+        set_bytes: case.set_bytes,
+        sets: case.sets,
+    })
+}
+
+fn time_us(settings: &Settings, case: &Case, device: &mut CudaDevice) -> Result<Quantiles> {
+    let pass = Pass::new(case);
+    let (few, many) = (settings.flush_ops, case.ops.len());
+    let mut samples = Vec::with_capacity(settings.kernel_runs);
+    for run in 0..settings.warm_ups + settings.kernel_runs {
+        let few_us = run_us(settings, case, &pass, device, few)?;
+        let many_us = run_us(settings, case, &pass, device, many)?;
+        if run >= settings.warm_ups {
+            samples.push((many_us - few_us) / (many - few) as f64);
+        }
+    }
+    Ok(Quantiles::of(samples))
+}
+
+/// The first `count` ops of a pass, from the first issue to the end of the last.
+fn run_us(
+    settings: &Settings,
+    case: &Case,
+    pass: &Pass,
+    device: &mut CudaDevice,
+    count: usize,
+) -> Result<f64> {
+    pass.begin(device)?;
+    device.finish()?;
+    let mut records = Vec::with_capacity(case.shape.rows * count);
+    let started = Instant::now();
+    for group in case.ops[..count].chunks(settings.flush_ops) {
+        for op in group {
+            device.issue(op, case.bound())?;
+        }
+        device.exits(&mut records)?;
+    }
+    device.finish()?;
+    Ok(started.elapsed().as_secs_f64() * 1e6)
+}

@@ -1,0 +1,178 @@
+//! What to time, and how often.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use offramp::{DeviceChoice, Precision, Shape};
+use offramp_kernels::cuda::Elem;
+use offramp_tests::models::BertSize;
+
+/// Times kernels, exits and forwards on a CUDA device.
+#[derive(Parser, Debug)]
+pub(crate) struct Args {
+    /// Times in earnest; `cargo bench` gives it
+    #[arg(long)]
+    pub(crate) bench: bool,
+    /// Small models and few runs: shows that everything works, times nothing worth knowing
+    #[arg(long)]
+    pub(crate) tiny: bool,
+    /// CUDA device by its number
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) device: usize,
+    /// How the device stores numbers: f16 or bf16
+    #[arg(long, default_value = "f16")]
+    precision: Precision,
+    /// Models of which size [default: all]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    models: Vec<ModelArg>,
+    /// Rows of a pass [default: 1,8,32,128]
+    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = positive)]
+    rows: Vec<usize>,
+    /// Tokens of a row [default: 128]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    tokens: Option<usize>,
+    /// Timed runs behind each median of a forward; kernels take a quarter [default: 200]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    runs: Option<usize>,
+    /// What to time [default: all]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    parts: Vec<Part>,
+    /// Where the JSON goes; a table goes beside it, with the extension md
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// `--models`.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum ModelArg {
+    /// MiniLM-L6-H384
+    Minilm,
+    /// BERT base
+    BertBase,
+}
+
+/// `--parts`.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// One kernel at a time
+    Kernels,
+    /// From a ramp's issue to its answers
+    Answers,
+    /// Whole forwards
+    Forwards,
+}
+
+impl Args {
+    pub(crate) fn has(&self, part: Part) -> bool {
+        self.parts.is_empty() || self.parts.contains(&part)
+    }
+
+    fn is_tiny(&self) -> bool {
+        self.tiny || !self.bench
+    }
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    let number = text.parse().map_err(|_| "not a number".to_owned())?;
+    if number == 0 { Err("must be at least 1".to_owned()) } else { Ok(number) }
+}
+
+/// A size with a name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NamedModel {
+    pub(crate) name: &'static str,
+    pub(crate) size: BertSize,
+}
+
+impl NamedModel {
+    const MINI_LM: Self = Self { name: "minilm", size: BertSize::MINI_LM };
+    const BERT_BASE: Self = Self { name: "bert-base", size: BertSize::BASE };
+    const TINY: Self = Self {
+        name: "tiny",
+        size: BertSize {
+            layers: 3,
+            hidden: 64,
+            heads: 2,
+            intermediate: 128,
+            vocab: 200,
+            classes: 3,
+        },
+    };
+}
+
+/// What holds for all measurements.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) device: usize,
+    pub(crate) precision: Precision,
+    pub(crate) models: Vec<NamedModel>,
+    pub(crate) shapes: Vec<Shape>,
+    /// Runs before those that count: graphs are recorded, clocks rise.
+    pub(crate) warm_ups: usize,
+    /// Runs of a forward that count.
+    pub(crate) runs: usize,
+    /// Runs of a kernel that count.
+    pub(crate) kernel_runs: usize,
+    /// Ops sent off together.
+    pub(crate) flush_ops: usize,
+    /// Operands of successive ops take turns over this much memory, more than any cache holds.
+    pub(crate) cold_bytes: usize,
+}
+
+/// Most sets of operands that take turns.
+pub(crate) const SETS_MAX: usize = 64;
+
+impl Settings {
+    pub(crate) fn new(args: &Args) -> Self {
+        let is_tiny = args.is_tiny();
+        let rows = match args.rows.as_slice() {
+            [] if is_tiny => &[1, 3],
+            [] => &[1, 8, 32, 128][..],
+            rows => rows,
+        };
+        let tokens = args.tokens.unwrap_or(if is_tiny { 8 } else { 128 });
+        let runs = args.runs.unwrap_or(if is_tiny { 4 } else { 200 });
+        Self {
+            device: args.device,
+            precision: args.precision,
+            models: models(args),
+            shapes: rows.iter().map(|&rows| Shape { rows, tokens }).collect(),
+            warm_ups: if is_tiny { 2 } else { 20 },
+            runs,
+            kernel_runs: runs.div_ceil(4),
+            flush_ops: if is_tiny { 2 } else { 32 },
+            cold_bytes: if is_tiny { 100_000 } else { 120_000_000 },
+        }
+    }
+
+    pub(crate) fn device_choice(&self) -> DeviceChoice {
+        DeviceChoice::Cuda(self.device)
+    }
+
+    pub(crate) fn elem(&self) -> Elem {
+        match self.precision {
+            Precision::F16 => Elem::F16,
+            Precision::Bf16 => Elem::Bf16,
+        }
+    }
+
+    /// Largest relative error of a kernel, in the Euclidean norm: some units of the last place.
+    pub(crate) fn tolerance(&self) -> f64 {
+        match self.precision {
+            Precision::F16 => 2e-3,
+            Precision::Bf16 => 16e-3,
+        }
+    }
+}
+
+fn models(args: &Args) -> Vec<NamedModel> {
+    let named = |model: &ModelArg| match model {
+        ModelArg::Minilm => NamedModel::MINI_LM,
+        ModelArg::BertBase => NamedModel::BERT_BASE,
+    };
+    match (args.models.as_slice(), args.is_tiny()) {
+        ([], true) => vec![NamedModel::TINY],
+        ([], false) => vec![NamedModel::MINI_LM, NamedModel::BERT_BASE],
+        (models, _) => models.iter().map(named).collect(),
+    }
+}
