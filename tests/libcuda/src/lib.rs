@@ -9,6 +9,8 @@
 //! - `OFFRAMP_SIM_DEVICES`: how many devices there are; 1.
 //! - `OFFRAMP_SIM_DRIVER_VERSION`: what `cuDriverGetVersion` says; 12040.
 //! - `OFFRAMP_SIM_MEMORY_MB`: MiB of memory of each device; 4096.
+//! - `OFFRAMP_SIM_FAILING_LAUNCH`: a launch, counted from 1, that fails as if its kernel had a
+//!   fault; 0, none.
 //! - `OFFRAMP_SIM_TRACE`: a file that gets a line for each call.
 //!
 //! Source: CUDA Driver API reference, 12.4.

@@ -14,6 +14,8 @@ pub(crate) struct Settings {
     pub(crate) driver_version: i32,
     /// Memory of each device.
     pub(crate) memory_bytes: u64,
+    /// The launch that fails as if its kernel had a fault, counted from 1; 0 is none.
+    pub(crate) failing_launch: u64,
     pub(crate) trace: Option<PathBuf>,
 }
 
@@ -24,6 +26,7 @@ impl Settings {
             devices: number("OFFRAMP_SIM_DEVICES", 1),
             driver_version: number("OFFRAMP_SIM_DRIVER_VERSION", 12_040),
             memory_bytes: memory_mb.saturating_mul(1 << 20),
+            failing_launch: number("OFFRAMP_SIM_FAILING_LAUNCH", 0),
             trace: std::env::var_os("OFFRAMP_SIM_TRACE").map(PathBuf::from),
         }
     }

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::context::Context;
 use crate::error::Code;
@@ -10,6 +11,7 @@ use crate::event::Event;
 use crate::ffi::Host;
 use crate::heap::Heap;
 use crate::launch::Call;
+use crate::settings::SETTINGS;
 use crate::worker::Ticket;
 
 /// One entry of a stream's queue.
@@ -82,9 +84,11 @@ pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
 impl Work {
     fn run(&self, heap: &Heap) -> Result<(), Failure> {
         match *self {
-            Self::Launch(ref call) => call
-                .run(heap)
-                .map_err(|fault| Failure { code: Code::LaunchFailed, why: fault.to_string() }),
+            Self::Launch(ref call) => {
+                fail_where_asked()?;
+                call.run(heap)
+                    .map_err(|fault| Failure { code: Code::LaunchFailed, why: fault.to_string() })
+            }
             Self::Copy { to, from, bytes } => {
                 let copy = read(heap, from, bytes)?;
                 heap.memory.write(to, &copy).map_err(illegal)
@@ -101,6 +105,17 @@ impl Work {
             }
         }
     }
+}
+
+/// Lets programs meet a lost device.
+fn fail_where_asked() -> Result<(), Failure> {
+    static LAUNCHES: AtomicU64 = AtomicU64::new(0);
+    let number = LAUNCHES.fetch_add(1, Ordering::Relaxed) + 1;
+    if number == SETTINGS.failing_launch {
+        let why = format!("launch {number} fails because OFFRAMP_SIM_FAILING_LAUNCH says so");
+        return Err(Failure { code: Code::LaunchFailed, why });
+    }
+    Ok(())
 }
 
 fn read(heap: &Heap, from: u64, bytes: u64) -> Result<Vec<u8>, Failure> {

@@ -58,6 +58,18 @@ fn a_device_without_room_says_how_much_it_lacked() {
     assert!(done.err.contains("out of memory"), "{}", done.err);
 }
 
+/// Wherever in a forward: no panic, no answer, one line.
+#[test]
+fn a_device_that_is_lost_ends_in_one_clear_error() {
+    for launch in ["1", "7", "12"] {
+        let done = classify(&["--device", "cuda"], &[("OFFRAMP_SIM_FAILING_LAUNCH", launch)]);
+        let done = done.expect_code(1);
+        let ours: Vec<_> = done.err.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(ours.len(), 1, "{}", done.err);
+        assert!(ours[0].contains("the context is lost"), "{}", done.err);
+    }
+}
+
 #[test]
 fn auto_takes_the_gpu_and_answers_as_the_cpu_does() {
     let (_, expected) = cases("bert-cls");
