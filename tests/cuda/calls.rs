@@ -36,7 +36,7 @@ fn a_forward_waits_only_at_its_end() {
     let windows: Vec<_> = (0..12).map(|slot| exactly_at(slot % (ramps + 1))).collect();
     let mut settings = offramp::PassSettings::new(&exits, AfterExit::Compact);
     settings.windows = &windows;
-    for round in 0..3 {
+    for round in 0..7 {
         let before = driver.counts();
         let (heard, report) = bench.run_with(&rows, &settings);
         let after = driver.counts();
@@ -50,7 +50,7 @@ fn a_forward_waits_only_at_its_end() {
     }
 }
 
-/// A sequence that comes again is a graph: the third pass launches nothing one by one.
+/// A sequence that comes again and again is a graph: then nothing is launched one by one.
 #[test]
 fn passes_of_one_shape_become_graphs() {
     let Some((_alone, driver)) = alone() else { return };
@@ -58,8 +58,9 @@ fn passes_of_one_shape_become_graphs() {
     let mut bench = Bench::new(&model, 1);
     let rows = random_rows(5, model.spec().vocab as u32, 4);
     let exits = offramp::Exits::watching(bench.engine.plan(), Score::Confidence);
-    bench.run(&rows, &exits, AfterExit::Release);
-    bench.run(&rows, &exits, AfterExit::Release);
+    for _ in 0..8 {
+        bench.run(&rows, &exits, AfterExit::Release);
+    }
     let before = driver.counts();
     bench.run(&rows, &exits, AfterExit::Release);
     let after = driver.counts();

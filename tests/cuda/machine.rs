@@ -14,9 +14,6 @@ pub(crate) const LOGITS_ABS: f32 = 2e-3;
 /// The same, relative to the largest logit of the row.
 pub(crate) const LOGITS_REL: f32 = 2e-2;
 
-/// Whether the host knows who left before it issues the next segment.
-pub(crate) const KNOWS_WHO_LEFT: bool = false;
-
 /// Whether the machine's own driver is under test.
 pub(crate) fn is_real() -> bool {
     std::env::var_os("OFFRAMP_TEST_DRIVER").is_some_and(|driver| driver == "system")

@@ -142,11 +142,7 @@ fn windows_decide_where_rows_leave() {
     }
     assert!(report.compactions > 0);
     let all = report.tokens * bench.engine.plan().segments.len();
-    assert!(
-        !machine::KNOWS_WHO_LEFT || report.token_segments < all,
-        "{} of {all}",
-        report.token_segments
-    );
+    assert!(report.token_segments < all, "{} of {all}", report.token_segments);
 }
 
 #[test]

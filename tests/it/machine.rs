@@ -9,9 +9,6 @@ pub(crate) const LOGITS_ABS: f32 = 1e-4;
 /// The same, relative to the largest logit of the row.
 pub(crate) const LOGITS_REL: f32 = 0.0;
 
-/// Whether the host knows who left before it issues the next segment.
-pub(crate) const KNOWS_WHO_LEFT: bool = true;
-
 /// How to start an engine here.
 pub(crate) fn options() -> EngineOptions {
     EngineOptions { device: DeviceChoice::Cpu, ..EngineOptions::default() }

@@ -4,6 +4,7 @@ mod answer;
 mod audit;
 mod compact;
 mod measure;
+mod pace;
 mod pass;
 
 use offramp_kernels::{Device, ExitId, ExitWindow, RowSlot};

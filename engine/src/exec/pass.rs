@@ -3,6 +3,7 @@
 use offramp_kernels::{Device, ExitRecord, ExitWindow, LiveBound, Op, PassInput, RowSlot};
 
 use super::answer::{Answer, Exit, Observation, PassReport, Seen, Sink};
+use super::pace::Course;
 use super::{Engine, PassSettings};
 use crate::batch::Batch;
 use crate::error::Result;
@@ -15,7 +16,7 @@ pub(super) struct PassState {
     pub(super) rows: RowMap,
     records: Vec<ExitRecord>,
     /// By slot: the exit that answered.
-    answered: Vec<Option<u32>>,
+    pub(super) answered: Vec<Option<u32>>,
     /// By slot: the label of the final exit.
     final_labels: Vec<Option<u32>>,
     /// By slot, `ramps` places each: what the active ramps said.
@@ -25,6 +26,7 @@ pub(super) struct PassState {
     not_finite: Vec<bool>,
     /// By exit: where it is and how deep.
     places: Vec<(Exit, f64)>,
+    pub(super) course: Course,
 }
 
 impl PassState {
@@ -40,6 +42,7 @@ impl PassState {
             seen_counts: Vec::with_capacity(rows),
             not_finite: Vec::with_capacity(rows),
             places: sites.zip(plan.depths()).collect(),
+            course: Course::with_capacity(plan.ramps()),
         }
     }
 
@@ -47,6 +50,7 @@ impl PassState {
         let (rows, ramps) = (batch.rows(), self.places.len() - 1);
         self.rows.reset(batch.offsets());
         self.records.clear();
+        self.course.clear();
         refill(&mut self.answered, rows, None);
         refill(&mut self.final_labels, rows, None);
         refill(&mut self.seen, rows * ramps, Seen { ramp: 0, label: 0, score: 0.0 });
@@ -75,7 +79,7 @@ impl PassState {
         is_answer
     }
 
-    fn seen(&self, slot: usize) -> &[Seen] {
+    pub(super) fn seen(&self, slot: usize) -> &[Seen] {
         let from = slot * (self.places.len() - 1);
         &self.seen[from..from + self.seen_counts[slot] as usize]
     }
@@ -106,6 +110,7 @@ impl Engine {
             PassReport { rows: batch.rows(), tokens: batch.tokens().len(), ..Default::default() };
         self.begin(batch, settings.exits, settings.windows)?;
         for index in 0..self.plan.segments.len() {
+            self.keep_pace(index, sink)?;
             if self.state.rows.is_empty() {
                 break;
             }
@@ -162,14 +167,13 @@ impl Engine {
             return Ok(());
         };
         self.device.issue(&Op::Ramp(ramp.clone()), bound)?;
-        let compact = Op::Compact(compact.clone());
-        let ramp = ramp.exit.0 as usize;
+        let (compact, ramp) = (Op::Compact(compact.clone()), ramp.exit.0);
+        self.state.course.issue(ramp, index);
         self.drain(sink)?;
-        if settings.after_exit == AfterExit::Compact && self.packing_pays(index, ramp) {
+        if settings.after_exit == AfterExit::Compact && self.packing_pays(index, ramp as usize) {
             self.device.issue(&compact, bound)?;
-            let (answered, stays) = (&self.state.answered, self.audit.stays());
-            let is_needed = |slot: usize| stays[slot] || answered[slot].is_none();
-            self.state.rows.retain(|slot| is_needed(slot.0 as usize));
+            self.state.course.pack();
+            self.state.forget_leavers(self.audit.stays());
             report.compactions += 1;
         }
         Ok(())
@@ -207,7 +211,7 @@ impl Engine {
     }
 
     /// Hands out the answers that have landed.
-    fn drain(&mut self, sink: &mut dyn Sink) -> Result<()> {
+    pub(super) fn drain(&mut self, sink: &mut dyn Sink) -> Result<()> {
         self.state.records.clear();
         self.device.exits(&mut self.state.records)?;
         for index in 0..self.state.records.len() {

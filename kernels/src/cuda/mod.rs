@@ -233,9 +233,9 @@ pub(crate) struct Cover {
     pub(crate) pass_tokens: usize,
 }
 
-/// Up to a multiple of `least`, or of an eighth of the next power of two.
+/// Up to a multiple of `least`, or of a quarter of the next power of two.
 pub(crate) fn round_up(count: usize, least: usize) -> usize {
-    let step = (count.next_power_of_two() / 8).max(least);
+    let step = (count.next_power_of_two() / 4).max(least);
     count.next_multiple_of(step)
 }
 

@@ -1,8 +1,9 @@
 //! Launches on their way to the device.
 //!
 //! Launches collect until the host wants to see something, and then go out together. A sequence
-//! that comes again is recorded as a graph, and from then on one call launches it. Everything
-//! that varies between passes lies in device memory, so equal shapes make equal sequences.
+//! that has come a few times is recorded as a graph, and from then on one call launches it.
+//! Everything that varies between passes lies in device memory, so equal shapes make equal
+//! sequences.
 
 use std::collections::HashMap;
 
@@ -14,15 +15,25 @@ use crate::Result;
 /// Launches that collect at most: more than a segment of any model.
 const PENDING_MAX: usize = 256;
 /// Sequences remembered at most.
-const SEQUENCES_MAX: usize = 512;
+const SEQUENCES_MAX: usize = 1024;
+/// Times a sequence must have come before it is worth a graph: making one costs about as much as
+/// launching it that often.
+const SIGHTS_MIN: u32 = 4;
+
+/// What is known of a sequence.
+enum Sequence {
+    /// It came so many times.
+    Seen(u32),
+    Recorded(Graph),
+}
 
 /// The stream, what waits to go into it, and the graphs.
 pub(super) struct Queue {
     pub(super) stream: Stream,
     kernels: Kernels,
     pending: Vec<Launch>,
-    /// Sequences seen before; those seen twice have a graph.
-    sequences: HashMap<Box<[Launch]>, Option<Graph>>,
+    /// The sequences that have come.
+    sequences: HashMap<Box<[Launch]>, Sequence>,
 }
 
 impl Queue {
@@ -57,17 +68,17 @@ impl Queue {
             launches.try_for_each(|each| stream.launch(kernels.function(each.kernel), each))
         };
         match sequences.get_mut(pending.as_slice()) {
-            Some(Some(graph)) => stream.replay(graph),
-            Some(unrecorded) => {
-                let graph = unrecorded.insert(stream.record(enqueue)?);
-                stream.replay(graph)
+            Some(Sequence::Recorded(graph)) => return stream.replay(graph),
+            Some(Sequence::Seen(sights)) if *sights < SIGHTS_MIN => *sights += 1,
+            Some(known) => {
+                let graph = stream.record(enqueue)?;
+                let replayed = stream.replay(&graph);
+                *known = Sequence::Recorded(graph);
+                return replayed;
             }
-            None => {
-                enqueue()?;
-                remember(sequences, pending);
-                Ok(())
-            }
+            None => remember(sequences, pending),
         }
+        enqueue()
     }
 
     /// Sends off what has collected and waits for all of it.
@@ -94,12 +105,12 @@ impl Queue {
     }
 }
 
-/// Notes a new sequence. Where there is no room, those seen once make room; graphs stay.
-fn remember(sequences: &mut HashMap<Box<[Launch]>, Option<Graph>>, sequence: &[Launch]) {
+/// Notes a new sequence. Where there is no room, those without a graph make room.
+fn remember(sequences: &mut HashMap<Box<[Launch]>, Sequence>, sequence: &[Launch]) {
     if sequences.len() == SEQUENCES_MAX {
-        sequences.retain(|_, graph| graph.is_some());
+        sequences.retain(|_, known| matches!(known, Sequence::Recorded(_)));
     }
     if sequences.len() < SEQUENCES_MAX {
-        sequences.insert(sequence.into(), None);
+        sequences.insert(sequence.into(), Sequence::Seen(1));
     }
 }
