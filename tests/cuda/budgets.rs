@@ -41,9 +41,8 @@ struct Case {
 const F16: Make = || machine::device(Elem::F16);
 
 fn table(driver: &Simulator) -> String {
-    let mut text = String::from(
-        "op | kernel | instructions | per mma | sectors loaded | least | stored | least | conflicts\n",
-    );
+    let columns = "op | kernel | instructions | per mma | sectors loaded | least | stored | least";
+    let mut text = format!("{columns} | conflicts\n");
     for case in CASES {
         let counts = case.run(driver);
         let (_, reads, writes) = (case.declare)(&mut case.start());

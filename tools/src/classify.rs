@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use offramp::{Answer, Batch, Engine, Exit, Exits, Model, Observation, PassSettings, Sink};
+use offramp::{
+    Answer, Batch, DeviceChoice, Engine, Exit, Exits, Model, Observation, PassSettings, Sink,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -72,6 +74,9 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
     model.expect_classifier()?;
     let options = args.engine.options(model.spec().row_tokens_max());
     let engine = Engine::new(&model, &options)?;
+    if options.device == DeviceChoice::Auto && engine.is_on_gpu() {
+        note(format_args!("on {}", engine.device_name()));
+    }
     let exits = exit_plan.exits(engine.plan())?;
     let mut reader = RowReader::open(&args.input, &model)?;
     let out = Out::create(&args.output)?;

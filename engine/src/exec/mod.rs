@@ -137,6 +137,11 @@ impl Engine {
         self.device.name()
     }
 
+    /// Whether the device is a GPU.
+    pub fn is_on_gpu(&self) -> bool {
+        self.device.runs_behind()
+    }
+
     /// Bytes the device reserved, weights included.
     pub fn reserved_bytes(&self) -> usize {
         self.device.reserved_bytes()

@@ -74,7 +74,10 @@ fn a_device_that_is_lost_ends_in_one_clear_error() {
 fn auto_takes_the_gpu_and_answers_as_the_cpu_does() {
     let (_, expected) = cases("bert-cls");
     for device in [&["--device", "cuda"][..], &["--precision", "bf16"], &[]] {
-        let answers = classify(device, &[]).expect_code(0).lines();
+        let done = classify(device, &[]).expect_code(0);
+        let answers = done.lines();
+        let says_so = done.err.starts_with("on cuda PTX interpreter ");
+        assert_eq!(says_so, !device.contains(&"--device"), "auto says it: {}", done.err);
         assert_eq!(answers.len(), expected.len());
         for (answer, expected) in answers.iter().zip(&expected) {
             let largest = expected.iter().fold(0.0_f64, |largest, v| largest.max(v.abs()));

@@ -26,7 +26,7 @@ impl PackedMatrix {
     /// Sets memory aside for a matrix; all weights are 0.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`] where there is no room.
+    /// [`crate::Error::OutOfMemory`] where there is no room.
     pub fn new(n: usize, k: usize) -> Result<Self> {
         let len = n.div_ceil(PANEL).saturating_mul(PANEL).saturating_mul(k);
         Ok(Self { n, k, panels: Buffer::new("weights", len)? })
@@ -45,7 +45,7 @@ impl PackedMatrix {
     /// Stores whole rows from `first_row` on: `values` is row-major.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] where they are not whole rows within the matrix.
+    /// [`crate::Error::Mismatch`] where they are not whole rows within the matrix.
     pub fn load(&mut self, first_row: usize, values: &[f32]) -> Result<()> {
         let rows = WeightForm::Matrix { n: self.n, k: self.k }.check_rows(first_row, values)?;
         let mut done = 0;
