@@ -169,8 +169,8 @@ impl CudaDevice {
         self.guard(pushed)
     }
 
-    /// What a launch must cover: the bound, rounded up so that few shapes occur and graphs serve
-    /// again. Never beyond what the pass began with.
+    /// What a launch must cover: the bound, or what the pass began with where that is less,
+    /// rounded up so that few shapes occur and graphs serve again.
     pub(crate) fn cover(&mut self, bound: LiveBound) -> Result<Cover> {
         let rows = &self.reserved()?.rows;
         let (rows_now, tokens_now) = (rows.count(), rows.tokens().len());
