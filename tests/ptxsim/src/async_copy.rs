@@ -53,22 +53,30 @@ impl Copies {
             let late = keep.is_none_or(|keep| group + keep < committed[lane as usize]);
             mask >> lane & 1 != 0 && late
         };
-        for &(group, copy) in &self.pending {
-            if lands(group, copy.by.lane) {
-                land(copy, shared, view)?;
+        let mut hint = 0;
+        let mut result = Ok(());
+        self.pending.retain(|&(group, copy)| {
+            let lands = result.is_ok() && lands(group, copy.by.lane);
+            if lands {
+                result = land(copy, shared, view, &mut hint);
             }
-        }
-        self.pending.retain(|&(group, copy)| !lands(group, copy.by.lane));
-        Ok(())
+            !lands
+        });
+        result
     }
 }
 
-fn land(copy: Copy, shared: &mut Shared, view: &View) -> Step {
+fn land(copy: Copy, shared: &mut Shared, view: &View, hint: &mut usize) -> Step {
     let mut bytes = [0; 16];
-    if let Some(block) = view.block(copy.from, &mut 0) {
+    if let Some(block) = view.block(copy.from, hint) {
         let offset = copy.from - block.base();
-        for (i, byte) in bytes.iter_mut().enumerate().take(copy.size as usize) {
-            *byte = block.load(offset + i as u64, 1) as u8;
+        let (whole, rest) = (copy.size / 4 * 4, copy.size % 4);
+        for at in (0..whole).step_by(4) {
+            let word = block.load(offset + u64::from(at), 4) as u32;
+            bytes[at as usize..][..4].copy_from_slice(&word.to_le_bytes());
+        }
+        for at in whole..whole + rest {
+            bytes[at as usize] = block.load(offset + u64::from(at), 1) as u8;
         }
     }
     shared.write(copy.to, &bytes[..copy.bytes as usize]);

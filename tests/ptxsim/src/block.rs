@@ -21,6 +21,17 @@ pub(crate) struct Grid<'a> {
     pub(crate) params: &'a [u8],
 }
 
+/// Why a block stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// All its warps have returned.
+    Done,
+    /// No turn of a round came to an end by itself.
+    Spins,
+    /// A warp has told other blocks something while its neighbours are behind.
+    Talked,
+}
+
 /// A block of a grid, part way through its kernel.
 pub(crate) struct Running {
     pub(crate) place: Place,
@@ -47,21 +58,24 @@ impl Running {
         }
     }
 
-    /// Gives every warp a turn, again and again; true when all have returned, false when no turn
-    /// of a round came to an end by itself.
-    pub(crate) fn run(&mut self, grid: Grid<'_>, counts: &mut Counts) -> Result<bool, Box<Fault>> {
+    /// Gives every warp a turn, again and again.
+    pub(crate) fn run(&mut self, grid: Grid<'_>, counts: &mut Counts) -> Result<Rest, Box<Fault>> {
         loop {
             let mut idle = true;
             for index in 0..self.warps.len() {
+                let atomics = counts.atomics;
                 idle &= self.turn(index, grid, counts)? == Pause::Slice
                     || self.warps[index].live == self.warps[index].waiting;
+                if counts.atomics > atomics && grid.program.talks {
+                    return Ok(Rest::Talked);
+                }
             }
             if self.warps.iter().all(|warp| warp.live == 0) {
-                return Ok(true);
+                return Ok(Rest::Done);
             }
             let released = self.release(grid, counts)?;
             if idle && !released {
-                return Ok(false);
+                return Ok(Rest::Spins);
             }
         }
     }
@@ -74,7 +88,8 @@ impl Running {
     ) -> Result<Pause, Box<Fault>> {
         let warp = &mut self.warps[index];
         let shared = &mut self.shared;
-        let mut env = Env { program, view, params, shared, counts, hint: 0 };
+        let block = self.place.number();
+        let mut env = Env { program, view, params, shared, counts, block, hint: 0 };
         warp.run(&mut env).map_err(|(pc, problem)| self.fault(index, pc, *problem, program))
     }
 

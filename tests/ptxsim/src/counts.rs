@@ -97,6 +97,13 @@ pub(crate) fn wavefronts(addresses: &[u64; 32], mask: u32, bytes: u32) -> (u64, 
 
 /// Distinct words of the busiest bank.
 fn phase_wavefronts(addresses: &[u64; 32], phase: u32, words: u32) -> u64 {
+    let spread = lanes(phase).fold((0u32, 0), |(banks, count), lane| {
+        let first = (addresses[lane] >> 2) as u32 % 32;
+        (banks | (u32::MAX >> (32 - words)).rotate_left(first), count + words)
+    });
+    if spread.0.count_ones() == spread.1 {
+        return 1;
+    }
     // Word each bank gives in the first wavefront, from 1.
     let mut first = [0u32; 32];
     let mut clash = false;

@@ -31,9 +31,10 @@ pub enum FaultKind {
     /// An address, a decision, a stored value or an operand across lanes that depends on a
     /// register nothing was written to.
     UninitialisedRegister,
-    /// Two warps touch the same shared bytes without a barrier in between, one of them writing.
+    /// Two warps, or two lanes of one, touch the same shared bytes without a barrier in between,
+    /// one of them writing.
     SharedRace,
-    /// Two blocks write the same global bytes without atomics.
+    /// Two blocks write the same global bytes, in a launch without atomics or ordered accesses.
     GlobalRace,
     /// Lanes of one store write different values to one address.
     ConflictingStores,

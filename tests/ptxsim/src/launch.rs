@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::block::{Grid, Running};
+use crate::block::{Grid, Rest, Running};
 use crate::kernel::Program;
+use crate::race::Writer;
 use crate::warp::Place;
 use crate::{Counts, Fault, FaultKind, Kernel, Memory};
 
@@ -13,6 +14,8 @@ use crate::{Counts, Fault, FaultKind, Kernel, Memory};
 pub(crate) const SHARED_MAX: u32 = 227 << 10;
 /// Blocks that stand beside one another where they may wait for one another.
 const RESIDENT: usize = 64;
+/// Blocks that stand beside one another where one of them has used an atomic.
+const TALKING: usize = 3;
 
 /// A kernel and how it is launched.
 #[derive(Clone, Copy, Debug)]
@@ -35,11 +38,12 @@ pub struct Launch<'a> {
 /// thread, others run on up to two; the result is the same every time.
 ///
 /// # Errors
-/// The bug of the block with the lowest index among those that have one.
+/// The bug of the block with the lowest index among those that have one; races between blocks
+/// are looked for when there is none.
 pub fn launch(memory: &Memory, launch: &Launch<'_>) -> Result<Counts, Fault> {
     let program = &*launch.kernel.0;
     check(program, launch).map_err(|detail| bad_launch(program, detail))?;
-    let view = memory.view(&program.variables);
+    let view = memory.view(&program.variables, !program.talks);
     let grid = Grid { program, view: &view, params: launch.params };
     let place = Place {
         grid: launch.grid,
@@ -47,8 +51,27 @@ pub fn launch(memory: &Memory, launch: &Launch<'_>) -> Result<Counts, Fault> {
         block: [0; 3],
         shared_dynamic: launch.dynamic_shared_bytes,
     };
-    if program.talks { take_turns(grid, place) } else { spread(grid, place) }
-        .map_err(|fault| *fault)
+    let counts = if program.talks { take_turns(grid, place) } else { spread(grid, place) };
+    let counts = counts.map_err(|fault| *fault)?;
+    match view.race() {
+        None => Ok(counts),
+        Some((address, writer)) => Err(raced(program, launch, address, writer)),
+    }
+}
+
+fn raced(program: &Program, launch: &Launch<'_>, address: u64, writer: Writer) -> Fault {
+    let instr = program.code.iter().find(|instr| instr.line == writer.line);
+    let source = instr
+        .and_then(|instr| program.file(instr.loc.0).map(|file| (file.to_owned(), instr.loc.1)));
+    Fault {
+        kernel: program.name.clone(),
+        kind: FaultKind::GlobalRace,
+        detail: format!("this block and another write to {address:#x}"),
+        line: writer.line,
+        source,
+        block: index(writer.block.into(), launch.grid),
+        thread: [0; 3],
+    }
 }
 
 fn bad_launch(program: &Program, detail: String) -> Fault {
@@ -144,28 +167,38 @@ fn spread(grid: Grid<'_>, place: Place) -> Result<Counts, Box<Fault>> {
 }
 
 fn finish(running: &mut Running, grid: Grid<'_>, counts: &mut Counts) -> Result<(), Box<Fault>> {
-    while !running.run(grid, counts)? {}
+    while running.run(grid, counts)? != Rest::Done {}
     Ok(())
 }
 
-/// Blocks that may wait for one another: in order, each until it only spins.
+/// Blocks that may wait for one another: in order, each until it only spins. Every other one that
+/// uses an atomic lets the next begin before its own other warps go on: who is told too early
+/// misses what they have yet to do.
 fn take_turns(grid: Grid<'_>, place: Place) -> Result<Counts, Box<Fault>> {
     let mut counts = Counts::default();
     let mut resident = VecDeque::new();
     let mut spare = Vec::new();
     let (mut next, total) = (0, blocks(&place));
+    let mut most = RESIDENT;
     while next < total || !resident.is_empty() {
-        if next < total && resident.len() < RESIDENT {
+        if next < total && resident.len() < most {
             let mut running = spare.pop().unwrap_or_else(|| Running::new(grid.program, place));
             running.start(grid.program, index(next, place.grid));
             resident.push_front(running);
             next += 1;
         }
         let Some(mut running) = resident.pop_front() else { break };
-        if running.run(grid, &mut counts)? {
-            spare.push(running);
-        } else {
-            resident.push_back(running);
+        let rest = running.run(grid, &mut counts)?;
+        let holds = running.place.block.iter().sum::<u32>() % 2 == 1;
+        most = match rest {
+            Rest::Talked if holds => TALKING,
+            Rest::Talked => 0,
+            _ => RESIDENT,
+        };
+        match rest {
+            Rest::Done => spare.push(running),
+            Rest::Spins => resident.push_back(running),
+            Rest::Talked => resident.push_front(running),
         }
     }
     Ok(counts)

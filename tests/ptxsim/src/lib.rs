@@ -18,6 +18,7 @@ mod kernel;
 mod launch;
 mod memory;
 mod parse;
+mod race;
 mod shared;
 mod simd;
 mod tensor;

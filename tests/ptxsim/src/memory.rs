@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fen
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::isa::Order;
+use crate::race::{Writer, Writers};
 
 /// Alignment of a block, and the bytes on each side of it that belong to nobody.
 const GUARD: usize = 256;
@@ -116,12 +117,14 @@ impl Memory {
         self.blocks().iter().map(|block| block.len).sum()
     }
 
-    /// What a launch sees: the blocks of now, and `more`.
-    pub(crate) fn view(&self, more: &[Arc<Block>]) -> View {
+    /// What a launch sees: the blocks of now, and `more`. `watched`: it notes who writes what.
+    pub(crate) fn view(&self, more: &[Arc<Block>], watched: bool) -> View {
         let mut blocks = Vec::clone(&self.blocks());
         blocks.extend(more.iter().cloned());
         blocks.sort_by_key(|block| block.base);
-        View { blocks }
+        let watched = blocks.iter().filter(|_| watched);
+        let writers = watched.map(|block| Writers::new(block.len)).collect();
+        View { blocks, writers, race: AtomicU64::new(u64::MAX) }
     }
 
     fn blocks(&self) -> Arc<Vec<Arc<Block>>> {
@@ -156,6 +159,10 @@ fn find(blocks: &[Arc<Block>], address: u64) -> Option<usize> {
 #[derive(Debug)]
 pub(crate) struct View {
     blocks: Vec<Arc<Block>>,
+    /// Of each block; none where nobody watches.
+    writers: Vec<Writers>,
+    /// The lowest address that two blocks of the grid wrote to.
+    race: AtomicU64,
 }
 
 impl View {
@@ -169,6 +176,23 @@ impl View {
         }
         *hint = find(&self.blocks, address)?;
         self.blocks.get(*hint).map(|block| &**block)
+    }
+
+    /// Notes a store to the block at index `hint`.
+    #[inline]
+    pub(crate) fn note_write(&self, hint: usize, address: u64, bytes: u32, writer: Writer) {
+        let Some(writers) = self.writers.get(hint) else { return };
+        if writers.note(address - self.blocks[hint].base, bytes, writer) {
+            self.race.fetch_min(address, Ordering::Relaxed);
+        }
+    }
+
+    /// The lowest address that two blocks of the grid wrote to, and the first of them.
+    pub(crate) fn race(&self) -> Option<(u64, Writer)> {
+        let address = self.race.load(Ordering::Relaxed);
+        let at = find(&self.blocks, address)?;
+        let writers = self.writers.get(at)?;
+        Some((address, writers.first(address - self.blocks[at].base)))
     }
 
     /// The blocks next to an address that none holds, in words.

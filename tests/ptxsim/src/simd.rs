@@ -55,3 +55,131 @@ vectorised! {
     fn mma(kind: HalfKind, a: [&Words; 4], b: [&Words; 2], c: [&Words; 4]) -> [Words; 4]
         = tensor::mma
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::{Round, Type};
+
+    /// Every kind of bits, different in each lane.
+    fn inputs(seed: u64) -> [Words; 4] {
+        let mut random = fastrand::Rng::with_seed(seed);
+        std::array::from_fn(|_| {
+            std::array::from_fn(|lane| match lane % 4 {
+                0 => random.u32(..),
+                1 => random.u32(..64),
+                2 => (random.f32() * 8.0 - 4.0).to_bits(),
+                _ => random.u32(..) & 0xbfff_bfff,
+            })
+        })
+    }
+
+    /// Fails unless both are equal; one NaN is as good as another.
+    fn same(what: &str, fast: &Words, plain: &Words) {
+        for (fast, plain) in fast.iter().zip(plain) {
+            let nan = [fast, plain].iter().all(|&&bits| f32::from_bits(bits).is_nan());
+            assert!(fast == plain || nan, "{what}: {fast:#x} and {plain:#x}");
+        }
+    }
+
+    #[test]
+    fn words_are_equal_however_they_are_compiled() {
+        use IntFn::*;
+        let all = [
+            Add,
+            Sub,
+            Mul,
+            Mad,
+            MulHiU,
+            MulHiS,
+            MadHiU,
+            MadHiS,
+            DivU,
+            DivS,
+            RemU,
+            RemS,
+            MinU,
+            MinS,
+            MaxU,
+            MaxS,
+            Abs,
+            Neg,
+            And,
+            Or,
+            Xor,
+            Not,
+            Cnot,
+            Shl,
+            ShrU,
+            ShrS,
+            Popc,
+            Clz,
+            Brev,
+            ExtractU,
+            ExtractS,
+            Permute,
+            Logic(0x96),
+            SadU,
+            SadS,
+        ];
+        for seed in 0..20 {
+            let [a, b, c, _] = inputs(seed);
+            for f in all {
+                let plain = alu::int::words(f, [&a, &b, &c]);
+                assert_eq!(ints(f, [&a, &b, &c]), plain, "{f:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn floats_are_equal_however_they_are_compiled() {
+        use FloatFn::*;
+        let all = [
+            Add,
+            Sub,
+            Mul,
+            Fma,
+            Div,
+            Min { nan: false },
+            Max { nan: true },
+            Abs,
+            Neg,
+            CopySign,
+            Ex2,
+            Lg2,
+            Rcp,
+            Rsqrt,
+            Sqrt,
+            Sin,
+            Cos,
+            Tanh,
+        ];
+        let from = [Type::Half(HalfKind::F16), Type::Signed(32), Type::Unsigned(32)];
+        for seed in 0..20 {
+            let [a, b, c, _] = inputs(seed);
+            for f in all {
+                let plain = alu::float::plain(f, [&a, &b, &c]);
+                same(&format!("{f:?}"), &floats(f, [&a, &b, &c]), &plain);
+            }
+            for from in from {
+                let (to, round, to_bits) = (Type::F32, Round::Nearest, 32);
+                let (whole, ftz, sat, relu) = (false, false, false, false);
+                let cvt = Cvt { to, from, round, whole, ftz, sat, relu, to_bits };
+                same("cvt", &convert(&cvt, &a), &alu::convert::words(&cvt, &a));
+            }
+        }
+    }
+
+    #[test]
+    fn products_are_equal_however_they_are_compiled() {
+        for kind in [HalfKind::F16, HalfKind::Bf16] {
+            for seed in 0..20 {
+                let ([a, b, c, d], [e, f, ..]) = (inputs(seed), inputs(seed + 100));
+                let sums = [&c, &d, &e, &f];
+                let fast = mma(kind, [&a, &b, &c, &d], [&e, &f], sums);
+                let plain = tensor::mma(kind, [&a, &b, &c, &d], [&e, &f], sums);
+                fast.iter().zip(&plain).for_each(|(fast, plain)| same("mma", fast, plain));
+            }
+        }
+    }
+}

@@ -1,67 +1,63 @@
 //! Matrices spread over the lanes of a warp. Source: PTX ISA, "Matrix fragments for mma.m16n8k16".
 
-use crate::alu::{Words, half};
+use crate::alu::{Words, half, map1};
 use crate::isa::HalfKind;
 
 /// `a * b + c` for 16x16 halves `a`, 16x8 halves `b` and 16x8 f32. Each sum is one chain of fused
 /// multiply-adds from `c` on, in the order of k.
 #[inline(always)]
 pub(crate) fn mma(kind: HalfKind, a: [&Words; 4], b: [&Words; 2], c: [&Words; 4]) -> [Words; 4] {
-    let (left, right) = (rows_of_a(kind, a), rows_of_b(kind, b));
-    let mut sums = [[0f32; 8]; 16];
-    for lane in 0..32 {
-        for (r, c) in c.iter().enumerate() {
-            let (row, col) = place(lane, r);
-            sums[row][col] = f32::from_bits(c[lane]);
+    // Spelt out: `map` would not be inlined into the fast version.
+    let left = [halves(kind, a[0]), halves(kind, a[1]), halves(kind, a[2]), halves(kind, a[3])];
+    let right = rows_of_b([halves(kind, b[0]), halves(kind, b[1])]);
+    let mut out = [[0; 32]; 4];
+    for (upper, out) in out.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+        let c = [c[2 * upper], c[2 * upper + 1]];
+        let mut sums = [[0f32; 8]; 8];
+        for (row, sums) in sums.iter_mut().enumerate() {
+            for (col, sum) in sums.iter_mut().enumerate() {
+                *sum = f32::from_bits(c[col % 2][4 * row + col / 2]);
+            }
         }
-    }
-    for (sums, left) in sums.iter_mut().zip(&left) {
-        for (x, right) in left.iter().zip(&right) {
-            for (sum, y) in sums.iter_mut().zip(right) {
-                *sum = x.mul_add(*y, *sum);
+        // Eight rows side by side: their chains do not wait for one another.
+        for (k, right) in right.iter().enumerate() {
+            let left = &left[upper + k / 8 * 2][k % 2];
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let x = left[4 * row + k % 8 / 2];
+                for (sum, y) in sums.iter_mut().zip(right) {
+                    *sum = x.mul_add(*y, *sum);
+                }
+            }
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            for (col, sum) in sums.iter().enumerate() {
+                out[col % 2][4 * row + col / 2] = sum.to_bits();
             }
         }
     }
-    std::array::from_fn(|r| {
-        std::array::from_fn(|lane| {
-            let (row, col) = place(lane, r);
-            sums[row][col].to_bits()
-        })
-    })
+    out
 }
 
-/// Row and column of sum `r` of `lane`.
+/// The lower and the upper half of every lane.
 #[inline(always)]
-fn place(lane: usize, r: usize) -> (usize, usize) {
-    (lane / 4 + r / 2 * 8, lane % 4 * 2 + r % 2)
-}
-
-#[inline(always)]
-fn halves(kind: HalfKind, pair: u32) -> [f32; 2] {
-    [half::to_f32(kind, pair as u16), half::to_f32(kind, (pair >> 16) as u16)]
-}
-
-#[inline(always)]
-fn rows_of_a(kind: HalfKind, a: [&Words; 4]) -> [[f32; 16]; 16] {
-    let mut rows = [[0f32; 16]; 16];
-    for lane in 0..32 {
-        for (r, a) in a.iter().enumerate() {
-            let (row, col) = (lane / 4 + r % 2 * 8, lane % 4 * 2 + r / 2 * 8);
-            rows[row][col..col + 2].copy_from_slice(&halves(kind, a[lane]));
-        }
+fn halves(kind: HalfKind, pairs: &Words) -> [[f32; 32]; 2] {
+    match kind {
+        HalfKind::F16 => both(pairs, |bits| half::to_f32(HalfKind::F16, bits)),
+        HalfKind::Bf16 => both(pairs, |bits| half::to_f32(HalfKind::Bf16, bits)),
     }
-    rows
 }
 
 #[inline(always)]
-fn rows_of_b(kind: HalfKind, b: [&Words; 2]) -> [[f32; 8]; 16] {
+fn both(pairs: &Words, f: impl Fn(u16) -> f32) -> [[f32; 32]; 2] {
+    [map1(pairs, |pair| f(pair as u16)), map1(pairs, |pair| f((pair >> 16) as u16))]
+}
+
+#[inline(always)]
+fn rows_of_b(b: [[[f32; 32]; 2]; 2]) -> [[f32; 8]; 16] {
     let mut rows = [[0f32; 8]; 16];
-    for lane in 0..32 {
-        for (r, b) in b.iter().enumerate() {
-            let [first, second] = halves(kind, b[lane]);
-            let (row, col) = (lane % 4 * 2 + r * 8, lane / 4);
-            rows[row][col] = first;
-            rows[row + 1][col] = second;
+    for (k, row) in rows.iter_mut().enumerate() {
+        for (col, x) in row.iter_mut().enumerate() {
+            *x = b[k / 8][k % 2][4 * col + k % 8 / 2];
         }
     }
     rows

@@ -12,6 +12,7 @@ use crate::exec::{self, Env};
 use crate::fault::{Problem, Step};
 use crate::isa::{Double, Op, Pred, Reg, Word};
 use crate::kernel::{Program, Special};
+use crate::shared::Toucher;
 
 /// Instructions a warp may run before others have their turn.
 const SLICE: u32 = 20_000;
@@ -179,6 +180,12 @@ impl Place {
         self.shape.iter().product()
     }
 
+    /// Number of the block in its grid.
+    pub(crate) fn number(&self) -> u32 {
+        let ([gx, gy, _], [x, y, z]) = (self.grid, self.block);
+        z.wrapping_mul(gy).wrapping_add(y).wrapping_mul(gx).wrapping_add(x)
+    }
+
     /// Index of thread `number` in the block.
     pub(crate) fn thread(&self, number: u32) -> [u32; 3] {
         let [x, y, _] = self.shape.map(|size| size.max(1));
@@ -204,6 +211,8 @@ pub(crate) struct Warp {
     /// Local memory, thread after thread, and whether each byte was written to.
     pub(crate) local: Vec<(u8, bool)>,
     pub(crate) steps: u64,
+    /// How often it has passed a `bar.warp.sync`.
+    pub(crate) syncs: u32,
 }
 
 impl Warp {
@@ -219,6 +228,7 @@ impl Warp {
             copies: Copies::default(),
             local: vec![(0, false); program.local_bytes as usize * 32],
             steps: 0,
+            syncs: 0,
         }
     }
 
@@ -251,6 +261,12 @@ impl Warp {
         }
         self.rest();
         Ok(Pause::Slice)
+    }
+
+    /// Lane `lane` at `line` as shared memory sees it.
+    #[inline(always)]
+    pub(crate) fn toucher(&self, lane: usize, line: u32) -> Toucher {
+        Toucher { warp: self.index, lane: lane as u32, syncs: self.syncs, line }
     }
 
     /// Lets lanes elsewhere in the program have the next turn.

@@ -143,7 +143,7 @@ pub(crate) fn to_single(sum: f64, error: f64, round: Round) -> f32 {
 /// A function of f64; only the nearest rounding is exact.
 pub(crate) fn doubles(f: FloatFn, s: [&Doubles; 3]) -> Doubles {
     let [a, b, c] = s.map(|s| map1(s, f64::from_bits));
-    let out: [f64; 32] = std::array::from_fn(|lane| {
+    let out: [f64; 32] = crate::alu::each(|lane| {
         let (a, b, c) = (a[lane], b[lane], c[lane]);
         match f {
             FloatFn::Add => a + b,

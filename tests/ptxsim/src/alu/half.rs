@@ -92,7 +92,7 @@ pub(crate) fn words(f: HalfFn, kind: HalfKind, packed: bool, sat: bool, s: [&Wor
     let saturate = |bits: u16| {
         if sat { from_f32(kind, float::saturated(to_f32(kind, bits))) } else { bits }
     };
-    std::array::from_fn(|lane| {
+    crate::alu::each(|lane| {
         let at = |shift: u32| {
             let part = s.map(|words| (words[lane] >> shift) as u16);
             u32::from(saturate(one(f, kind, part)))

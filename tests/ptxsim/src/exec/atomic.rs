@@ -6,7 +6,6 @@ use crate::alu::int;
 use crate::counts::lanes;
 use crate::fault::Step;
 use crate::isa::{Atomic, AtomicFn, IntFn, LongFn, Space, Type};
-use crate::shared::Toucher;
 use crate::warp::{Warp, need};
 
 pub(super) fn run(
@@ -49,7 +48,7 @@ fn one_space(
         let f = |old| function(atomic.f, atomic.ty, old, a, b);
         old[lane] = if space == Space::Shared {
             env.shared.check(address, bytes, lane)?;
-            let by = Toucher { warp: warp.index, lane: lane as u32, line };
+            let by = warp.toucher(lane, line);
             env.shared.note_atomic(address as u32, bytes, by)?;
             let old = env.shared.load(address as u32, bytes);
             env.shared.store(address as u32, bytes, f(old));

@@ -96,7 +96,7 @@ fn mixed(file: &mut File, op: &Op, run: u32) {
         Op::MulWide { signed, d, a, b, c } => {
             let known = file.known(*a) & file.known(*b) & file.double_known(*c);
             let (a, b, c) = (file.word(*a), file.word(*b), file.double(*c));
-            let out = std::array::from_fn(|lane| {
+            let out = crate::alu::each(|lane| {
                 let product = if *signed {
                     (i64::from(a[lane] as i32) * i64::from(b[lane] as i32)) as u64
                 } else {
@@ -110,7 +110,7 @@ fn mixed(file: &mut File, op: &Op, run: u32) {
             let bits = if matches!(d, Reg::Double(_)) { 64 } else { 32 };
             let known = file.reg_known(*a) & file.reg_known(*b);
             let known = known & file.known(*pos) & file.known(*len);
-            let out = std::array::from_fn(|lane| {
+            let out = crate::alu::each(|lane| {
                 let (pos, len) = (file.word(*pos)[lane], file.word(*len)[lane]);
                 int::insert(file.get(*a, lane), file.get(*b, lane), pos, len, bits)
             });
@@ -118,7 +118,7 @@ fn mixed(file: &mut File, op: &Op, run: u32) {
         }
         Op::Extract64 { signed, d, a, pos, len } => {
             let known = file.double_known(*a) & file.known(*pos) & file.known(*len);
-            let out = std::array::from_fn(|lane| {
+            let out = crate::alu::each(|lane| {
                 let (pos, len) = (file.word(*pos)[lane], file.word(*len)[lane]);
                 int::extract64(*signed, file.double(*a)[lane], pos, len)
             });
@@ -155,7 +155,7 @@ fn compares(file: &mut File, op: &Op, run: u32) {
         }
         CompareOut::Word { d, float } => {
             let yes = if float { 1f32.to_bits() } else { !0 };
-            let out = std::array::from_fn(|lane| if first >> lane & 1 != 0 { yes } else { 0 });
+            let out = crate::alu::each(|lane| if first >> lane & 1 != 0 { yes } else { 0 });
             file.set_word(d, &out, run, known);
         }
     }

@@ -6,7 +6,6 @@ use crate::async_copy::Copy;
 use crate::counts::lanes;
 use crate::fault::{Problem, Step};
 use crate::isa::{Address, Word};
-use crate::shared::Toucher;
 use crate::warp::{Warp, need};
 
 /// A `cp.async`.
@@ -37,7 +36,7 @@ pub(super) fn start(warp: &mut Warp, copy: &Start<'_>, run: u32, env: &mut Env<'
             global::check_written(block, from[lane], size, lane)?;
         }
         env.shared.check(to[lane], bytes, lane)?;
-        let by = Toucher { warp: warp.index, lane: lane as u32, line: copy.line };
+        let by = warp.toucher(lane, copy.line);
         let to = to[lane] as u32;
         env.shared.begin_copy(to, bytes, by)?;
         warp.copies.add(Copy { to, from: from[lane], size, bytes, by });

@@ -6,6 +6,7 @@ use crate::counts::{lanes, sectors};
 use crate::fault::{Problem, Step};
 use crate::isa::Regs;
 use crate::memory::Block;
+use crate::race::Writer;
 use crate::warp::{Warp, need};
 
 /// The block that holds `bytes` at `address`, which must be a multiple of `align`.
@@ -103,6 +104,7 @@ pub(super) fn store(
         need(warp.file.reg_known(*reg), run, "a stored value")?;
     }
     check_agreement(warp, s, addresses, run, item.bytes)?;
+    let writer = Writer { block: env.block, line: access.line };
     for lane in lanes(run) {
         let address = addresses[lane];
         let block = check(env, address, bytes, bytes, lane)?;
@@ -111,6 +113,7 @@ pub(super) fn store(
             let value = warp.file.get(*reg, lane);
             block.store(offset + i as u64 * u64::from(item.bytes), item.bytes, value);
         }
+        env.view.note_write(env.hint, address, bytes, writer);
     }
     count_store(env, addresses, run, bytes);
     Ok(())

@@ -3,8 +3,7 @@
 use super::{Env, addresses, shared};
 use crate::FaultKind;
 use crate::fault::{Problem, Step};
-use crate::isa::{Address, HalfKind, Regs, Word};
-use crate::shared::Toucher;
+use crate::isa::{Address, HalfKind, Reg, Regs, Word};
 use crate::simd;
 use crate::warp::{Warp, need};
 
@@ -30,28 +29,31 @@ pub(super) fn load(
     let count = d.as_slice().len();
     let addresses = addresses(warp, at, u32::MAX >> (32 - 8 * count))?;
     for (i, d) in d.as_slice().iter().enumerate() {
-        let mut rows = [[0u16; 8]; 8];
+        let mut rows = [[0u32; 4]; 8];
         for (r, row) in rows.iter_mut().enumerate() {
             let lane = i * 8 + r;
             env.shared.check(addresses[lane], 16, lane)?;
             let at = addresses[lane] as u32;
-            let by = Toucher { warp: warp.index, lane: lane as u32, line };
-            env.shared.note_read(at, 16, by, false)?;
-            for (col, half) in row.iter_mut().enumerate() {
-                *half = env.shared.load(at + col as u32 * 2, 2) as u16;
-            }
+            env.shared.note_read(at, 16, warp.toucher(lane, line), false)?;
+            *row = env.shared.words(at);
         }
-        let half = |row: usize, col: usize| {
-            u64::from(if transposed { rows[col][row] } else { rows[row][col] })
-        };
-        let fragment = std::array::from_fn(|lane| {
-            let (row, col) = (lane / 4, lane % 4 * 2);
-            half(row, col) | half(row, col + 1) << 16
+        let fragment = crate::alu::each(|lane| {
+            let (row, pair) = (lane / 4, lane % 4);
+            if transposed { turned(&rows, row, pair) } else { rows[row][pair] }
         });
-        warp.file.set(*d, &fragment, !0, !0);
+        match *d {
+            Reg::Word(d) => warp.file.set_word(d, &fragment, !0, !0),
+            Reg::Double(_) => warp.file.set(*d, &fragment.map(u64::from), !0, !0),
+        }
         shared::count(env, &addresses, 0xff << (8 * i), 16);
     }
     Ok(())
+}
+
+/// Two halves of column `column`, from rows `2 * pair` on.
+fn turned(rows: &[[u32; 4]; 8], column: usize, pair: usize) -> u32 {
+    let half = |row: usize| rows[row][column / 2] >> (column % 2 * 16) & 0xffff;
+    half(2 * pair) | half(2 * pair + 1) << 16
 }
 
 /// `out = a * b + c`; `dac` are the registers of out, a and c.

@@ -26,6 +26,8 @@ pub(crate) struct Env<'a> {
     pub(crate) params: &'a [u8],
     pub(crate) shared: &'a mut Shared,
     pub(crate) counts: &'a mut Counts,
+    /// Number of the block in its grid.
+    pub(crate) block: u32,
     /// Where in `view` the last access was.
     pub(crate) hint: usize,
 }
@@ -75,7 +77,11 @@ pub(crate) fn execute(warp: &mut Warp, op: &Op, run: u32, line: u32, env: &mut E
             memory::full_fence();
             Ok(())
         }
-        Op::WarpSync { .. } | Op::Nop => Ok(()),
+        Op::WarpSync { .. } => {
+            warp.syncs += 1;
+            Ok(())
+        }
+        Op::Nop => Ok(()),
         _ => {
             compute::run(&mut warp.file, op, run);
             Ok(())
@@ -94,7 +100,7 @@ pub(crate) struct Access {
 
 impl Access {
     fn by(&self, warp: &Warp, lane: usize) -> Toucher {
-        Toucher { warp: warp.index, lane: lane as u32, line: self.line }
+        warp.toucher(lane, self.line)
     }
 }
 

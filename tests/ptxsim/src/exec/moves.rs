@@ -69,7 +69,7 @@ fn copy(file: &mut File, d: Reg, a: Reg, run: u32) {
             file.set_double(d, &new, run, known);
         }
         _ => {
-            let new = std::array::from_fn(|lane| file.get(a, lane));
+            let new = crate::alu::each(|lane| file.get(a, lane));
             file.set(d, &new, run, known);
         }
     }
@@ -82,7 +82,7 @@ fn converts(file: &mut File, cvt: &Cvt, d: Reg, a: Reg, run: u32) {
         file.set_word(d, &out, run, known);
         return;
     }
-    let out = std::array::from_fn(|lane| convert::convert(cvt, file.get(a, lane)));
+    let out = crate::alu::each(|lane| convert::convert(cvt, file.get(a, lane)));
     file.set(d, &out, run, known);
 }
 
@@ -91,19 +91,19 @@ fn select(file: &mut File, d: Reg, [a, b]: [Reg; 2], pick: u32, decided: u32, ru
     let known = decided & (pick & file.reg_known(a) | !pick & file.reg_known(b));
     if let (Reg::Word(d), Reg::Word(a), Reg::Word(b)) = (d, a, b) {
         let (a, b) = (file.word(a), file.word(b));
-        let out = std::array::from_fn(|lane| if pick >> lane & 1 != 0 { a[lane] } else { b[lane] });
+        let out = crate::alu::each(|lane| if pick >> lane & 1 != 0 { a[lane] } else { b[lane] });
         file.set_word(d, &out, run, known);
         return;
     }
     let of = |lane: usize| if pick >> lane & 1 != 0 { a } else { b };
-    let out = std::array::from_fn(|lane| file.get(of(lane), lane));
+    let out = crate::alu::each(|lane| file.get(of(lane), lane));
     file.set(d, &out, run, known);
 }
 
 fn pack(file: &mut File, part_bits: u32, d: Reg, parts: &Regs, run: u32) {
     let known = parts.as_slice().iter().fold(!0, |known, part| known & file.reg_known(*part));
     let low = u64::MAX >> (64 - part_bits);
-    let out = std::array::from_fn(|lane| {
+    let out = crate::alu::each(|lane| {
         let parts = parts.as_slice().iter().enumerate();
         parts
             .fold(0, |sum, (i, part)| sum | (file.get(*part, lane) & low) << (i as u32 * part_bits))
@@ -114,7 +114,7 @@ fn pack(file: &mut File, part_bits: u32, d: Reg, parts: &Regs, run: u32) {
 fn unpack(file: &mut File, part_bits: u32, parts: &Regs, a: Reg, run: u32) {
     let known = file.reg_known(a);
     let low = u64::MAX >> (64 - part_bits);
-    let whole: [u64; 32] = std::array::from_fn(|lane| file.get(a, lane));
+    let whole: [u64; 32] = crate::alu::each(|lane| file.get(a, lane));
     for (i, part) in parts.as_slice().iter().enumerate() {
         let out = crate::alu::map1(&whole, |whole| whole >> (i as u32 * part_bits) & low);
         file.set(*part, &out, run, known);

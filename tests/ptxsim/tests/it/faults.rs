@@ -74,6 +74,52 @@ fn races_in_shared_memory() {
 }
 
 #[test]
+fn blocks_that_write_the_same_bytes() {
+    let halves = "mov.b16 %rs1, 7; st.global.b16 [%rd8], %rs1;";
+    let words = "mov.u32 %r9, 7; st.global.u32 [%rd8], %r9;";
+    let pairs = "mov.u32 %r9, 7; st.global.v2.u32 [%rd8], {%r9, %r9};";
+    let cases = [
+        (2, halves, false),
+        (4, words, false),
+        (8, pairs, false),
+        (0, words, true),
+        (8, pairs, true),
+    ];
+    for (stride, store, races) in cases {
+        // Where they race, two blocks go to one place.
+        let body = format!(
+            "shr.u32 %r4, %r2, {}; mul.wide.u32 %rd8, %r4, {stride}; \
+             add.s64 %rd8, %rd1, %rd8; {store}",
+            u32::from(races)
+        );
+        let fault = run_grid(&body, 9, 1, &[0; 64]).err();
+        assert_eq!(fault.is_some(), races, "{stride}: {fault:?}");
+        if let Some(fault) = fault {
+            let found = (fault.kind, fault.block, fault.source.is_some());
+            assert_eq!(found, (FaultKind::GlobalRace, [0; 3], true), "{fault}");
+        }
+    }
+    // Atomics are no race, and who uses them is not watched.
+    run_grid("red.global.add.u32 [%rd1], 1;", 9, 32, &[0; 4]).expect("no fault");
+}
+
+#[test]
+fn lanes_of_a_warp_wait_for_one_another() {
+    let write = "mul.lo.u32 %r3, %r1, 4; mov.u32 %r4, buffer; add.u32 %r3, %r3, %r4;\
+                 st.shared.u32 [%r3], %r1;";
+    let read = "xor.b32 %r5, %r1, 1; mul.lo.u32 %r5, %r5, 4; add.u32 %r5, %r5, %r4;\
+                ld.shared.u32 %r9, [%r5];";
+    expect(FaultKind::SharedRace, &format!("{write} {read}"));
+    passes(&format!("{write} bar.warp.sync -1; {read}"));
+    passes(&format!("{write} ld.shared.u32 %r9, [%r3];"));
+    // Two lanes share a word, each its half.
+    passes(
+        "mul.lo.u32 %r3, %r1, 2; mov.u32 %r4, buffer; add.u32 %r3, %r3, %r4; mov.b16 %rs1, 3;\
+         st.shared.b16 [%r3], %rs1; ld.shared.b16 %rs2, [%r3];",
+    );
+}
+
+#[test]
 fn one_store_with_two_values() {
     expect(FaultKind::ConflictingStores, "st.shared.u32 [buffer], %r1;");
     expect(FaultKind::ConflictingStores, "st.global.u32 [%rd1], %r1;");

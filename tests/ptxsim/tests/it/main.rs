@@ -3,6 +3,7 @@
 mod arithmetic;
 mod common;
 mod counts;
+mod exchange;
 mod faults;
 mod tensor;
 mod text;

@@ -51,10 +51,8 @@ fn solve(kernel: &Kernel, elem: Elem, problem: &Problem<'_>) -> Result<(), Flaw>
     let (qkv_map, qkv_map_at) = world.map(tokens, tokens + 3);
     let (out_map, out_map_at) = world.map(tokens, tokens + 2);
     let rows = lens.len() as u32;
-    let offsets: Vec<u32> =
-        (0..=lens.len()).map(|row| lens[..row].iter().sum()).collect();
-    let [offsets_at, live] =
-        [world.words(&offsets), world.words(&[rows, tokens as u32])];
+    let offsets: Vec<u32> = (0..=lens.len()).map(|row| lens[..row].iter().sum()).collect();
+    let [offsets_at, live] = [world.words(&offsets), world.words(&[rows, tokens as u32])];
     let args = [
         [qkv.address, qkv_map_at, offsets_at].map(P).to_vec(),
         [live, out.address, out_map_at].map(P).to_vec(),
@@ -65,7 +63,9 @@ fn solve(kernel: &Kernel, elem: Elem, problem: &Problem<'_>) -> Result<(), Flaw>
     let grid = [longest.div_ceil(queries), HEADS as u32, rows + 1];
     world.launch(kernel, [grid, [128, 1, 1]], shared, &args.concat())?;
     let tokens: Vec<Vec<f64>> = qkv_map.iter().map(|&place| qkv.row(place)).collect();
-    out.check(&world, &out_map, 2.0 * elem.tolerance(), |token| {
+    // The weights are rounded too.
+    let tolerance = [4.0 * elem.half_unit(), elem.half_unit()];
+    out.check(&world, &out_map, tolerance, |token| {
         let row = offsets.partition_point(|&offset| offset as usize <= token) - 1;
         let row = &tokens[offsets[row] as usize..offsets[row + 1] as usize];
         (0..HEADS).flat_map(|head| attend(&tokens[token], row, head, head_dim, scale)).collect()

@@ -29,7 +29,13 @@ impl Rows {
         let (local, local_at) = world.map(tokens, tokens + 3);
         let [live, offsets_at] =
             [world.words(&[rows as u32, tokens as u32]), world.words(&offsets)];
-        Self { slots, offsets, origin, local, at: [live, offsets_at, slots_at, origin_at, local_at] }
+        Self {
+            slots,
+            offsets,
+            origin,
+            local,
+            at: [live, offsets_at, slots_at, origin_at, local_at],
+        }
     }
 
     /// Where a kernel puts what it leaves alive.
@@ -42,7 +48,9 @@ impl Rows {
     fn check(&self, world: &World, at: [u64; 5], kept: &[(usize, u32)]) -> Result<(), Flaw> {
         let tokens: Vec<usize> = kept
             .iter()
-            .flat_map(|&(row, len)| (self.offsets[row]..self.offsets[row] + len).map(|t| t as usize))
+            .flat_map(|&(row, len)| {
+                (self.offsets[row]..self.offsets[row] + len).map(|t| t as usize)
+            })
             .collect();
         let mut offsets = vec![0];
         offsets.extend(kept.iter().scan(0, |sum, &(_, len)| {
@@ -73,11 +81,13 @@ pub(crate) fn compact(kernel: &Kernel, _: Elem) -> Result<(), Flaw> {
         let mut world = World::new();
         let alive = Rows::new(&mut world, rows);
         // Answered, stays, and four numbers that do not matter, by slot.
-        let states: Vec<[u32; 6]> =
-            (0..rows as u32 + 7).map(|s| [u32::from(s % 3 > 0), u32::from(s % 5 == 0), 0, 0, 0, 0]).collect();
+        let states: Vec<[u32; 6]> = (0..rows as u32 + 7)
+            .map(|s| [u32::from(s % 3 > 0), u32::from(s % 5 == 0), 0, 0, 0, 0])
+            .collect();
         let [live, offsets, slots, origin, local] = alive.at;
         let to = alive.room(&world);
-        let mut args = [world.words(states.as_flattened()), live, offsets, slots, origin, local].to_vec();
+        let mut args =
+            [world.words(states.as_flattened()), live, offsets, slots, origin, local].to_vec();
         args.extend(to);
         let args: Vec<_> = args.into_iter().map(P).collect();
         world.launch(kernel, [[1; 3], [1024, 1, 1]], 0, &args)?;

@@ -15,7 +15,8 @@ const GRID: [[u32; 3]; 2] = [[3, 1, 1], [128, 1, 1]];
 pub(crate) fn norm(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
     for width in WIDTHS {
         let mut world = World::new();
-        let (x, out) = (world.matrix(elem, TOKENS + 3, width), world.matrix(elem, TOKENS + 2, width));
+        let (x, out) =
+            (world.matrix(elem, TOKENS + 3, width), world.matrix(elem, TOKENS + 2, width));
         let (x_map, x_map_at) = world.map(TOKENS, TOKENS + 3);
         let (out_map, out_map_at) = world.map(TOKENS, TOKENS + 2);
         let [scale, shift] = [0, 1].map(|_| world.numbers(width));
@@ -24,7 +25,7 @@ pub(crate) fn norm(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
         let mut args = [x.address, x_map_at, live, scale_at, shift_at].map(P).to_vec();
         args.extend([F(EPS), U(width as u32), P(out.address), P(out_map_at)]);
         world.launch(kernel, GRID, 0, &args)?;
-        out.check(&world, &out_map, 2.0 * elem.tolerance(), |token| {
+        out.check(&world, &out_map, elem.rounding(), |token| {
             normalised(&x.row(x_map[token]), &scale, &shift)
         })?;
     }
@@ -39,7 +40,8 @@ pub(crate) fn embed(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
         let (origin, origin_at) = world.map(TOKENS, TOKENS + 3);
         let (out_map, out_map_at) = world.map(TOKENS, TOKENS + 2);
         // Id, position, kind.
-        let tokens: Vec<[u32; 3]> = (0..TOKENS as u32 + 3).map(|t| [t * 7 % 11, t, t % 3]).collect();
+        let tokens: Vec<[u32; 3]> =
+            (0..TOKENS as u32 + 3).map(|t| [t * 7 % 11, t, t % 3]).collect();
         let packed: Vec<u32> =
             tokens.iter().flat_map(|&[id, position, kind]| [id, position | kind << 16]).collect();
         let [scale, shift] = [0, 1].map(|_| world.numbers(width));
@@ -50,7 +52,7 @@ pub(crate) fn embed(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
         args.extend([P(scale_at), P(shift_at), F(EPS), U(width as u32)]);
         args.extend([P(out.address), P(out_map_at)]);
         world.launch(kernel, GRID, 0, &args)?;
-        out.check(&world, &out_map, 2.0 * elem.tolerance(), |token| {
+        out.check(&world, &out_map, elem.rounding(), |token| {
             let ids = tokens[origin[token] as usize];
             let rows: Vec<Vec<f64>> = (0..3).map(|i| tables[i].row(ids[i])).collect();
             let sum: Vec<f64> = (0..width).map(|at| rows.iter().map(|row| row[at]).sum()).collect();

@@ -150,7 +150,7 @@ fn pooled(row: &[Vec<f64>], mean: bool) -> Vec<f64> {
 fn check_logits(found: &[u32], expected: &[f64]) -> Result<(), Flaw> {
     let found: Vec<f64> = found.iter().map(|&bits| f32::from_bits(bits).into()).collect();
     if expected.iter().all(|x| x.is_finite()) {
-        return near("logits", &found, expected, 2e-5);
+        return near("logits", &found, expected, [2e-5; 2]);
     }
     let finite = |logits: &[f64]| logits.iter().map(|x| x.is_finite()).collect::<Vec<_>>();
     same("logits that are finite", &finite(&found), &finite(expected))
@@ -181,7 +181,7 @@ fn check_verdict(
     let flags = u32::from(leaves && answered == 0) | u32::from(!is_finite) << 1;
     let after = [u32::from(answered != 0 || leaves), stays, first, last, label, streak];
     same("state", &state, &after)?;
-    near("score", &[f64::from(f32::from_bits(record[3]))], &[score], 2e-5)?;
+    near("score", &[f64::from(f32::from_bits(record[3]))], &[score], [2e-5; 2])?;
     // A row that is not finite has no label that anyone may rely on.
     let label = if is_finite { label } else { record[2] };
     same("record", &record, &[slot, EXIT, label, record[3], flags, PASS])
@@ -190,8 +190,7 @@ fn check_verdict(
 fn score(kind: u32, logits: &[f64], best: usize, streak: u32) -> f64 {
     let exps: Vec<f64> = logits.iter().map(|x| (x - logits[best]).exp()).collect();
     let sum: f64 = exps.iter().sum();
-    let second =
-        (0..exps.len()).filter(|&i| i != best).map(|i| exps[i]).fold(0.0, f64::max);
+    let second = (0..exps.len()).filter(|&i| i != best).map(|i| exps[i]).fold(0.0, f64::max);
     match kind {
         0 => 1.0 / sum,
         1 => {

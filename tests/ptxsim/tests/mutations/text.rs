@@ -25,6 +25,7 @@ pub(crate) struct Text {
 }
 
 /// Which instructions: those that begin with `op` and were made from a line that holds `from`.
+/// A `*` in `op` stands for what lies between a beginning and an end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Site {
     pub(crate) op: &'static str,
@@ -36,8 +37,6 @@ pub(crate) struct Site {
 pub(crate) enum Change {
     /// The instruction goes.
     Remove,
-    /// The instruction loses its guard.
-    Unguard,
     /// One piece of its text becomes another.
     Swap(&'static str, &'static str),
 }
@@ -59,8 +58,10 @@ impl Text {
 
     /// The lines of a site.
     pub(crate) fn find(&self, site: Site) -> Vec<usize> {
+        let (begin, end) = site.op.split_once('*').unwrap_or((site.op, ""));
         let fits = |line: &Line| {
-            instruction(&line.text).starts_with(site.op) && line.source.contains(site.from)
+            let text = instruction(&line.text);
+            text.starts_with(begin) && text.ends_with(end) && line.source.contains(site.from)
         };
         (0..self.lines.len()).filter(|&at| fits(&self.lines[at])).collect()
     }
@@ -72,7 +73,6 @@ impl Text {
             let text = &mut new.lines[at].text;
             let after = match change {
                 Change::Remove => String::new(),
-                Change::Unguard => instruction(text).to_owned(),
                 Change::Swap(from, to) => text.replacen(from, to, 1),
             };
             assert_ne!(*text, after, "{}: {change:?} does nothing to `{text}`", self.kernel);
@@ -123,7 +123,8 @@ fn sources(names: &[&str]) -> Vec<Vec<String>> {
 
 /// The file of this name somewhere below `folder`.
 fn below(folder: &Path, name: &str) -> Option<PathBuf> {
-    let mut entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("it").path());
+    let mut entries =
+        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("it").path());
     entries.find_map(|path| match path.is_dir() {
         true => below(&path, name),
         false => path.ends_with(name).then_some(path),

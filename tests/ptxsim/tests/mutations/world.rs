@@ -53,11 +53,16 @@ impl Elem {
         }
     }
 
-    /// What rounding to it may cost, relative to 1 plus the value.
-    pub(crate) fn tolerance(self) -> f64 {
+    /// What rounding to it may cost, and sums in f32: a part of the value, and an absolute error.
+    pub(crate) fn rounding(self) -> [f64; 2] {
+        [1.05 * self.half_unit(), 1e-4]
+    }
+
+    /// Half a unit in the last place, as a part of the value.
+    pub(crate) fn half_unit(self) -> f64 {
         match self {
-            Self::F16 => 1e-3,
-            Self::Bf16 => 8e-3,
+            Self::F16 => 2f64.powi(-11),
+            Self::Bf16 => 2f64.powi(-8),
         }
     }
 }
@@ -189,7 +194,7 @@ impl Matrix {
         &self,
         world: &World,
         map: &[u32],
-        tolerance: f64,
+        tolerance: [f64; 2],
         expected: impl Fn(usize) -> Vec<f64>,
     ) -> Result<(), Flaw> {
         let now = world.read(self.address, self.bits.len());
@@ -210,15 +215,15 @@ impl Matrix {
     }
 }
 
-/// Fails unless the numbers are as expected, up to `tolerance` times 1 plus their size.
+/// Fails unless the numbers are as expected, up to a part of their size plus an absolute error.
 pub(crate) fn near(
     what: &str,
     found: &[f64],
     expected: &[f64],
-    tolerance: f64,
+    [part, absolute]: [f64; 2],
 ) -> Result<(), Flaw> {
     for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
-        let close = (found - expected).abs() <= tolerance * (1.0 + expected.abs());
+        let close = (found - expected).abs() <= part * expected.abs() + absolute;
         if !close {
             let what = format!("{what}, element {i}: expected {expected}, found {found}");
             return Err(Flaw::Wrong(what));
