@@ -14,7 +14,7 @@ use offramp_kernels::cpu::team::Team;
 use offramp_kernels::cpu::{CpuDevice, Isa};
 use offramp_kernels::{
     Activation, ArenaLayout, Compact, Device, ExitId, LiveBound, PassInput, Pool, Ramp, RampHead,
-    Score, Span, Token, WeightForm, WeightId,
+    RowInput, RowTokens, Score, Span, Token, WeightForm, WeightId,
 };
 
 /// M, N, K of the layers of MiniLM and BERT-base at 1 and 8 rows of 128 tokens.
@@ -128,6 +128,7 @@ impl Site {
             logits_max: 2,
             features_max: WIDTH,
             weights: vec![WeightForm::Matrix { n: 2, k: WIDTH }, WeightForm::Vector { len: 2 }],
+            ..ArenaLayout::default()
         };
         let mut device = CpuDevice::new(2).expect("a device");
         device.reserve(&layout).expect("room");
@@ -147,7 +148,13 @@ impl Site {
         let (stays, thresholds) = ([false; ROWS], [threshold, 0.0]);
         let (score, thresholds) = (Score::Confidence, &thresholds);
         let (stays, windows) = (&stays, &[]);
-        let pass = PassInput { tokens, offsets, stays, windows, score, thresholds };
+        let pass = PassInput {
+            input: RowInput::Text { tokens, offsets },
+            stays,
+            windows,
+            score,
+            thresholds,
+        };
         self.device.begin(&pass).expect("a pass");
         self.device.write(self.x, &self.values).expect("a matrix");
     }
@@ -156,7 +163,7 @@ impl Site {
     fn ramp(&mut self, pool: Pool) -> usize {
         let head = Some(RampHead { weight: WeightId(0), bias: WeightId(1), classes: 2 });
         let (exit, x, width) = (ExitId(0), self.x, WIDTH);
-        let ramp = Ramp { exit, x, width, pool, hidden: None, head };
+        let ramp = Ramp { exit, x, tokens: RowTokens::Own, width, pool, hidden: None, head };
         self.device.issue(&ramp.into(), LiveBound::default()).expect("a ramp");
         let mut records = Vec::with_capacity(ROWS);
         self.device.exits(&mut records).expect("records");
@@ -164,7 +171,8 @@ impl Site {
     }
 
     fn compact(&mut self) {
-        let compact = Compact { x: self.x, scratch: self.scratch, width: WIDTH };
+        let compact =
+            Compact { x: self.x, scratch: self.scratch, tokens: RowTokens::Own, width: WIDTH };
         self.device.issue(&compact.into(), LiveBound::default()).expect("a compaction");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use offramp::{
     AfterExit, Answer, Batch, DeviceChoice, Engine, EngineOptions, Exits, Limits, Model,
-    PassSettings, Score, Shape,
+    PassSettings, RowRules, Score, Shape,
 };
 use offramp_benches::random_ramps;
 use serde::Serialize;
@@ -96,7 +96,8 @@ fn logits(engine: &mut Engine, shape: Shape) -> Result<Vec<f32>> {
 /// Random rows without padding.
 fn batch(engine: &Engine, shape: Shape) -> Result<Batch> {
     let mut random = fastrand::Rng::with_seed(shape.rows as u64);
-    let vocab = engine.rules().vocab as u32;
+    let RowRules::Text(rules) = engine.rules() else { panic!("a text model") };
+    let vocab = rules.vocab as u32;
     let mut batch = engine.batch();
     for _ in 0..shape.rows {
         let ids: Vec<u32> = (0..shape.tokens).map(|_| random.u32(0..vocab)).collect();

@@ -1,7 +1,8 @@
 //! The kernels under test, each at what a layer of a BERT asks of it.
 
 use offramp_kernels::{
-    Activation, Attention, Compact, Embed, ExitId, Linear, Norm, Op, Pool, Ramp, RampHead, Span,
+    Activation, Attention, Compact, Embed, ExitId, Linear, Norm, Op, Pool, Ramp, RampHead,
+    RowTokens, Span,
 };
 use offramp_tests::models::BertSize;
 
@@ -71,7 +72,7 @@ impl Task {
             }
             Self::Compact => {
                 let (x, scratch) = (operands.input(width), operands.room(width));
-                Compact { x, scratch, width }.into()
+                Compact { x, scratch, tokens: RowTokens::Own, width }.into()
             }
         }
     }
@@ -115,5 +116,5 @@ pub(crate) fn ramp(operands: &mut Operands, x: Span, size: &BertSize) -> Op {
     let weight = operands.matrix(size.classes, size.hidden);
     let head = RampHead { weight, bias: operands.vector(size.classes), classes: size.classes };
     let (exit, width, pool) = (ExitId(0), size.hidden, Pool::Mean);
-    Ramp { exit, x, width, pool, hidden: None, head: Some(head) }.into()
+    Ramp { exit, x, tokens: RowTokens::Own, width, pool, hidden: None, head: Some(head) }.into()
 }

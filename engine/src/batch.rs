@@ -1,86 +1,16 @@
 //! Rows on their way into a pass, packed as the device wants them.
 
-use offramp_kernels::{RowSlot, Token};
-use offramp_weights::ModelSpec;
+use offramp_kernels::{RowInput, RowSlot, Token};
 
 use crate::error::InputError;
-
-/// What a model demands of a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowRules {
-    /// Entries of the vocabulary.
-    pub vocab: usize,
-    /// Kinds of token; 0 where the model has no kind table.
-    pub kinds: usize,
-    /// Most tokens of a row.
-    pub tokens_max: usize,
-    /// Position of the first token. Where it is not 0, padding tokens inside a row take the
-    /// position before it and do not count (RoBERTa's numbering).
-    pub position_offset: u32,
-    /// The padding token.
-    pub pad_token: u32,
-}
-
-impl RowRules {
-    /// The rules of a model.
-    pub fn of(spec: &ModelSpec) -> Self {
-        Self {
-            vocab: spec.vocab,
-            kinds: spec.kinds,
-            tokens_max: spec.row_tokens_max(),
-            position_offset: spec.position_offset as u32,
-            pad_token: spec.pad_token,
-        }
-    }
-
-    /// The same for passes within `limits`: every row that keeps them fits an empty batch.
-    pub(crate) fn within(self, limits: Limits) -> Self {
-        Self { tokens_max: self.tokens_max.min(limits.tokens_max), ..self }
-    }
-
-    /// Whether the model can read a row; `kinds` is empty (all 0) or one per token.
-    ///
-    /// # Errors
-    /// What is wrong with the row.
-    pub fn check(&self, ids: &[u32], kinds: &[u16]) -> Result<(), InputError> {
-        if ids.is_empty() {
-            return Err(InputError::Empty);
-        }
-        if ids.len() > self.tokens_max {
-            return Err(InputError::TooLong { tokens: ids.len(), tokens_max: self.tokens_max });
-        }
-        if !kinds.is_empty() && kinds.len() != ids.len() {
-            return Err(InputError::KindsMismatch { tokens: ids.len(), kinds: kinds.len() });
-        }
-        self.check_ids(ids)?;
-        self.check_kinds(kinds)
-    }
-
-    fn check_ids(&self, ids: &[u32]) -> Result<(), InputError> {
-        match ids.iter().position(|&id| id as usize >= self.vocab) {
-            Some(index) => {
-                Err(InputError::UnknownToken { index, id: ids[index], vocab: self.vocab })
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn check_kinds(&self, kinds: &[u16]) -> Result<(), InputError> {
-        match kinds.iter().position(|&kind| usize::from(kind) >= self.kinds.max(1)) {
-            Some(index) => {
-                Err(InputError::UnknownKind { index, kind: kinds[index], kinds: self.kinds })
-            }
-            None => Ok(()),
-        }
-    }
-}
+use crate::rules::{Row, RowRules, TextRules};
 
 /// How large a batch may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most rows of a pass.
     pub rows_max: usize,
-    /// Most tokens of a pass, all rows together.
+    /// Most tokens of a pass, all rows together. Images do not count.
     pub tokens_max: usize,
 }
 
@@ -96,6 +26,8 @@ pub struct Batch {
     rules: RowRules,
     limits: Limits,
     tokens: Vec<Token>,
+    pixels: Vec<u8>,
+    /// Where each row begins, plus the end: in tokens, or in images.
     offsets: Vec<u32>,
 }
 
@@ -104,42 +36,66 @@ impl Batch {
     pub fn new(rules: RowRules, limits: Limits) -> Self {
         let mut offsets = Vec::with_capacity(limits.rows_max + 1);
         offsets.push(0);
-        Self { rules, limits, tokens: Vec::with_capacity(limits.tokens_max), offsets }
+        let (tokens, pixels) = match &rules {
+            RowRules::Text(_) => (limits.tokens_max, 0),
+            RowRules::Image(image) => (0, limits.rows_max * image.bytes()),
+        };
+        let (tokens, pixels) = (Vec::with_capacity(tokens), Vec::with_capacity(pixels));
+        Self { rules, limits, tokens, pixels, offsets }
     }
 
-    /// Adds a row; `kinds` is empty (all 0) or one per token. `None`: the batch is full, run it
-    /// and push again: a row without an error fits an empty batch.
+    /// Adds a row of tokens; `kinds` is empty (all 0) or one per token. `None`: the batch is full,
+    /// run it and push again: a row without an error fits an empty batch.
     ///
     /// # Errors
     /// The row is unfit for the model; the batch stays as it was.
     pub fn push(&mut self, ids: &[u32], kinds: &[u16]) -> Result<Option<RowSlot>, InputError> {
-        self.rules.check(ids, kinds)?;
+        let RowRules::Text(rules) = &self.rules else { return Err(InputError::NotAnImage) };
+        rules.check(ids, kinds)?;
         let full = self.rows() == self.limits.rows_max
             || self.tokens.len() + ids.len() > self.limits.tokens_max;
         if full {
             return Ok(None);
         }
-        let slot = RowSlot(self.rows() as u32);
-        self.append(ids, kinds);
-        Ok(Some(slot))
+        append(&mut self.tokens, rules, ids, kinds);
+        Ok(Some(self.close(self.tokens.len())))
     }
 
-    fn append(&mut self, ids: &[u32], kinds: &[u16]) {
-        let offset = self.rules.position_offset;
-        let mut next = offset;
-        for (index, &id) in ids.iter().enumerate() {
-            let skipped = offset > 0 && id == self.rules.pad_token;
-            let position = if skipped { offset - 1 } else { next };
-            next += u32::from(!skipped);
-            let kind = kinds.get(index).copied().unwrap_or(0);
-            self.tokens.push(Token { id, position: position as u16, kind });
+    /// Adds an image, prepared: `[height, width, channels]`. `None` as for [`push`](Self::push).
+    ///
+    /// # Errors
+    /// The image is unfit for the model; the batch stays as it was.
+    pub fn push_image(&mut self, pixels: &[u8]) -> Result<Option<RowSlot>, InputError> {
+        let RowRules::Image(rules) = &self.rules else { return Err(InputError::NotText) };
+        rules.check(pixels)?;
+        if self.rows() == self.limits.rows_max {
+            return Ok(None);
         }
-        self.offsets.push(self.tokens.len() as u32);
+        self.pixels.extend_from_slice(pixels);
+        Ok(Some(self.close(self.rows() + 1)))
+    }
+
+    /// Adds a row of either kind.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push) and [`push_image`](Self::push_image).
+    pub fn push_row(&mut self, row: &Row) -> Result<Option<RowSlot>, InputError> {
+        match row {
+            Row::Text(row) => self.push(&row.ids, &row.kinds),
+            Row::Image(pixels) => self.push_image(pixels),
+        }
+    }
+
+    fn close(&mut self, end: usize) -> RowSlot {
+        let slot = RowSlot(self.rows() as u32);
+        self.offsets.push(end as u32);
+        slot
     }
 
     /// Forgets the rows, keeps the room.
     pub fn clear(&mut self) {
         self.tokens.clear();
+        self.pixels.clear();
         self.offsets.truncate(1);
     }
 
@@ -153,23 +109,45 @@ impl Batch {
         self.rows() == 0
     }
 
-    /// Tokens of all rows.
-    pub fn tokens(&self) -> &[Token] {
-        &self.tokens
+    /// Tokens of all rows; an image counts as one.
+    pub fn tokens(&self) -> usize {
+        self.offsets[self.rows()] as usize
     }
 
-    /// Where each row begins, plus the end.
+    /// Where each row begins, plus the end; an image counts as one token.
     pub fn offsets(&self) -> &[u32] {
         &self.offsets
+    }
+
+    /// As a device takes it.
+    pub(crate) fn input(&self) -> RowInput<'_> {
+        match self.rules {
+            RowRules::Text(_) => RowInput::Text { tokens: &self.tokens, offsets: &self.offsets },
+            RowRules::Image(_) => RowInput::Images(&self.pixels),
+        }
+    }
+}
+
+fn append(tokens: &mut Vec<Token>, rules: &TextRules, ids: &[u32], kinds: &[u16]) {
+    let offset = rules.position_offset;
+    let mut next = offset;
+    for (index, &id) in ids.iter().enumerate() {
+        let skipped = offset > 0 && id == rules.pad_token;
+        let position = if skipped { offset - 1 } else { next };
+        next += u32::from(!skipped);
+        let kind = kinds.get(index).copied().unwrap_or(0);
+        tokens.push(Token { id, position: position as u16, kind });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::ImageRules;
 
     fn rules(position_offset: u32) -> RowRules {
-        RowRules { vocab: 10, kinds: 2, tokens_max: 4, position_offset, pad_token: 1 }
+        let (vocab, kinds, tokens_max, pad_token) = (10, 2, 4, 1);
+        RowRules::Text(TextRules { vocab, kinds, tokens_max, position_offset, pad_token })
     }
 
     fn batch(position_offset: u32) -> Batch {
@@ -184,14 +162,14 @@ mod tests {
         assert_eq!(batch.push(&[5], &[1]), Ok(Some(RowSlot(1))));
         assert_eq!(batch.push(&[5], &[]), Ok(None), "three rows");
         assert_eq!(batch.offsets(), [0, 4, 5]);
-        assert_eq!(batch.tokens()[4], Token { id: 5, position: 0, kind: 1 });
+        assert_eq!(batch.tokens[4], Token { id: 5, position: 0, kind: 1 });
     }
 
     #[test]
     fn padding_inside_a_roberta_row_takes_no_position() {
         let mut batch = batch(2);
         batch.push(&[7, 1, 8, 9], &[]).unwrap();
-        let positions: Vec<u16> = batch.tokens().iter().map(|t| t.position).collect();
+        let positions: Vec<u16> = batch.tokens.iter().map(|t| t.position).collect();
         assert_eq!(positions, [2, 1, 3, 4]);
     }
 
@@ -208,5 +186,20 @@ mod tests {
         let mismatch = InputError::KindsMismatch { tokens: 2, kinds: 1 };
         assert_eq!(batch.push(&[0, 0], &[0]), Err(mismatch));
         assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn images_are_rows_of_one_size() {
+        let rules = ImageRules { height: 2, width: 3, channels: 1 };
+        let limits = Limits { rows_max: 2, tokens_max: 0 };
+        let mut batch = Batch::new(RowRules::Image(rules), limits);
+        let size = InputError::ImageSize { bytes: 5, height: 2, width: 3, channels: 1 };
+        assert_eq!(batch.push_image(&[0; 5]), Err(size));
+        assert_eq!(batch.push(&[1], &[]), Err(InputError::NotAnImage));
+        for slot in 0..2 {
+            assert_eq!(batch.push_image(&[slot as u8; 6]), Ok(Some(RowSlot(slot))));
+        }
+        assert_eq!(batch.push_image(&[0; 6]), Ok(None));
+        assert_eq!((batch.rows(), batch.tokens(), batch.pixels.len()), (2, 2, 12));
     }
 }

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use offramp_kernels::cpu::CpuDevice;
 use offramp_kernels::{
-    Activation, ArenaLayout, Device, Linear, LiveBound, Op, PassInput, Score, Span, Token,
-    WeightForm, WeightId,
+    Activation, ArenaLayout, Device, Linear, LiveBound, Op, PassInput, RowInput, Score, Span,
+    Token, WeightForm, WeightId,
 };
 
 use crate::clock;
@@ -236,14 +236,17 @@ fn peak_product(device: &mut dyn Device) -> Result<Op> {
         logits_max: 1,
         features_max: 1,
         weights: vec![WeightForm::Matrix { n, k: n }, WeightForm::Vector { len: n }],
+        ..ArenaLayout::default()
     })?;
     let mut rng = fastrand::Rng::with_seed(7);
     let values: Vec<f32> = (0..len).map(|_| rng.f32() - 0.5).collect();
     device.load(WeightId(0), 0, &values)?;
     device.load(WeightId(1), 0, &values[..n])?;
     device.begin(&PassInput {
-        tokens: &vec![Token { id: 0, position: 0, kind: 0 }; n],
-        offsets: &[0, n as u32],
+        input: RowInput::Text {
+            tokens: &vec![Token { id: 0, position: 0, kind: 0 }; n],
+            offsets: &[0, n as u32],
+        },
         stays: &[true],
         windows: &[],
         score: Score::Confidence,

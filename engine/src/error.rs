@@ -51,6 +51,39 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
+    /// Tokens for a model that reads images.
+    #[error("a text, but the model reads images")]
+    NotAnImage,
+    /// An image for a model that reads texts.
+    #[error("an image, but the model reads texts")]
+    NotText,
+    /// A picture that contradicts itself, or is too large.
+    #[error(
+        "a picture of {height} x {width} x {channels} in {bytes} bytes, expected 1 or 3 channels, \
+         sides from 1 to 16384, and a byte each"
+    )]
+    Picture {
+        /// Pixel rows.
+        height: usize,
+        /// Pixels of a row.
+        width: usize,
+        /// Channels.
+        channels: usize,
+        /// Bytes.
+        bytes: usize,
+    },
+    /// An image of another size than the model's.
+    #[error("an image of {bytes} bytes, expected {height} x {width} x {channels}")]
+    ImageSize {
+        /// Bytes of the image.
+        bytes: usize,
+        /// Pixel rows expected.
+        height: usize,
+        /// Pixels of a row expected.
+        width: usize,
+        /// Channels expected.
+        channels: usize,
+    },
     /// A row of no tokens.
     #[error("the input has no tokens")]
     Empty,

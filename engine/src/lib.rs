@@ -1,4 +1,4 @@
-//! Runs transformers with **early exits**.
+//! Runs transformers and CNNs with **early exits**.
 //!
 //! Small classifiers ("ramps") sit between the layers of a model. A row of a batch that a ramp is
 //! sure of gets its answer there; the rows that are left are packed together and go on. The
@@ -52,15 +52,17 @@ mod device;
 mod error;
 mod exec;
 mod exit;
+pub mod image;
 pub mod model;
 pub mod plan;
 pub mod profile;
 pub mod ramps;
 mod rows;
+mod rules;
 mod text;
 pub mod tune;
 
-pub use batch::{Batch, Limits, RowRules};
+pub use batch::{Batch, Limits};
 pub use device::{DeviceChoice, DeviceInfo, Precision, devices, peak_gflops};
 pub use error::{Error, InputError, Result};
 pub use exec::{
@@ -68,8 +70,11 @@ pub use exec::{
     Shape, Sink,
 };
 pub use exit::{AfterExit, Exits, OFF, score_of};
+pub use image::{Picture, Preprocessor};
 pub use model::Model;
 pub use offramp_kernels::{Cost, ExitWindow, LiveBound, Pool, RowSlot, Score};
-pub use offramp_weights::{Policy, RampBundle, SiteThreshold, ThresholdFile};
+pub use offramp_weights::image::Conversion;
+pub use offramp_weights::{ModelSpec, Policy, RampBundle, SiteThreshold, ThresholdFile};
 pub use rows::RowMap;
+pub use rules::{ImageRules, Row, RowRules, TextRules};
 pub use text::{TokenRow, Tokenizer};

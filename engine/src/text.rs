@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use offramp_weights::ModelSpec;
+use offramp_weights::TextSpec;
 use tokenizers::{EncodeInput, TruncationParams};
 
 use crate::error::{Error, InputError, Result};
@@ -28,7 +28,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// [`Error::Tokenizer`] where the file is missing or not a tokenizer.
-    pub fn open(dir: &Path, spec: &ModelSpec) -> Result<Self> {
+    pub fn open(dir: &Path, spec: &TextSpec) -> Result<Self> {
         let file = dir.join("tokenizer.json");
         let fail = |message: String| Error::Tokenizer { file: file.clone(), message };
         let bytes = std::fs::read(&file).map_err(|error| fail(error.to_string()))?;

@@ -78,6 +78,57 @@ impl WeightForm {
     }
 }
 
+/// How many tokens each row has where an op stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowTokens {
+    /// As many as it came with, or one behind a [`crate::Narrow`].
+    Own,
+    /// All the same number: the pixels of an image at the resolution reached.
+    Each(usize),
+}
+
+impl RowTokens {
+    /// Tokens of `rows` rows that came with `tokens`.
+    pub(crate) fn of(self, rows: f64, tokens: f64) -> f64 {
+        match self {
+            Self::Own => tokens,
+            Self::Each(each) => rows * each as f64,
+        }
+    }
+}
+
+/// Height and width of an image, or of a map of features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Grid {
+    /// Rows of pixels.
+    pub height: usize,
+    /// Pixels of a row.
+    pub width: usize,
+}
+
+impl Grid {
+    /// Number of pixels.
+    pub fn pixels(&self) -> usize {
+        self.height.saturating_mul(self.width)
+    }
+
+    /// What a window of `kernel` pixels a side leaves of it, `stride` apart, after `padding`
+    /// pixels were added on each side. Sides shorter than the window give 0.
+    pub fn windows(&self, kernel: usize, stride: usize, padding: usize) -> Self {
+        let along = |side: usize| {
+            let room = (side + 2 * padding).checked_sub(kernel);
+            room.map_or(0, |room| room / stride.max(1) + 1)
+        };
+        Self { height: along(self.height), width: along(self.width) }
+    }
+}
+
+impl fmt::Display for Grid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.height, self.width)
+    }
+}
+
 /// Everything a device allocates, once: see [`crate::Device::reserve`].
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct ArenaLayout {
@@ -87,6 +138,8 @@ pub struct ArenaLayout {
     pub tokens_max: usize,
     /// Most tokens of one row.
     pub row_tokens_max: usize,
+    /// Bytes of an image: height x width x channels; 0 for a plan that reads text.
+    pub row_pixels: usize,
     /// Elements of activation memory that the spans of the plan point into.
     pub activations: usize,
     /// Ramps plus the final exit: one past the highest [`crate::ExitId`].
@@ -103,6 +156,21 @@ impl ArenaLayout {
     /// Fails unless `span` is a matrix of `tokens_max` rows, `width` wide, in the arena.
     pub(crate) fn check_matrix(&self, what: &'static str, span: Span, width: usize) -> Result<()> {
         span.check(what, self.tokens_max.saturating_mul(width), self.activations)
+    }
+
+    /// Fails unless `span` holds every row with its tokens, `width` wide, in the arena.
+    pub(crate) fn check_rows(
+        &self,
+        what: &'static str,
+        span: Span,
+        tokens: RowTokens,
+        width: usize,
+    ) -> Result<()> {
+        let tokens = match tokens {
+            RowTokens::Own => self.tokens_max,
+            RowTokens::Each(tokens) => self.rows_max.saturating_mul(tokens),
+        };
+        span.check(what, tokens.saturating_mul(width), self.activations)
     }
 
     /// Number of parameters of all weights.

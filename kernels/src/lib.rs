@@ -28,10 +28,13 @@ mod span;
 pub use cost::Cost;
 pub use device::Device;
 pub use error::{Error, Result};
-pub use layout::{ArenaLayout, WeightForm, WeightId};
+pub use layout::{ArenaLayout, Grid, RowTokens, WeightForm, WeightId};
 pub use op::Op;
 pub use ops::{
-    Activation, Attention, Compact, Embed, Hidden, Linear, Narrow, Norm, Pool, Ramp, RampHead,
+    Activation, Attention, Compact, Conv2d, Embed, Hidden, Linear, Narrow, Norm, Pixels, Pool,
+    Pool2d, Ramp, RampHead, Window,
 };
-pub use pass::{ExitId, ExitRecord, ExitWindow, LiveBound, PassInput, RowSlot, Score, Token};
+pub use pass::{
+    ExitId, ExitRecord, ExitWindow, LiveBound, PassInput, RowInput, RowSlot, Score, Token,
+};
 pub use span::Span;

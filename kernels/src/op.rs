@@ -1,12 +1,15 @@
 //! The closed set of operations a plan is made of.
 //!
 //! Every matrix of activations is `[tokens, width]` row-major over the packed tokens of the rows
-//! alive; the contracts say `x[t]` for the vector of token `t`. An op reads and writes live
+//! alive; the contracts say `x[t]` for the vector of token `t`. The tokens of an image are its
+//! pixels, row by row (NHWC), so all its rows have the same number: see [`crate::RowTokens`]. An op reads and writes live
 //! tokens only. `Display` prints an op as one line of assembly.
 
 use std::fmt;
 
-use crate::{Attention, Compact, Cost, Embed, Linear, LiveBound, Narrow, Norm, Ramp};
+use crate::{
+    Attention, Compact, Conv2d, Cost, Embed, Linear, LiveBound, Narrow, Norm, Pixels, Pool2d, Ramp,
+};
 
 /// One operation with its operands.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +17,12 @@ use crate::{Attention, Compact, Cost, Embed, Linear, LiveBound, Narrow, Norm, Ra
 pub enum Op {
     /// Tokens to vectors.
     Embed(Embed),
+    /// Pixels to vectors.
+    Pixels(Pixels),
+    /// Convolution with its epilogue.
+    Conv2d(Conv2d),
+    /// The largest or the mean of windows of pixels.
+    Pool2d(Pool2d),
     /// Layer normalisation.
     Norm(Norm),
     /// Matrix product with its epilogue.
@@ -34,11 +43,14 @@ impl Op {
         let (rows, tokens) = (live.rows as f64, live.tokens as f64);
         match self {
             Self::Embed(op) => op.cost(tokens),
+            Self::Pixels(op) => op.cost(rows),
+            Self::Conv2d(op) => op.cost(rows),
+            Self::Pool2d(op) => op.cost(rows),
             Self::Norm(op) => op.cost(tokens),
             Self::Linear(op) => op.cost(tokens),
             Self::Attention(op) => op.cost(rows, tokens),
             Self::Ramp(op) => op.cost(rows, tokens),
-            Self::Compact(op) => op.cost(tokens),
+            Self::Compact(op) => op.cost(rows, tokens),
             Self::Narrow(op) => op.cost(rows),
         }
     }
@@ -63,12 +75,15 @@ macro_rules! from_operands {
     };
 }
 
-from_operands!(Embed, Norm, Linear, Attention, Ramp, Compact, Narrow);
+from_operands!(Embed, Pixels, Conv2d, Pool2d, Norm, Linear, Attention, Ramp, Compact, Narrow);
 
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embed(op) => op.fmt(f),
+            Self::Pixels(op) => op.fmt(f),
+            Self::Conv2d(op) => op.fmt(f),
+            Self::Pool2d(op) => op.fmt(f),
             Self::Norm(op) => op.fmt(f),
             Self::Linear(op) => op.fmt(f),
             Self::Attention(op) => op.fmt(f),

@@ -69,13 +69,26 @@ impl ExitWindow {
     pub const ANY: Self = Self { first: 0, last: u32::MAX };
 }
 
+/// What the rows of a pass are made of, one row after the other.
+#[derive(Clone, Copy, Debug)]
+pub enum RowInput<'a> {
+    /// Texts, packed without padding.
+    Text {
+        /// Tokens of all rows back to back.
+        tokens: &'a [Token],
+        /// Where each row's tokens begin, plus the end: `rows + 1` rising numbers from 0.
+        offsets: &'a [u32],
+    },
+    /// Images: `[rows, height, width, channels]`, as large as
+    /// [`ArenaLayout::row_pixels`] says.
+    Images(&'a [u8]),
+}
+
 /// The rows of a pass, packed without padding, and the settings that hold for all of it.
 #[derive(Clone, Copy, Debug)]
 pub struct PassInput<'a> {
-    /// Tokens of all rows back to back.
-    pub tokens: &'a [Token],
-    /// Where each row's tokens begin, plus the end: `rows + 1` rising numbers from 0.
-    pub offsets: &'a [u32],
+    /// What the rows are made of.
+    pub input: RowInput<'a>,
     /// By slot: the row runs on to the end even after its answer has left.
     pub stays: &'a [bool],
     /// By slot: where the row may leave. Empty means [`ExitWindow::ANY`] for all.
@@ -89,16 +102,14 @@ pub struct PassInput<'a> {
 impl PassInput<'_> {
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.offsets.len().saturating_sub(1)
+        self.stays.len()
     }
 
     /// Fails where it contradicts itself or exceeds what was reserved.
     pub(crate) fn check(&self, layout: &ArenaLayout) -> Result<()> {
-        let (rows, tokens) = (self.rows(), self.tokens.len());
+        let rows = self.rows();
         Error::check_fits("rows", rows, layout.rows_max)?;
-        Error::check_fits("tokens", tokens, layout.tokens_max)?;
-        check_offsets(self.offsets, tokens, layout.row_tokens_max)?;
-        check_count("stays", rows, self.stays.len())?;
+        self.check_input(layout)?;
         if !self.windows.is_empty() {
             check_count("windows", rows, self.windows.len())?;
         }
@@ -107,6 +118,20 @@ impl PassInput<'_> {
             return Err(Error::mismatch("patience", "at least 1", 0));
         }
         Ok(())
+    }
+
+    fn check_input(&self, layout: &ArenaLayout) -> Result<()> {
+        let rows = self.rows();
+        match self.input {
+            RowInput::Text { tokens, offsets } => {
+                Error::check_fits("tokens", tokens.len(), layout.tokens_max)?;
+                check_count("offsets", rows + 1, offsets.len().max(1))?;
+                check_offsets(offsets, tokens.len(), layout.row_tokens_max)
+            }
+            RowInput::Images(pixels) => {
+                check_count("pixels", rows * layout.row_pixels, pixels.len())
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use offramp_kernels::cuda::Elem;
 use offramp_kernels::{
     Activation, Attention, Compact, Embed, ExitId, Hidden, Linear, Narrow, Norm, Op, Pool, Ramp,
-    RampHead, Span, WeightId,
+    RampHead, RowTokens, Span, WeightId,
 };
 use offramp_libcuda::Simulator;
 use offramp_tests::suite::{Make, Start, Suite, Tolerance};
@@ -119,7 +119,7 @@ fn ramp(start: &mut Start, pool: Pool, hidden: Option<usize>) -> (Op, usize, usi
     let rows = start.layout.rows_max - 1;
     let pooled = if pool == Pool::Mean { start.tokens() } else { rows };
     let layers = hidden.as_ref().map_or(0, |h| 2 * h.n * width) + 2 * features * classes;
-    let op = Ramp { exit: ExitId(0), x, width, pool, hidden, head };
+    let op = Ramp { exit: ExitId(0), x, tokens: RowTokens::Own, width, pool, hidden, head };
     (op.into(), 2 * pooled * width + layers, rows * (24 + 4 * classes))
 }
 
@@ -186,7 +186,11 @@ fn embed(start: &mut Start) -> (Op, usize, usize) {
 fn compact(start: &mut Start) -> (Op, usize, usize) {
     let (x, scratch) = (aligned(start, 8), aligned(start, 8));
     let rows = start.layout.rows_max - 1;
-    (Compact { x, scratch, width: 8 }.into(), rows * 32, 8 * start.tokens() + rows * 8)
+    (
+        Compact { x, scratch, tokens: RowTokens::Own, width: 8 }.into(),
+        rows * 32,
+        8 * start.tokens() + rows * 8,
+    )
 }
 
 fn narrow(start: &mut Start) -> (Op, usize, usize) {

@@ -30,7 +30,7 @@ fn a_forward_waits_only_at_its_end() {
     let Some((_alone, driver)) = alone() else { return };
     let model = model_with_ramps("bert-relu-many", 3);
     let mut bench = Bench::new(&model, 1);
-    let rows = random_rows(12, model.spec().vocab as u32, 3);
+    let rows = random_rows(12, &model, 3);
     let ramps = bench.engine.plan().ramps() as u32;
     let exits = offramp::Exits::watching(bench.engine.plan(), Score::Confidence);
     let windows: Vec<_> = (0..12).map(|slot| exactly_at(slot % (ramps + 1))).collect();
@@ -56,7 +56,7 @@ fn passes_of_one_shape_become_graphs() {
     let Some((_alone, driver)) = alone() else { return };
     let model = model_with_ramps("bert-relu-many", 4);
     let mut bench = Bench::new(&model, 1);
-    let rows = random_rows(5, model.spec().vocab as u32, 4);
+    let rows = random_rows(5, &model, 4);
     let exits = offramp::Exits::watching(bench.engine.plan(), Score::Confidence);
     for _ in 0..8 {
         bench.run(&rows, &exits, AfterExit::Release);
@@ -80,12 +80,12 @@ fn answers_leave_before_the_pass_ends() {
     let Some((_alone, driver)) = alone() else { return };
     let model = model_with_ramps("bert-relu-many", 6);
     let mut bench = Bench::new(&model, 1);
-    let rows = random_rows(40, model.spec().vocab as u32, 6);
+    let rows = random_rows(40, &model, 6);
     let exits = bench.exits(Score::Confidence, 0.0);
     let settings = offramp::PassSettings::new(&exits, AfterExit::Release);
     let mut batch = bench.engine.batch();
     for row in &rows {
-        batch.push(row, &[]).unwrap().unwrap();
+        batch.push_row(row).unwrap().unwrap();
     }
     // The host may be kept from looking in time: once in some passes is enough.
     let is_early = (0..10).any(|_| {

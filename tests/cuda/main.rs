@@ -7,6 +7,8 @@
 mod errors;
 #[path = "../it/golden.rs"]
 mod golden;
+#[path = "../it/golden_images.rs"]
+mod golden_images;
 #[path = "../it/invariants.rs"]
 mod invariants;
 mod machine;

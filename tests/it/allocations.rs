@@ -53,7 +53,7 @@ fn allocations(work: impl FnOnce()) -> usize {
 fn a_pass_allocates_nothing() {
     let model = model_with_ramps("bert-cls", 9);
     let mut bench = Bench::new(&model, 2);
-    let rows = random_rows(32, model.spec().vocab as u32, 9);
+    let rows = random_rows(32, &model, 9);
     let exits = bench.exits(Score::Confidence, 0.4);
     let mut settings = PassSettings::new(&exits, AfterExit::Compact);
     settings.audit_rate = 0.2;
@@ -63,7 +63,7 @@ fn a_pass_allocates_nothing() {
         for _ in 0..3 {
             batch.clear();
             for row in &rows {
-                batch.push(row, &[]).unwrap();
+                batch.push_row(row).unwrap();
             }
             let mut sink = |_: Answer<'_>| answered += 1;
             bench.engine.run(&batch, &settings, &mut sink).unwrap();

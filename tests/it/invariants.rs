@@ -6,7 +6,14 @@ use proptest::prelude::*;
 use crate::machine;
 use crate::support::{Bench, Given, Shown, exactly_at, model_with_ramps, random_rows};
 
-const MODELS: [&str; 3] = ["bert-relu-many", "roberta-cls", "distilbert-cls"];
+const MODELS: [&str; 6] = [
+    "bert-relu-many",
+    "roberta-cls",
+    "distilbert-cls",
+    "resnet-cifar",
+    "resnet-hf-bottleneck",
+    "vgg",
+];
 
 fn scores() -> impl Strategy<Value = Score> {
     prop_oneof![
@@ -38,7 +45,7 @@ proptest! {
     ) {
         let model = model_with_ramps(name, seed);
         let mut bench = Bench::new(&model, 1);
-        let rows = random_rows(count, model.spec().vocab as u32, seed);
+        let rows = random_rows(count, &model, seed);
         let exits = bench.exits(score, threshold);
         let (released, _) = bench.run(&rows, &exits, AfterExit::Release);
         let (compacted, _) = bench.run(&rows, &exits, AfterExit::Compact);
@@ -56,7 +63,7 @@ proptest! {
         let model = model_with_ramps(name, seed);
         let mut together = Bench::new(&model, threads);
         let mut alone = Bench::new(&model, 1);
-        let rows = random_rows(count, model.spec().vocab as u32, seed);
+        let rows = random_rows(count, &model, seed);
         let exits = together.exits(Score::Confidence, threshold);
         let (heard, _) = together.run(&rows, &exits, AfterExit::Compact);
         for (row, expected) in rows.iter().zip(answers(heard.answers)) {
@@ -74,7 +81,7 @@ proptest! {
     ) {
         let model = model_with_ramps("bert-relu-many", seed);
         let mut bench = Bench::new(&model, 1);
-        let rows = random_rows(count, model.spec().vocab as u32, seed);
+        let rows = random_rows(count, &model, seed);
         let mut exits = bench.exits(Score::Confidence, 0.0);
         let ramps = bench.engine.plan().ramps();
         exits.active.iter_mut().zip(&active).for_each(|(ramp, &on)| *ramp = on);
@@ -96,7 +103,7 @@ proptest! {
     ) {
         let model = model_with_ramps("bert-relu-many", seed);
         let mut bench = Bench::new(&model, 1);
-        let rows = random_rows(count, model.spec().vocab as u32, seed);
+        let rows = random_rows(count, &model, seed);
         let full = bench.run(&rows, &Exits::off(bench.engine.plan()), AfterExit::Release).0;
         let full: Vec<u32> = answers(full.answers).iter().map(|given| given.label).collect();
         let exits = bench.exits(Score::Confidence, threshold);
@@ -127,7 +134,7 @@ proptest! {
 fn windows_decide_where_rows_leave() {
     let model = model_with_ramps("bert-relu-many", 3);
     let mut bench = Bench::new(&model, 2);
-    let rows = random_rows(30, model.spec().vocab as u32, 3);
+    let rows = random_rows(30, &model, 3);
     let ramps = bench.engine.plan().ramps() as u32;
     let sites: Vec<usize> = bench.engine.plan().ramp_sites().collect();
     let exits = Exits::watching(bench.engine.plan(), Score::Confidence);
@@ -159,7 +166,7 @@ fn an_empty_batch_is_a_pass_of_nothing() {
 fn the_audit_share_is_what_was_asked_for() {
     let model = model_with_ramps("bert-relu-many", 5);
     let mut bench = Bench::new(&model, 1);
-    let rows = random_rows(40, model.spec().vocab as u32, 5);
+    let rows = random_rows(40, &model, 5);
     let exits = bench.exits(Score::Confidence, 0.0);
     let mut settings = PassSettings::new(&exits, AfterExit::Compact);
     settings.audit_rate = 0.25;

@@ -3,6 +3,7 @@
 
 mod allocations;
 mod golden;
+mod golden_images;
 mod invariants;
 mod machine;
 mod ops;

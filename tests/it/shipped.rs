@@ -84,9 +84,9 @@ fn long_text_is_cut_and_keeps_its_frame() {
     let short = tokenizer.encode("who", None).unwrap().ids;
     let (first, last) = (short[0], short[short.len() - 1]);
     let long = tokenizer.encode(&"who painted it ".repeat(500), None).unwrap().ids;
-    assert_eq!(long.len(), model.spec().row_tokens_max());
+    assert_eq!(long.len(), model.row_tokens_max());
     assert_eq!((long[0], long[long.len() - 1]), (first, last), "[CLS] and [SEP] stay");
     let pair = tokenizer.encode(&"who ".repeat(500), Some(&"is it ".repeat(500))).unwrap();
-    assert_eq!(pair.ids.len(), model.spec().row_tokens_max());
+    assert_eq!(pair.ids.len(), model.row_tokens_max());
     assert!(pair.kinds.contains(&0) && pair.kinds.contains(&1));
 }

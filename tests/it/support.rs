@@ -2,22 +2,29 @@
 
 use offramp::{
     AfterExit, Answer, Engine, EngineOptions, Exit, ExitWindow, Exits, Limits, Model, Observation,
-    PassReport, PassSettings, Score, Seen, Sink,
+    PassReport, PassSettings, Row, RowRules, Score, Seen, Sink, TokenRow,
 };
-use offramp_tests::golden_dir;
 use offramp_tests::models::{bundle, random_dense};
+use offramp_tests::{golden_dir, golden_images_dir};
 use offramp_weights::{Activation, Dense, Pool, Ramp};
 
 use crate::machine;
 
+/// A golden model of texts or of images.
+pub(crate) fn golden(name: &str) -> Model {
+    let dirs = [golden_dir(), golden_images_dir()].map(|dir| dir.join(name));
+    Model::open(dirs.iter().find(|dir| dir.exists()).unwrap()).unwrap()
+}
+
 /// A golden model with a random ramp on every site: first and mean pooling, with and without a
 /// hidden layer.
 pub(crate) fn model_with_ramps(name: &str, seed: u64) -> Model {
-    let mut model = Model::open(golden_dir().join(name)).unwrap();
+    let mut model = golden(name);
     let mut rng = fastrand::Rng::with_seed(seed);
-    let (width, classes) = (model.spec().hidden, model.spec().classes);
-    let ramps = (0..model.spec().layers - 1).map(|site| ramp(site, width, classes, &mut rng));
-    let bundle = bundle(&model, ramps.collect());
+    let classes = model.spec().classes();
+    let ramp = |site| ramp(site, model.spec().site_width(site), classes, &mut rng);
+    let ramps = (0..model.spec().sites() - 1).map(ramp).collect();
+    let bundle = bundle(&model, ramps);
     model.set_ramps(Some(bundle));
     model
 }
@@ -88,7 +95,7 @@ impl Bench {
 
     pub(crate) fn run(
         &mut self,
-        rows: &[Vec<u32>],
+        rows: &[Row],
         exits: &Exits,
         after_exit: AfterExit,
     ) -> (Heard, PassReport) {
@@ -97,12 +104,12 @@ impl Bench {
 
     pub(crate) fn run_with(
         &mut self,
-        rows: &[Vec<u32>],
+        rows: &[Row],
         settings: &PassSettings<'_>,
     ) -> (Heard, PassReport) {
         let mut batch = self.engine.batch();
         for row in rows {
-            batch.push(row, &[]).unwrap().expect("room in the batch");
+            batch.push_row(row).unwrap().expect("room in the batch");
         }
         let mut heard = Heard { answers: vec![None; rows.len()], observed: vec![None; rows.len()] };
         let report = self.engine.run(&batch, settings, &mut heard).unwrap();
@@ -112,10 +119,17 @@ impl Bench {
     }
 }
 
-/// Rows of random tokens, 1 to 24 long.
-pub(crate) fn random_rows(count: usize, vocab: u32, seed: u64) -> Vec<Vec<u32>> {
+/// Rows of random tokens, 1 to 24 long, or of random pixels.
+pub(crate) fn random_rows(count: usize, model: &Model, seed: u64) -> Vec<Row> {
     let mut rng = fastrand::Rng::with_seed(seed);
-    (0..count).map(|_| (0..rng.usize(1..25)).map(|_| rng.u32(0..vocab)).collect()).collect()
+    let mut row = || match RowRules::of(model.spec()) {
+        RowRules::Text(rules) => {
+            let ids = (0..rng.usize(1..25)).map(|_| rng.u32(0..rules.vocab as u32)).collect();
+            TokenRow { ids, kinds: vec![] }.into()
+        }
+        RowRules::Image(rules) => Row::Image((0..rules.bytes()).map(|_| rng.u8(..)).collect()),
+    };
+    (0..count).map(|_| row()).collect()
 }
 
 /// A window that ends at `exit`.

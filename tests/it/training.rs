@@ -3,16 +3,11 @@
 use offramp::model::files;
 use offramp::ramps::{FitOptions, RampOptions, Settings, fit_thresholds, train_ramps};
 use offramp::tune::Goal;
-use offramp::{Error, Model, Policy, TokenRow};
+use offramp::{Error, Model, Policy};
 use offramp_tests::golden_dir;
 
 use crate::machine;
 use crate::support::random_rows;
-
-fn rows(model: &Model, count: usize, seed: u64) -> Vec<TokenRow> {
-    let ids = random_rows(count, model.spec().vocab as u32, seed);
-    ids.into_iter().map(|ids| TokenRow { ids, kinds: vec![] }).collect()
-}
 
 fn quick() -> RampOptions {
     let settings = Settings { epochs_max: 15, hidden: Some(16), ..Settings::default() };
@@ -31,11 +26,11 @@ fn a_trained_model_reopens_with_its_ramps_and_thresholds() {
     }
     let mut model = Model::open(dir.path()).unwrap();
     let mut sites = 0;
-    let trained = train_ramps(&model, &rows(&model, 600, 1), &quick(), &mut |progress| {
+    let trained = train_ramps(&model, &random_rows(600, &model, 1), &quick(), &mut |progress| {
         sites += usize::from(matches!(progress, offramp::ramps::Progress::Site { .. }));
     })
     .unwrap();
-    assert_eq!(sites, model.spec().layers - 1);
+    assert_eq!(sites, model.spec().sites() - 1);
     let note = trained.bundle.trained.sites[0];
     assert!(note.agreement > 0.5, "of 6 classes: {}", note.agreement);
     trained.bundle.write(&model.path(files::RAMPS)).unwrap();
@@ -43,7 +38,8 @@ fn a_trained_model_reopens_with_its_ramps_and_thresholds() {
 
     let goal = Goal { agreement: 0.8, confidence: Some(0.9) };
     let (file, fitted) =
-        fit_thresholds(&model, &rows(&model, 800, 2), &fit_options(goal), &mut |_| {}).unwrap();
+        fit_thresholds(&model, &random_rows(800, &model, 2), &fit_options(goal), &mut |_| {})
+            .unwrap();
     assert!(fitted.upper_bound <= 0.2 + 1e-9, "{}", fitted.upper_bound);
     file.write(&model.path(files::THRESHOLDS)).unwrap();
 
@@ -55,13 +51,14 @@ fn a_trained_model_reopens_with_its_ramps_and_thresholds() {
 #[test]
 fn a_model_without_head_has_nothing_to_imitate() {
     let model = Model::open(golden_dir().join("bert-base-nohead")).unwrap();
-    let error = train_ramps(&model, &rows(&model, 50, 1), &quick(), &mut |_| {}).unwrap_err();
+    let error =
+        train_ramps(&model, &random_rows(50, &model, 1), &quick(), &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::Unfit { .. }), "{error}");
 }
 
 #[test]
 fn too_few_rows_are_refused() {
     let model = Model::open(golden_dir().join("bert-cls")).unwrap();
-    let error = train_ramps(&model, &rows(&model, 1, 1), &quick(), &mut |_| {}).unwrap_err();
+    let error = train_ramps(&model, &random_rows(1, &model, 1), &quick(), &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::Train { .. }), "{error}");
 }

@@ -19,3 +19,8 @@ pub fn root() -> PathBuf {
 pub fn golden_dir() -> PathBuf {
     root().join("tests/data/golden")
 }
+
+/// The folder of golden image models.
+pub fn golden_images_dir() -> PathBuf {
+    root().join("tests/data/golden-images")
+}

@@ -4,7 +4,9 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use offramp::Model;
-use offramp_weights::{Dense, Family, ModelSpec, Names, Part, Ramp, RampBundle, TrainingNotes};
+use offramp_weights::{
+    Dense, Family, ModelSpec, Names, Part, Ramp, RampBundle, TextSpec, TrainingNotes,
+};
 use serde_json::json;
 
 /// The size of a BERT classifier.
@@ -63,7 +65,7 @@ impl BertSize {
         let config = self.config();
         std::fs::write(dir.join("config.json"), config.to_string())?;
         let spec = ModelSpec::read(dir).expect("a config that readers accept");
-        let tensors = tensors(&spec);
+        let tensors = tensors(spec.text().expect("a transformer"));
         let mut file = BufWriter::new(std::fs::File::create(dir.join("model.safetensors"))?);
         let header = header(&tensors);
         file.write_all(&(header.len() as u64).to_le_bytes())?;
@@ -76,7 +78,7 @@ impl BertSize {
     }
 }
 
-fn tensors(spec: &ModelSpec) -> Vec<(Part, String, Vec<usize>)> {
+fn tensors(spec: &TextSpec) -> Vec<(Part, String, Vec<usize>)> {
     let names = Names::new(Family::Bert, true);
     let layered = (0..spec.layers).flat_map(|layer| Part::LAYER.map(|part| (part, layer)));
     let outer = [&Part::EMBEDDINGS[..], &Part::POOLER, &Part::CLASSIFIER].concat();
@@ -127,7 +129,6 @@ pub fn random_dense(outputs: usize, inputs: usize, spread: f32, rng: &mut fastra
 
 /// Untrained ramps as a bundle that `model` accepts.
 pub fn bundle(model: &Model, ramps: Vec<Ramp>) -> RampBundle {
-    let (width, classes) = (model.spec().hidden, model.spec().classes);
     let trained = TrainingNotes { inputs: 0, held_out: 0, sites: vec![] };
-    RampBundle { model: model.hash(), classes, width, ramps, trained }
+    RampBundle { model: model.hash(), classes: model.spec().classes(), ramps, trained }
 }

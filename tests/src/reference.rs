@@ -1,6 +1,6 @@
 //! Every op once more: in f64, one number at a time, nothing shared with the devices.
 
-use offramp_kernels::{Activation, Pool, Score, Token};
+use offramp_kernels::{Activation, Grid, Pool, Score, Token, Window};
 
 /// `act(x)`.
 pub fn activate(activation: Activation, x: f64) -> f64 {
@@ -155,4 +155,72 @@ pub fn score(logits: &[f64], score: Score, streak: u32) -> f64 {
         Score::Margin => p[p.len() - 1] - p[p.len() - 2],
         _ => 1.0 - entropy / (p.len() as f64).ln(),
     }
+}
+
+/// The shape of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub struct Convolution {
+    /// The map read.
+    pub from: Grid,
+    /// The map written.
+    pub to: Grid,
+    /// Channels read.
+    pub inputs: usize,
+    /// Pixels of a side of the window.
+    pub kernel: usize,
+    /// Pixels between windows.
+    pub stride: usize,
+    /// Zeros on each side.
+    pub padding: usize,
+}
+
+/// One image `x`, weights `[outputs, ky, kx, input]`.
+pub fn conv2d(shape: Convolution, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f64> {
+    let Convolution { from, to, inputs, kernel, stride, padding } = shape;
+    let pixel = |y: usize, x: usize| {
+        let (y, x) = (y.checked_sub(padding)?, x.checked_sub(padding)?);
+        (y < from.height && x < from.width).then_some((y * from.width + x) * inputs)
+    };
+    let mut out = Vec::new();
+    for (y, column) in (0..to.height).flat_map(|y| (0..to.width).map(move |x| (y, x))) {
+        for (weights, bias) in weight.chunks_exact(kernel * kernel * inputs).zip(bias) {
+            let mut sum = f64::from(*bias);
+            for (tap, weights) in weights.chunks_exact(inputs).enumerate() {
+                let at = pixel(y * stride + tap / kernel, column * stride + tap % kernel);
+                let Some(at) = at else { continue };
+                for (weight, x) in weights.iter().zip(&x[at..]) {
+                    sum += f64::from(*weight) * f64::from(*x);
+                }
+            }
+            out.push(sum);
+        }
+    }
+    out
+}
+
+/// One image `x`; a pixel belongs to a window when its rows and columns do.
+pub fn pool2d(from: Grid, to: Grid, window: Window, width: usize, x: &[f32]) -> Vec<f64> {
+    let belongs = |index: usize, at: usize, n: usize, to: usize| match window {
+        Window::Max { kernel, stride, padding } => {
+            let first = index * stride;
+            at + padding >= first && at + padding < first + kernel
+        }
+        Window::MeanTo(_) => at * to < (index + 1) * n && (at + 1) * to > index * n,
+    };
+    let mut out = Vec::new();
+    for (y, column) in (0..to.height).flat_map(|y| (0..to.width).map(move |x| (y, x))) {
+        for channel in 0..width {
+            let inside = (0..from.pixels()).filter(|pixel| {
+                belongs(y, pixel / from.width, from.height, to.height)
+                    && belongs(column, pixel % from.width, from.width, to.width)
+            });
+            let values: Vec<f64> =
+                inside.map(|pixel| f64::from(x[pixel * width + channel])).collect();
+            out.push(match window {
+                Window::Max { .. } => values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                Window::MeanTo(_) => values.iter().sum::<f64>() / values.len() as f64,
+            });
+        }
+    }
+    out
 }

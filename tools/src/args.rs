@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{BoolishValueParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use offramp::{AfterExit, DeviceChoice, EngineOptions, Limits, Policy, Precision};
+use offramp::{AfterExit, DeviceChoice, EngineOptions, Limits, Model, Policy, Precision};
 
 /// Tokens a row is expected to have at most where `--tokens-max` is not given.
 const ROW_TOKENS_USUAL: usize = 128;
@@ -47,8 +47,9 @@ pub(crate) struct MachineArgs {
 }
 
 impl EngineArgs {
-    /// For a model whose rows have at most `row_tokens_max` tokens.
-    pub(crate) fn options(&self, row_tokens_max: usize) -> EngineOptions {
+    /// For batches of inputs of `model`.
+    pub(crate) fn options(&self, model: &Model) -> EngineOptions {
+        let row_tokens_max = model.row_tokens_max();
         let usual = self.batch * row_tokens_max.min(ROW_TOKENS_USUAL);
         let tokens_max = self.tokens_max.unwrap_or(usual.max(row_tokens_max));
         self.machine.options(Limits { rows_max: self.batch, tokens_max })

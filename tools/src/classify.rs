@@ -1,4 +1,4 @@
-//! `offramp classify`: labels for lines of JSON or text, in their order.
+//! `offramp classify`: labels for lines of JSON or text, or for images, in their order.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ use crate::args::{AfterExitArg, EngineArgs, ExitArgs, ModelArg, share, switch};
 use crate::failure::{Failure, Result};
 use crate::open::open;
 use crate::out::{Out, STANDARD, note};
-use crate::rows_io::{BadRow, Row, RowReader};
+use crate::pictures::shape;
+use crate::rows::{BadRow, Row, RowReader};
 
 /// Bad lines that may wait for a batch to fill, for each row of it: keeps memory bounded.
 const WAITING_PER_ROW: usize = 4;
@@ -26,8 +27,11 @@ Examples:
   offramp classify --model DIR --input questions.jsonl --output answers.jsonl
   offramp classify --model DIR --exits off --logits < questions.txt
   offramp classify --model DIR --policy margin --threshold 0.8 --audit-rate 0.1 < questions.txt
+  offramp classify --model DIR --input photos/
+  offramp classify --model DIR --input test-images-idx3-ubyte.gz
+  offramp classify --model DIR --input frames.u8 --shape 224x224x3
 
-Input, one a line; other keys are ignored:
+Texts, one a line; other keys are ignored:
   {\"id\": 7, \"text\": \"Who wrote Hamlet?\"}            text_pair for a second text
   {\"id\": \"a\", \"tokens\": [101, 2040, 102]}           kinds for token kinds
   Who wrote Hamlet?                                 plain text: its id is the line number
@@ -36,8 +40,12 @@ Output, in the order of the input:
   {\"id\":7,\"label\":\"HUM\",\"score\":0.98,\"exit\":1,\"depth\":0.33}
   {\"line\":2,\"error\":\"the line is empty\"}            in place of an answer
 
-exit is the encoder layer behind which the row left, from 0, or \"final\"; depth is the share of
-the layers that it had run by then. Text longer than the model reads is cut, tokens are not.
+Images: a PNG or JPEG file, a folder of them, an IDX file of bytes (gzip too), or raw bytes with
+--shape. They are resized and cropped as the model's configuration says; their ids are file names,
+or numbers from 1.
+
+exit is the encoder layer or block behind which the row left, from 0, or \"final\"; depth is the share of
+the layers or blocks that it had run by then. Text longer than the model reads is cut, tokens are not.
 The exit code is 1 where any line failed.";
 
 /// Flags of `classify`.
@@ -45,9 +53,12 @@ The exit code is 1 where any line failed.";
 pub(crate) struct Classify {
     #[command(flatten)]
     model: ModelArg,
-    /// Lines of JSON or text; - is standard input
+    /// Lines of JSON or text, - is standard input; or images: IDX, PNG, JPEG, a folder, raw bytes
     #[arg(long, value_name = "FILE", default_value = STANDARD, env = "OFFRAMP_INPUT")]
     input: PathBuf,
+    /// Size of raw images, for a model that reads images
+    #[arg(long, value_name = "HxWxC", env = "OFFRAMP_SHAPE", value_parser = shape)]
+    shape: Option<[usize; 3]>,
     /// Where the answers go; - is standard output
     #[arg(long, value_name = "FILE", default_value = STANDARD, env = "OFFRAMP_OUTPUT")]
     output: PathBuf,
@@ -72,13 +83,13 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
     expect_two_files(&args.input, &args.output)?;
     let (model, exit_plan) = open(&args.model.model, &args.exit)?;
     model.expect_classifier()?;
-    let options = args.engine.options(model.spec().row_tokens_max());
+    let options = args.engine.options(&model);
     let engine = Engine::new(&model, &options)?;
     if options.device == DeviceChoice::Auto && engine.is_on_gpu() {
         note(format_args!("on {}", engine.device_name()));
     }
     let exits = exit_plan.exits(engine.plan())?;
-    let mut reader = RowReader::open(&args.input, &model)?;
+    let mut reader = RowReader::open(&args.input, &model, args.shape)?;
     let out = Out::create(&args.output)?;
     let mut session = Session::new(args, &model, engine, &exits, out);
     while let Some((line, row)) = reader.next()? {
@@ -177,11 +188,11 @@ impl<'a> Session<'a> {
     }
 
     fn push(&mut self, row: Row) -> Result<Result<Value, BadRow>> {
-        let Row { id, tokens, .. } = row;
-        let mut pushed = self.batch.push(&tokens.ids, &tokens.kinds);
+        let Row { id, input, .. } = row;
+        let mut pushed = self.batch.push_row(&input);
         if pushed == Ok(None) {
             self.answer()?;
-            pushed = self.batch.push(&tokens.ids, &tokens.kinds);
+            pushed = self.batch.push_row(&input);
         }
         Ok(match pushed {
             Ok(_) => Ok(id),

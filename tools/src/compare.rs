@@ -1,12 +1,12 @@
 //! Exits against the full model on the same inputs: the figures of `demo` and `evaluate`.
 
-use offramp::{AfterExit, Batch, Engine, Exit, Exits, Model, TokenRow};
+use offramp::{AfterExit, Batch, Engine, Exit, Exits, Model, Row};
 use serde::Serialize;
 
 use crate::agreement::Agreement;
 use crate::failure::{Failure, Result};
 use crate::race::{Tally, Variant, quantile_ms};
-use crate::rows_io::Row;
+use crate::rows::Row as Labelled;
 use crate::table::{Table, digits, fine_percent, grouped, ms, percent, share_bar};
 
 /// Full depth, release and compact, in this order.
@@ -22,11 +22,11 @@ pub(crate) fn variants(full: Exits, early: &Exits) -> Vec<Variant> {
 /// Rows packed into batches as large as the engine takes, in order.
 pub(crate) fn batches<'a>(
     engine: &Engine,
-    rows: impl IntoIterator<Item = &'a TokenRow>,
+    rows: impl IntoIterator<Item = &'a Row>,
 ) -> Result<Vec<Batch>> {
     let mut batches = vec![engine.batch()];
-    for (index, TokenRow { ids, kinds }) in rows.into_iter().enumerate() {
-        let is_full = |batch: &mut Batch| match batch.push(ids, kinds) {
+    for (index, row) in rows.into_iter().enumerate() {
+        let is_full = |batch: &mut Batch| match batch.push_row(row) {
             Ok(slot) => Ok(slot.is_none()),
             Err(error) => Err(Failure::Usage(format!("input {index}: {error}"))),
         };
@@ -71,7 +71,7 @@ pub(crate) struct ExitFigures {
 pub(crate) fn figures(
     model: &Model,
     engine: &Engine,
-    rows: &[Row],
+    rows: &[Labelled],
     variants: &[Variant],
     tallies: &[Tally],
 ) -> Vec<Figures> {
@@ -90,7 +90,7 @@ pub(crate) fn figures(
     variants.iter().zip(tallies).map(of).collect()
 }
 
-fn accuracy(model: &Model, rows: &[Row], tally: &Tally) -> Option<f64> {
+fn accuracy(model: &Model, rows: &[Labelled], tally: &Tally) -> Option<f64> {
     let pairs = rows.iter().zip(&tally.outcomes);
     let labelled = pairs.filter_map(|(row, outcome)| {
         row.label.as_deref().map(|label| label == model.label(outcome.label))

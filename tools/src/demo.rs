@@ -1,9 +1,9 @@
-//! `offramp demo`: the shipped model on inputs it has not seen, with and without early exits.
+//! `offramp demo`: the shipped models on inputs they have not seen, with and without early exits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use offramp::{Engine, Exit, Exits, Model};
+use offramp::{Engine, Exit, Exits, Model, ModelSpec};
 use serde::Serialize;
 
 use crate::args::{EngineArgs, ExitArgs, JsonArg, seconds};
@@ -14,7 +14,7 @@ use crate::out::{Out, write_whole};
 use crate::progress::bar;
 use crate::race::{Finish, Outcome, Tally, race};
 use crate::report::{Report, html};
-use crate::rows_io::Row;
+use crate::rows::Row;
 use crate::shipped;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -25,19 +25,19 @@ Examples:
 
 /// Rounds in any case: a slow machine is not kept busy for longer than it takes to see.
 const ROUNDS_MIN: usize = 1;
-/// Questions shown.
+/// Inputs shown.
 const SHOWN: usize = 5;
 
 /// Flags of `demo`.
 #[derive(Args, Debug)]
 pub(crate) struct Demo {
-    /// Folder of the model [default: the shipped one]
+    /// Folder of the model [default: both shipped ones]
     #[arg(long, value_name = "DIR", env = "OFFRAMP_MODEL")]
     model: Option<PathBuf>,
-    /// Inputs to run [default: test.jsonl of the model]
+    /// Inputs to run [default: those that came with the model]
     #[arg(long, value_name = "FILE", env = "OFFRAMP_INPUT")]
     input: Option<PathBuf>,
-    /// How long to measure
+    /// How long to measure each model
     #[arg(long, value_name = "S", default_value = "5", env = "OFFRAMP_SECONDS",
           value_parser = seconds)]
     seconds: f64,
@@ -57,11 +57,11 @@ pub(crate) struct Demo {
     json: JsonArg,
 }
 
-/// Everything that `--json` prints.
+/// What `--json` prints of each model.
 #[derive(Serialize)]
 struct Summary<'a> {
     model: String,
-    device: String,
+    device: &'a str,
     inputs: usize,
     batch: usize,
     rounds: usize,
@@ -69,10 +69,45 @@ struct Summary<'a> {
     report: String,
 }
 
+/// A model that has run.
+struct Ran {
+    model: Model,
+    device: String,
+    rows: Vec<Row>,
+    tallies: Vec<Tally>,
+    figures: Vec<Figures>,
+    about: String,
+}
+
 /// Runs the verb.
 pub(crate) fn run(args: &Demo) -> Result<()> {
-    let dir = shipped::model_dir(args.model.as_deref())?;
-    let (model, exit_plan) = open(&dir, &args.exit)?;
+    let dirs = shipped::model_dirs(args.model.as_deref())?;
+    if dirs.len() > 1 && (args.input.is_some() || args.exit.ramps.is_some()) {
+        let message = "--input and --ramps belong to one model: name it with --model DIR";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    let ran = dirs.iter().map(|dir| measure(args, dir)).collect::<Result<Vec<_>>>()?;
+    let names: Vec<String> = ran.iter().map(|ran| name(&ran.model)).collect();
+    let reports: Vec<_> = ran.iter().zip(&names).map(|(ran, name)| ran.report(name)).collect();
+    write_whole(&args.report, html(&reports).as_bytes())?;
+    let mut out = Out::stdout();
+    if args.json.json {
+        out.json(&ran.iter().map(|ran| ran.summary(args)).collect::<Vec<_>>())?;
+    } else {
+        ran.iter().try_for_each(|ran| ran.say(&mut out))?;
+        out.line(
+            "full depth: no exits. release: answers leave early, rows run on. compact: rows leave",
+        )?;
+        out.line(
+            "too, later layers run for fewer. Latency: from the start of a pass to a row's answer.",
+        )?;
+        out.line(format_args!("\nreport: {}", args.report.display()))?;
+    }
+    out.flush()
+}
+
+fn measure(args: &Demo, dir: &Path) -> Result<Ran> {
+    let (model, exit_plan) = open(dir, &args.exit)?;
     model.expect_classifier()?;
     if exit_plan.is_off() {
         return Err(Failure::Failed(format!(
@@ -81,10 +116,10 @@ pub(crate) fn run(args: &Demo) -> Result<()> {
         )));
     }
     let rows = shipped::rows(&model, args.input.as_deref())?;
-    let mut engine = Engine::new(&model, &args.engine.options(model.spec().row_tokens_max()))?;
+    let mut engine = Engine::new(&model, &args.engine.options(&model))?;
     let early = exit_plan.exits(engine.plan())?;
     let variants = variants(Exits::off(engine.plan()), &early);
-    let batches = batches(&engine, rows.iter().map(|row| &row.tokens))?;
+    let batches = batches(&engine, rows.iter().map(|row| &row.input))?;
     let finish = Finish { rounds_min: ROUNDS_MIN, rounds_max: usize::MAX, seconds: args.seconds };
     let progress = bar("running the model", 100);
     let tallies = race(&mut engine, &batches, &variants, finish, |round, elapsed_s| {
@@ -94,12 +129,7 @@ pub(crate) fn run(args: &Demo) -> Result<()> {
     progress.finish_and_clear();
     let figures = figures(&model, &engine, &rows, &variants, &tallies);
     let about = about(args, &model, &engine, &rows, &tallies, &exit_plan.describe());
-    let report = Report { about: &about, figures: &figures, tallies: &tallies };
-    write_whole(&args.report, html(&report).as_bytes())?;
-    if args.json.json {
-        return say_json(args, &model, &engine, &figures, &tallies);
-    }
-    say(args, &model, &rows, &figures, &tallies, &about)
+    Ok(Ran { model, device: engine.device_name(), rows, tallies, figures, about })
 }
 
 fn about(
@@ -110,55 +140,68 @@ fn about(
     tallies: &[Tally],
     exits: &str,
 ) -> String {
-    let spec = model.spec();
-    let name = model.dir().file_name().unwrap_or_default().to_string_lossy();
+    let (network, prepared) = match model.spec() {
+        ModelSpec::Text(spec) => (
+            format!("{} with {} layers of {}", spec.family, spec.layers, spec.hidden),
+            "text was split into tokens beforehand",
+        ),
+        ModelSpec::Image(spec) => (
+            format!("{} in {} segments", spec.architecture, spec.segments.len()),
+            "images were decoded beforehand",
+        ),
+    };
     let rounds = match tallies.first().map_or(0, |tally| tally.round_s.len()) {
         1 => "1 round".to_owned(),
         rounds => format!("{rounds} rounds"),
     };
     format!(
-        "{name}: {} with {} layers of {}, {} held-out inputs in batches of {}, {}\n\
+        "{}: {network}, {} held-out inputs in batches of {}, {}\n\
          exits: {exits}\n\
-         three ways in turn, {rounds}; text was split into tokens beforehand",
-        spec.family,
-        spec.layers,
-        spec.hidden,
+         three ways in turn, {rounds}; {prepared}",
+        name(model),
         rows.len(),
         args.engine.batch,
         engine.device_name(),
     )
 }
 
-fn say(
-    args: &Demo,
-    model: &Model,
-    rows: &[Row],
-    figures: &[Figures],
-    tallies: &[Tally],
-    about: &str,
-) -> Result<()> {
-    let mut out = Out::stdout();
-    out.line(about)?;
-    out.line("")?;
-    out.line(table(figures))?;
-    out.line(
-        "full depth: no exits. release: answers leave early, rows run on. compact: rows leave",
-    )?;
-    out.line(
-        "too, later layers run for fewer. Latency: from the start of a pass to a row's answer.",
-    )?;
-    if let Some(compact) = figures.last() {
-        out.line("\nWhere rows leave")?;
-        out.line(exits_table(compact))?;
+fn name(model: &Model) -> String {
+    model.dir().file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+impl Ran {
+    fn report<'a>(&'a self, name: &'a str) -> Report<'a> {
+        Report { name, about: &self.about, figures: &self.figures, tallies: &self.tallies }
     }
-    if let Some(compact) = tallies.last() {
-        out.line("\nSome of them")?;
-        for (row, outcome) in examples(rows, &compact.outcomes) {
-            out.line(example(model, row, outcome))?;
+
+    fn say(&self, out: &mut Out) -> Result<()> {
+        out.line(&self.about)?;
+        out.line("")?;
+        out.line(table(&self.figures))?;
+        if let Some(compact) = self.figures.last() {
+            out.line("\nWhere rows leave")?;
+            out.line(exits_table(compact))?;
+        }
+        if let Some(compact) = self.tallies.last() {
+            out.line("\nSome of them")?;
+            for (row, outcome) in examples(&self.rows, &compact.outcomes) {
+                out.line(example(&self.model, row, outcome))?;
+            }
+        }
+        out.line("")
+    }
+
+    fn summary(&self, args: &Demo) -> Summary<'_> {
+        Summary {
+            model: self.model.dir().display().to_string(),
+            device: &self.device,
+            inputs: self.tallies.first().map_or(0, Tally::rows),
+            batch: args.engine.batch,
+            rounds: self.tallies.first().map_or(0, |tally| tally.round_s.len()),
+            variants: &self.figures,
+            report: args.report.display().to_string(),
         }
     }
-    out.line(format_args!("\nreport: {}", args.report.display()))?;
-    out.flush()
 }
 
 /// The first row of every exit, and more of the earliest ones where exits are few.
@@ -186,25 +229,5 @@ fn example(model: &Model, row: &Row, outcome: &Outcome) -> String {
         Exit::Final => "final".to_owned(),
     };
     let (label, depth) = (model.label(outcome.label), 100.0 * outcome.depth);
-    format!("  {shown:<WIDTH$}  {label:<6} {:.2}  {exit:<7} {depth:>4.0} % run", outcome.score)
-}
-
-fn say_json(
-    args: &Demo,
-    model: &Model,
-    engine: &Engine,
-    figures: &[Figures],
-    tallies: &[Tally],
-) -> Result<()> {
-    let mut out = Out::stdout();
-    out.json(&Summary {
-        model: model.dir().display().to_string(),
-        device: engine.device_name(),
-        inputs: tallies.first().map_or(0, Tally::rows),
-        batch: args.engine.batch,
-        rounds: tallies.first().map_or(0, |tally| tally.round_s.len()),
-        variants: figures,
-        report: args.report.display().to_string(),
-    })?;
-    out.flush()
+    format!("  {shown:<WIDTH$}  {label:<11} {:.2}  {exit:<7} {depth:>4.0} % run", outcome.score)
 }

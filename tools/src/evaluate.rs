@@ -43,13 +43,13 @@ pub(crate) fn run(args: &Evaluate) -> Result<()> {
     let (model, exit_plan) = open(&args.model.model, &args.exit)?;
     model.expect_classifier()?;
     let rows = shipped::rows(&model, args.input.as_deref())?;
-    let mut engine = Engine::new(&model, &args.engine.options(model.spec().row_tokens_max()))?;
+    let mut engine = Engine::new(&model, &args.engine.options(&model))?;
     let early = exit_plan.exits(engine.plan())?;
     let mut variants = variants(Exits::off(engine.plan()), &early);
     if exit_plan.is_off() {
         variants.truncate(1);
     }
-    let batches = batches(&engine, rows.iter().map(|row| &row.tokens))?;
+    let batches = batches(&engine, rows.iter().map(|row| &row.input))?;
     let once = Finish { rounds_min: 1, rounds_max: 1, seconds: 0.0 };
     let progress = bar("running the model", variants.len() as u64);
     let tallies = race(&mut engine, &batches, &variants, once, |_, _| progress.tick())?;

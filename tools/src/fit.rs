@@ -6,8 +6,8 @@ use comfy_table::Cell;
 use offramp::ramps::{FitOptions, fit_thresholds};
 use offramp::tune::{Fitted, Goal};
 use offramp::{
-    AfterExit, Answer, Engine, Exits, Model, OFF, Observation, PassSettings, Policy, Score, Shape,
-    Sink, ThresholdFile, TokenRow,
+    AfterExit, Answer, Engine, Exits, Model, OFF, Observation, PassSettings, Policy, Row, Score,
+    Shape, Sink, ThresholdFile,
 };
 use serde::Serialize;
 
@@ -78,7 +78,7 @@ struct SiteReport {
 /// Fits thresholds and measures what the ramps cost.
 pub(crate) fn fit_and_report(
     model: &Model,
-    rows: &[TokenRow],
+    rows: &[Row],
     options: &FitOptions,
 ) -> Result<(ThresholdFile, RampReport)> {
     let progress = bar("fitting thresholds", rows.len() as u64);
@@ -134,12 +134,8 @@ fn share(count: u64, of: u64) -> f64 {
 
 /// By segment: the time of the ramp behind it as a share of the whole forward, at the mean length
 /// of the rows and a batch as large as the engine takes.
-fn ramp_costs(
-    engine: &mut Engine,
-    rows: &[TokenRow],
-    options: &FitOptions,
-) -> Result<Vec<Option<f64>>> {
-    let all: usize = rows.iter().map(|row| row.ids.len()).sum();
+fn ramp_costs(engine: &mut Engine, rows: &[Row], options: &FitOptions) -> Result<Vec<Option<f64>>> {
+    let all: usize = rows.iter().map(|row| row.tokens()).sum();
     let tokens = (all / rows.len().max(1)).max(1);
     let limits = options.engine.limits;
     let rows = limits.rows_max.min(limits.tokens_max / tokens).max(1);
@@ -149,7 +145,7 @@ fn ramp_costs(
 }
 
 /// By ramp: the share of rows that it answers as the full model does, whatever its score.
-fn ramp_agreements(engine: &mut Engine, rows: &[TokenRow]) -> Result<Vec<f64>> {
+fn ramp_agreements(engine: &mut Engine, rows: &[Row]) -> Result<Vec<f64>> {
     let exits = Exits::watching(engine.plan(), Score::Confidence);
     let settings = PassSettings::new(&exits, AfterExit::Release);
     let mut watcher = Watcher { same: vec![0; engine.plan().ramps()], rows: 0 };

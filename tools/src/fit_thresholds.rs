@@ -11,7 +11,7 @@ use crate::args::{EngineArgs, JsonArg, ModelArg};
 use crate::failure::Result;
 use crate::fit::{FitGoalArgs, fit_and_report};
 use crate::out::Out;
-use crate::rows_io::read_all;
+use crate::rows::read_all;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -47,8 +47,8 @@ pub(crate) fn run(args: &FitThresholds) -> Result<()> {
     let ramps = args.ramps.clone().unwrap_or_else(|| model.path(files::RAMPS));
     model.load_ramps(&ramps)?;
     let rows: Vec<_> =
-        read_all(&args.calibration, &model)?.into_iter().map(|row| row.tokens).collect();
-    let engine = args.engine.options(model.spec().row_tokens_max());
+        read_all(&args.calibration, &model)?.into_iter().map(|row| row.input).collect();
+    let engine = args.engine.options(&model);
     let options = FitOptions { policy: args.goal.policy, goal: args.goal.goal(), engine };
     let (thresholds, report) = fit_and_report(&model, &rows, &options)?;
     let path = args.out.clone().unwrap_or_else(|| ramps.with_file_name(files::THRESHOLDS));

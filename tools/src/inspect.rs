@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use offramp::model::files;
-use offramp::plan::{Plan, WeightSource};
+use offramp::plan::Plan;
 use offramp::profile::Profile;
-use offramp::{Cost, Engine, LiveBound, Model, OFF, ThresholdFile};
+use offramp::{Cost, Engine, LiveBound, Model, ModelSpec, OFF, ThresholdFile};
 use serde::Serialize;
 
 use crate::args::{EngineArgs, JsonArg, ModelArg, count, switch};
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Inspect) -> Result<()> {
     if ramps.exists() {
         model.load_ramps(&ramps)?;
     }
-    let engine = Engine::new(&model, &args.engine.options(model.spec().row_tokens_max()))?;
+    let engine = Engine::new(&model, &args.engine.options(&model))?;
     let mut out = Out::stdout();
     if args.plan {
         out.line(engine.plan())?;
@@ -69,14 +69,8 @@ pub(crate) fn run(args: &Inspect) -> Result<()> {
 struct About {
     model: PathBuf,
     hash: String,
-    family: String,
-    layers: usize,
-    hidden: usize,
-    heads: usize,
-    intermediate: usize,
-    vocab: usize,
-    row_tokens_max: usize,
-    activation: String,
+    #[serde(flatten)]
+    network: Network,
     labels: Vec<String>,
     parameters: usize,
     ramp_parameters: usize,
@@ -99,6 +93,81 @@ struct About {
     profile: Option<String>,
 }
 
+/// What the model is made of.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Network {
+    Text {
+        family: String,
+        layers: usize,
+        hidden: usize,
+        heads: usize,
+        intermediate: usize,
+        vocab: usize,
+        row_tokens_max: usize,
+        activation: String,
+    },
+    Image {
+        architecture: String,
+        blocks: Vec<String>,
+        height: usize,
+        width: usize,
+        channels: usize,
+        resize: String,
+    },
+}
+
+impl Network {
+    fn of(spec: &ModelSpec) -> Self {
+        match spec {
+            ModelSpec::Text(spec) => Self::Text {
+                family: spec.family.to_string(),
+                layers: spec.layers,
+                hidden: spec.hidden,
+                heads: spec.heads,
+                intermediate: spec.intermediate,
+                vocab: spec.vocab,
+                row_tokens_max: spec.row_tokens_max(),
+                activation: format!("{:?}", spec.activation),
+            },
+            ModelSpec::Image(spec) => Self::Image {
+                architecture: spec.architecture.clone(),
+                blocks: spec.segments.iter().map(|segment| segment.name.clone()).collect(),
+                height: spec.preprocessing.height,
+                width: spec.preprocessing.width,
+                channels: spec.preprocessing.channels,
+                resize: spec.preprocessing.interpolation.to_string(),
+            },
+        }
+    }
+
+    /// What it is, and what it reads.
+    fn lines(&self) -> [String; 2] {
+        match self {
+            Self::Text {
+                family,
+                layers,
+                hidden,
+                heads,
+                intermediate,
+                vocab,
+                row_tokens_max,
+                activation,
+            } => [
+                format!(
+                    "{family}: {layers} layers of {hidden}, {heads} heads, inner {intermediate}, \
+                     {activation}"
+                ),
+                format!("{vocab} tokens, at most {row_tokens_max} in a row"),
+            ],
+            Self::Image { architecture, blocks, height, width, channels, resize } => [
+                format!("{architecture}: {} segments", blocks.len()),
+                format!("images of {height} x {width} x {channels}, others resized ({resize})"),
+            ],
+        }
+    }
+}
+
 /// A segment with the site behind it.
 #[derive(Serialize)]
 struct SegmentAbout {
@@ -113,7 +182,7 @@ struct SegmentAbout {
 impl About {
     fn of(model: &Model, engine: &Engine, args: &Inspect) -> Self {
         let (spec, plan) = (model.spec(), engine.plan());
-        let tokens = args.tokens.min(spec.row_tokens_max());
+        let tokens = args.tokens.min(model.row_tokens_max());
         let live = LiveBound { rows: args.rows, tokens: args.rows * tokens };
         let thresholds = thresholds(model);
         let (parameters, ramp_parameters) = parameters(plan);
@@ -121,15 +190,8 @@ impl About {
         Self {
             model: model.dir().to_owned(),
             hash: model.hash().to_string(),
-            family: spec.family.to_string(),
-            layers: spec.layers,
-            hidden: spec.hidden,
-            heads: spec.heads,
-            intermediate: spec.intermediate,
-            vocab: spec.vocab,
-            row_tokens_max: spec.row_tokens_max(),
-            activation: format!("{:?}", spec.activation),
-            labels: spec.labels.iter().take(spec.classes).cloned().collect(),
+            network: Network::of(spec),
+            labels: spec.labels().iter().take(spec.classes()).cloned().collect(),
             parameters,
             ramp_parameters,
             weights_disk_bytes: model.checkpoint().bytes(),
@@ -152,15 +214,11 @@ impl About {
 
     fn print(&self, out: &mut Out) -> Result<()> {
         let mib = |bytes: f64| digits(bytes / f64::from(1 << 20), "MiB");
-        let Self { family, layers, hidden, heads, intermediate, activation, .. } = self;
+        let [family, reads] = self.network.lines();
         out.line(format_args!("model        {}", self.model.display()))?;
         out.line(format_args!("hash         {}", self.hash))?;
-        out.line(format_args!(
-            "family       {family}: {layers} layers of {hidden}, {heads} heads, inner \
-             {intermediate}, {activation}"
-        ))?;
-        let (vocab, tokens) = (self.vocab, self.row_tokens_max);
-        out.line(format_args!("reads        {vocab} tokens, at most {tokens} in a row"))?;
+        out.line(format_args!("family       {family}"))?;
+        out.line(format_args!("reads        {reads}"))?;
         out.line(format_args!("labels       {}", self.labels_line()))?;
         out.line(format_args!(
             "parameters   {}, and {} in ramps",
@@ -181,10 +239,15 @@ impl About {
         }
         out.line("")?;
         out.line(self.table())?;
-        out.line(format_args!(
-            "costs of {} rows of {} tokens, nobody leaving",
-            self.cost_rows, self.cost_row_tokens
-        ))
+        out.line(match self.network {
+            Network::Text { .. } => {
+                let (rows, tokens) = (self.cost_rows, self.cost_row_tokens);
+                format!("costs of {rows} rows of {tokens} tokens, nobody leaving")
+            }
+            Network::Image { .. } => {
+                format!("costs of {} images, nobody leaving", self.cost_rows)
+            }
+        })
     }
 
     fn labels_line(&self) -> String {
@@ -272,9 +335,7 @@ fn profile(model: &Model) -> Option<String> {
 /// Of the model, and of its ramps.
 fn parameters(plan: &Plan) -> (usize, usize) {
     let pairs = plan.sources.iter().zip(&plan.layout.weights);
-    let of_model = pairs
-        .filter(|(source, _)| matches!(source, WeightSource::Checkpoint { .. }))
-        .map(|(_, form)| form.len());
+    let of_model = pairs.filter(|(source, _)| !source.is_of_a_ramp()).map(|(_, form)| form.len());
     let of_model: usize = of_model.sum();
     (of_model, plan.layout.parameters() - of_model)
 }

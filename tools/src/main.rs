@@ -7,6 +7,7 @@ mod args;
 mod bench;
 mod classify;
 mod compare;
+mod convert;
 mod demo;
 mod devices;
 mod evaluate;
@@ -17,11 +18,12 @@ mod inspect;
 mod lines;
 mod open;
 mod out;
+mod pictures;
 mod profile;
 mod progress;
 mod race;
 mod report;
-mod rows_io;
+mod rows;
 mod shipped;
 mod svg;
 mod table;
@@ -33,7 +35,7 @@ use clap::{Parser, Subcommand};
 
 use failure::{Failure, Result};
 
-/// Runs transformers with early exits.
+/// Runs transformers and CNNs with early exits.
 #[derive(Parser, Debug)]
 #[command(name = "offramp", version, propagate_version = true, max_term_width = 100)]
 struct Cli {
@@ -43,10 +45,10 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Show early exits on the shipped model
+    /// Show early exits on the shipped models
     #[command(after_long_help = demo::EXAMPLES)]
     Demo(demo::Demo),
-    /// Label lines of JSON or text
+    /// Label lines of JSON or text, or images
     #[command(after_long_help = classify::EXAMPLES)]
     Classify(classify::Classify),
     /// Train early exits for a model
@@ -64,6 +66,9 @@ enum Verb {
     /// Tell what a model is and what it costs
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::Inspect),
+    /// Make a model folder of a CNN's weights
+    #[command(after_long_help = convert::EXAMPLES)]
+    Convert(convert::Convert),
     /// Tell what there is to run on
     #[command(after_long_help = devices::EXAMPLES)]
     Devices(devices::Devices),
@@ -93,6 +98,7 @@ fn dispatch(verb: &Verb) -> Result<()> {
         Verb::Evaluate(args) => evaluate::run(args),
         Verb::Bench(args) => bench::run(args),
         Verb::Inspect(args) => inspect::run(args),
+        Verb::Convert(args) => convert::run(args),
         Verb::Devices(args) => devices::run(args),
         Verb::Profile(args) => profile::run(args),
     }

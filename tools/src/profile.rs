@@ -30,7 +30,7 @@ pub(crate) struct Profile {
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1,2,4,8,16,32",
           env = "OFFRAMP_ROWS", value_parser = count())]
     rows: Vec<usize>,
-    /// Tokens of each row; cut to what the model reads
+    /// Tokens of each row; cut to what the model reads; images count as one
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "16,128",
           env = "OFFRAMP_TOKENS", value_parser = count())]
     tokens: Vec<usize>,
@@ -47,7 +47,7 @@ pub(crate) struct Profile {
 /// Runs the verb.
 pub(crate) fn run(args: &Profile) -> Result<()> {
     let model = Model::open(&args.model.model)?;
-    let shapes = shapes(args, model.spec().row_tokens_max());
+    let shapes = shapes(args, model.row_tokens_max());
     let rows_max = shapes.iter().map(|shape| shape.rows).max().unwrap_or(1);
     let tokens_max = shapes.iter().map(|shape| shape.rows * shape.tokens).max().unwrap_or(1);
     let options = args.machine.options(Limits { rows_max, tokens_max });

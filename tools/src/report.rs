@@ -1,4 +1,4 @@
-//! The demo's report: one HTML file that needs nothing else, with two drawings.
+//! The demo's report: one HTML file that needs nothing else, with two drawings a model.
 
 use std::fmt::Write as _;
 
@@ -6,8 +6,9 @@ use crate::compare::{Figures, side_by_side};
 use crate::race::Tally;
 use crate::svg;
 
-/// What the report tells.
+/// What the report tells of one model.
 pub(crate) struct Report<'a> {
+    pub(crate) name: &'a str,
     pub(crate) about: &'a str,
     pub(crate) figures: &'a [Figures],
     pub(crate) tallies: &'a [Tally],
@@ -20,7 +21,8 @@ const STYLE: &str = "\
   --page: #14181c; --c0: #8a949e; --c1: #62a4f0; --c2: #4cc38a; } }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page);
   max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; }
+h3 { font-size: 1rem; margin-top: 1.5rem; }
 p { color: var(--soft); white-space: pre-line; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
@@ -30,24 +32,31 @@ svg .axis { stroke: var(--line); } svg .soft { fill: var(--soft); }
 svg .bar { fill: var(--c2); } svg .curve { fill: none; stroke-width: 2; }";
 
 /// The whole file.
-pub(crate) fn html(report: &Report<'_>) -> String {
+pub(crate) fn html(reports: &[Report<'_>]) -> String {
     let mut page = String::new();
     page.push_str("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n");
     page.push_str("<meta name=\"viewport\" content=\"width=device-width\">\n");
     page.push_str("<title>offramp demo</title>\n<style>\n");
     page.push_str(STYLE);
     page.push_str("\n</style>\n<h1>offramp demo</h1>\n");
-    push(&mut page, format_args!("<p>{}</p>\n", escape(report.about)));
-    table(&mut page, report.figures);
-    if let Some(compact) = report.figures.last() {
-        page.push_str("<h2>Where rows leave</h2>\n");
-        page.push_str(&svg::exits(compact));
+    for report in reports {
+        section(&mut page, report);
     }
-    page.push_str("<h2>How soon answers leave</h2>\n");
-    page.push_str("<p>Share of rows answered by then, from the start of their pass.</p>\n");
-    page.push_str(&svg::latencies(report.tallies));
     page.push_str("</html>\n");
     page
+}
+
+fn section(page: &mut String, report: &Report<'_>) {
+    push(page, format_args!("<h2>{}</h2>\n", escape(report.name)));
+    push(page, format_args!("<p>{}</p>\n", escape(report.about)));
+    table(page, report.figures);
+    if let Some(compact) = report.figures.last() {
+        page.push_str("<h3>Where rows leave</h3>\n");
+        page.push_str(&svg::exits(compact));
+    }
+    page.push_str("<h3>How soon answers leave</h3>\n");
+    page.push_str("<p>Share of rows answered by then, from the start of their pass.</p>\n");
+    page.push_str(&svg::latencies(report.tallies));
 }
 
 fn table(page: &mut String, figures: &[Figures]) {

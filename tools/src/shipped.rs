@@ -1,22 +1,31 @@
-//! Where the shipped model lies, and the inputs that come with a model.
+//! Where the shipped models lie, and the inputs that come with a model.
 
 use std::path::{Path, PathBuf};
 
 use offramp::Model;
 
 use crate::failure::{Failure, Result};
-use crate::rows_io::{Row, read_all};
+use crate::rows::{Row, read_all};
 
-/// The shipped model, from the folder this was built in.
-pub(crate) const MODEL: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions");
+/// The shipped models, from the folder this was built in: one reads text, one images.
+const MODELS: [&str; 2] = [
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/fashion-mnist"),
+];
 
-/// Held-out inputs in a model's folder.
-pub(crate) const INPUTS: &str = "test.jsonl";
+/// Held-out inputs in a model's folder: texts, or images with their labels beside.
+const TEXTS: &str = "test.jsonl";
+const IMAGES: &str = "test-images-idx3-ubyte.gz";
 
-/// `--model`, or the shipped one.
-pub(crate) fn model_dir(given: Option<&Path>) -> Result<PathBuf> {
-    let dir = given.unwrap_or(Path::new(MODEL));
+/// `--model`, or the shipped ones.
+pub(crate) fn model_dirs(given: Option<&Path>) -> Result<Vec<PathBuf>> {
+    match given {
+        Some(dir) => Ok(vec![existing(dir)?]),
+        None => MODELS.iter().map(|dir| existing(Path::new(dir))).collect(),
+    }
+}
+
+fn existing(dir: &Path) -> Result<PathBuf> {
     if dir.is_dir() {
         return Ok(dir.canonicalize().unwrap_or_else(|_| dir.to_owned()));
     }
@@ -28,7 +37,7 @@ pub(crate) fn model_dir(given: Option<&Path>) -> Result<PathBuf> {
 
 /// The rows of `given`, or those that came with the model.
 pub(crate) fn rows(model: &Model, given: Option<&Path>) -> Result<Vec<Row>> {
-    let beside = model.path(INPUTS);
+    let beside = model.path(if model.spec().image().is_some() { IMAGES } else { TEXTS });
     let file = given.unwrap_or(&beside);
     if given.is_none() && !file.exists() {
         let file = file.display();

@@ -6,14 +6,14 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use offramp::model::files;
 use offramp::ramps::{FitOptions, Progress, RampOptions, Settings, TrainedRamps, train_ramps};
-use offramp::{EngineOptions, Model, Pool, TokenRow};
+use offramp::{EngineOptions, Model, Pool};
 
 use crate::args::{EngineArgs, JsonArg, ModelArg, count, open_share};
 use crate::failure::{Failure, Result};
 use crate::fit::{FitGoalArgs, RampReport, fit_and_report};
 use crate::out::{Out, note};
 use crate::progress::bar;
-use crate::rows_io::{Row, read_all};
+use crate::rows::{Row, read_all};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -78,12 +78,12 @@ enum PoolArg {
 pub(crate) fn run(args: &TrainRamps) -> Result<()> {
     let mut model = Model::open_bare(&args.model.model)?;
     model.expect_classifier()?;
-    let inputs = tokens(read_all(&args.inputs, &model)?);
+    let inputs = bare(read_all(&args.inputs, &model)?);
     let calibration = match &args.calibration {
-        Some(file) => Some(tokens(read_all(file, &model)?)),
+        Some(file) => Some(bare(read_all(file, &model)?)),
         None => None,
     };
-    let engine = args.engine.options(model.spec().row_tokens_max());
+    let engine = args.engine.options(&model);
     let trained = train(&model, &inputs, args, &engine)?;
     model.set_ramps(Some(trained.bundle));
     let calibration = calibration.unwrap_or_else(|| held_out(&inputs, &trained.held_out));
@@ -112,7 +112,7 @@ fn write(model: &Model, dir: &Path, thresholds: impl FnOnce(&Path) -> Result<()>
 
 fn train(
     model: &Model,
-    inputs: &[TokenRow],
+    inputs: &[offramp::Row],
     args: &TrainRamps,
     engine: &EngineOptions,
 ) -> Result<TrainedRamps> {
@@ -127,7 +127,7 @@ fn train(
         ..Settings::default()
     };
     let options = RampOptions { pool, held_out: args.held_out, settings, engine: engine.clone() };
-    let mut bars = Bars::new(inputs.len() as u64, model.spec().layers.saturating_sub(1) as u64);
+    let mut bars = Bars::new(inputs.len() as u64, model.spec().sites().saturating_sub(1) as u64);
     let trained = train_ramps(model, inputs, &options, &mut |progress| bars.show(progress))?;
     bars.finish();
     Ok(trained)
@@ -170,11 +170,11 @@ impl Bars {
     }
 }
 
-fn tokens(rows: Vec<Row>) -> Vec<TokenRow> {
-    rows.into_iter().map(|row| row.tokens).collect()
+fn bare(rows: Vec<Row>) -> Vec<offramp::Row> {
+    rows.into_iter().map(|row| row.input).collect()
 }
 
-fn held_out(inputs: &[TokenRow], rows: &[u32]) -> Vec<TokenRow> {
+fn held_out(inputs: &[offramp::Row], rows: &[u32]) -> Vec<offramp::Row> {
     note(
         "note: without --calibration thresholds are fitted on the held-out inputs, which also \
          chose when training stopped: the figures are slightly optimistic",

@@ -1,7 +1,7 @@
 //! Opening regular files, reading small ones whole, replacing one atomically.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,13 +43,30 @@ pub(crate) fn read_whole(path: &Path, max_bytes: u64) -> Result<Vec<u8>> {
 
 /// Replaces `path` by `content`: a reader sees the old file or the new one, never a part.
 pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
+    write_atomically_with(path, |aside| fs::write(aside, content))
+}
+
+/// Replaces `path` by the file that `write` makes beside it.
+pub(crate) fn write_atomically_with(
+    path: &Path,
+    write: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<()> {
     let aside = aside(path);
-    let done = write_synced(&aside, content).and_then(|()| fs::rename(&aside, path));
+    let done = write_synced(&aside, write).and_then(|()| fs::rename(&aside, path));
     done.map_err(|source| {
         // Best effort: the write's own error is the one worth telling.
         let _ = fs::remove_file(&aside);
         Error::io(path, "write", source)
     })
+}
+
+fn write_synced(aside: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    // Made first for its permissions: a writer may replace it by a temporary file of its own,
+    // which nobody else can read.
+    let usual = File::create_new(aside)?.metadata()?.permissions();
+    write(aside)?;
+    fs::set_permissions(aside, usual)?;
+    File::open(aside)?.sync_all()
 }
 
 /// A name beside `path` that no other writer uses: a rename is atomic only within a file system.
@@ -58,10 +75,4 @@ fn aside(path: &Path) -> PathBuf {
     let number = WRITES.fetch_add(1, Ordering::Relaxed);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}-{number}.tmp", std::process::id()))
-}
-
-fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
-    file.write_all(content)?;
-    file.sync_all()
 }

@@ -10,6 +10,7 @@
 //! | [`mod@file`]    | `model.safetensors`, or shards + index | [`Checkpoint`], [`Tensor`]  |
 //! | [`names`]       | -                                      | tensor names of each family |
 //! | [`mod@resolve`] | a spec and a checkpoint                | [`Names`] whose shapes fit  |
+//! | [`image`]       | the same, for networks over images     | [`ImageSpec`], its weights  |
 //! | [`ramps`]       | `ramps.safetensors`                    | [`RampBundle`]              |
 //! | [`thresholds`]  | `thresholds.json`                      | [`ThresholdFile`]           |
 //!
@@ -24,6 +25,7 @@ mod disk;
 pub mod error;
 pub mod file;
 pub mod hash;
+pub mod image;
 mod json;
 mod mmap;
 pub mod names;
@@ -35,8 +37,9 @@ pub mod thresholds;
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Checkpoint, Elem, Tensor};
 pub use hash::{ModelHash, RampHash};
+pub use image::{ImageSpec, resolve_image};
 pub use names::{Names, Part};
 pub use ramps::{Dense, Pool, Ramp, RampBundle, SiteNotes, TrainingNotes};
 pub use resolve::resolve;
-pub use spec::{Activation, Family, ModelSpec};
+pub use spec::{Activation, Family, ModelSpec, TextSpec};
 pub use thresholds::{FittedOn, Policy, SiteThreshold, ThresholdFile};

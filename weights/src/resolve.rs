@@ -3,14 +3,14 @@
 use crate::error::Result;
 use crate::file::{Checkpoint, Tensor, shown};
 use crate::names::{Names, Part};
-use crate::spec::{CLASSES_MAX, ModelSpec, refit};
+use crate::spec::{CLASSES_MAX, TextSpec, refit};
 
 /// Finds out how the checkpoint names its tensors, sets `classes`, `labels` and `has_pooler` by
 /// what is there, and checks the shape of every tensor needed. Values are checked when read.
 ///
 /// A checkpoint without a classifier is a bare encoder: 0 classes, no labels. Errors name the
 /// file, the tensor, the shape expected and the one found; `spec` is then unchanged.
-pub fn resolve(spec: &mut ModelSpec, checkpoint: &Checkpoint) -> Result<Names> {
+pub fn resolve(spec: &mut TextSpec, checkpoint: &Checkpoint) -> Result<Names> {
     let mut fitted = spec.clone();
     let start = format!("{}.", spec.family);
     let prefix = checkpoint.names().any(|name| name.starts_with(&start));
@@ -30,7 +30,7 @@ pub fn resolve(spec: &mut ModelSpec, checkpoint: &Checkpoint) -> Result<Names> {
 }
 
 /// The classifier's rows are the classes. Named labels must be as many; generic ones adapt.
-fn fit_head(spec: &mut ModelSpec, classifier: &Tensor<'_>) -> Result<()> {
+fn fit_head(spec: &mut TextSpec, classifier: &Tensor<'_>) -> Result<()> {
     let misfit = |rows: &str| {
         let expected = format!("shape [{rows}, {}]", spec.hidden);
         classifier.misfit(expected, format!("shape {}", shown(classifier.shape())))
@@ -47,7 +47,7 @@ fn fit_head(spec: &mut ModelSpec, classifier: &Tensor<'_>) -> Result<()> {
     Ok(())
 }
 
-fn check_shapes(spec: &ModelSpec, names: &Names, checkpoint: &Checkpoint) -> Result<()> {
+fn check_shapes(spec: &TextSpec, names: &Names, checkpoint: &Checkpoint) -> Result<()> {
     let check = |parts: &[Part], layer| {
         let mut parts = parts.iter().copied();
         parts.try_for_each(|part| {
@@ -69,7 +69,7 @@ fn check_shapes(spec: &ModelSpec, names: &Names, checkpoint: &Checkpoint) -> Res
 }
 
 /// A deeper checkpoint under a shallower config would run, and answer nonsense.
-fn check_no_layer_after(spec: &ModelSpec, names: &Names, checkpoint: &Checkpoint) -> Result<()> {
+fn check_no_layer_after(spec: &TextSpec, names: &Names, checkpoint: &Checkpoint) -> Result<()> {
     let name = names.of(Part::Query, spec.layers);
     match checkpoint.get(&name) {
         None => Ok(()),
@@ -82,7 +82,7 @@ fn check_no_layer_after(spec: &ModelSpec, names: &Names, checkpoint: &Checkpoint
 
 impl Part {
     /// The shape that a model of `spec` needs.
-    pub fn shape(self, spec: &ModelSpec) -> Vec<usize> {
+    pub fn shape(self, spec: &TextSpec) -> Vec<usize> {
         let (hidden, wide) = (spec.hidden, spec.intermediate);
         match self {
             Self::WordEmbedding => vec![spec.vocab, hidden],

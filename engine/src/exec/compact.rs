@@ -2,15 +2,15 @@
 
 use offramp_kernels::{LiveBound, Op};
 
-use crate::plan::Plan;
+use crate::plan::{Plan, Site};
 
 /// What each segment costs for a token, and what packing costs, in microseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SegmentCosts {
     /// By segment: marginal time of a token.
     pub(super) token_us: Vec<f64>,
-    /// Time to move a token while packing.
-    pub(super) move_us: f64,
+    /// By segment: time to move a token while packing behind it. Early maps of images are big.
+    pub(super) move_us: Vec<f64>,
     /// Time of a compaction that moves nothing.
     pub(super) fixed_us: f64,
 }
@@ -24,18 +24,33 @@ impl SegmentCosts {
     pub(super) fn counted(plan: &Plan) -> Self {
         let live = LiveBound { rows: 1, tokens: 1 };
         let token_us = plan.segments.iter().map(|s| s.cost(live).flops / Self::FLOPS_PER_US);
-        let site = plan.segments.iter().find_map(|segment| segment.site.as_ref());
-        let moved = site.map_or(0.0, |s| Op::Compact(s.compact.clone()).cost(live).bytes);
-        Self { token_us: token_us.collect(), move_us: moved / Self::BYTES_PER_US, fixed_us: 1.0 }
+        let move_us = moved_bytes(plan).into_iter().map(|bytes| bytes / Self::BYTES_PER_US);
+        Self { token_us: token_us.collect(), move_us: move_us.collect(), fixed_us: 1.0 }
+    }
+
+    /// Takes over a measurement: moving a token behind segment `site` took `move_us`. Other
+    /// sites cost as their bytes.
+    pub(super) fn measured(&mut self, plan: &Plan, site: usize, move_us: f64) {
+        let bytes = moved_bytes(plan);
+        let us_per_byte = move_us / bytes[site].max(1.0);
+        self.move_us = bytes.into_iter().map(|bytes| bytes * us_per_byte).collect();
+        self.fixed_us = 0.0;
     }
 
     /// Whether packing behind segment `site` saves more than it costs, when `leaving` tokens of
     /// the rows alive are no longer needed and `staying` are.
     pub(super) fn pays(&self, site: usize, leaving: usize, staying: usize) -> bool {
         let saved_us = self.token_us[site + 1..].iter().sum::<f64>() * leaving as f64;
-        let cost_us = self.fixed_us + self.move_us * staying as f64;
+        let cost_us = self.fixed_us + self.move_us[site] * staying as f64;
         leaving > 0 && (staying == 0 || saved_us > cost_us)
     }
+}
+
+/// By segment: bytes moved for one token when rows are packed behind it.
+fn moved_bytes(plan: &Plan) -> Vec<f64> {
+    let live = LiveBound { rows: 1, tokens: 1 };
+    let bytes = |site: &Site| Op::Compact(site.compact.clone()).cost(live).bytes;
+    plan.segments.iter().map(|segment| segment.site.as_ref().map_or(0.0, bytes)).collect()
 }
 
 /// By ramp: the share of the tokens reaching it that left there lately. Stands in for records
@@ -83,7 +98,7 @@ mod tests {
 
     #[test]
     fn packing_pays_where_enough_is_left_to_run() {
-        let costs = SegmentCosts { token_us: vec![1.0; 4], move_us: 0.1, fixed_us: 2.0 };
+        let costs = SegmentCosts { token_us: vec![1.0; 4], move_us: vec![0.1; 4], fixed_us: 2.0 };
         assert!(costs.pays(0, 10, 100));
         assert!(!costs.pays(2, 10, 100), "one segment left: 10 us saved, 12 us spent");
         assert!(!costs.pays(0, 0, 100), "nobody leaves");

@@ -8,13 +8,15 @@ use crate::batch::Batch;
 use crate::clock;
 use crate::error::Result;
 use crate::exit::Exits;
+use crate::rules::{Row, RowRules};
+use crate::text::TokenRow;
 
 /// How many rows of how many tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Rows.
     pub rows: usize,
-    /// Tokens of each.
+    /// Tokens of each; images have no say.
     pub tokens: usize,
 }
 
@@ -92,8 +94,8 @@ impl Engine {
         let all = (rows * tokens) as f64;
         self.costs.token_us = times.iter().map(|time| time.segment_us / all).collect();
         if let Some(compact_us) = self.measure_compaction(shape, 3)? {
-            self.costs.move_us = compact_us / (all / 2.0);
-            self.costs.fixed_us = 0.0;
+            let site = self.plan.ramp_sites().next().unwrap_or(0);
+            self.costs.measured(&self.plan, site, compact_us / (all / 2.0));
         }
         Ok(())
     }
@@ -107,18 +109,26 @@ impl Engine {
         Ok(started.elapsed().as_secs_f64() * 1e6)
     }
 
-    /// Rows of seeded random tokens.
+    /// Rows of seeded random tokens or pixels.
     fn synthetic(&self, shape: Shape) -> Result<Batch> {
         let mut rng = fastrand::Rng::with_seed(7);
         let mut batch = self.batch();
         for _ in 0..shape.rows {
-            let ids: Vec<u32> =
-                (0..shape.tokens).map(|_| rng.u32(0..self.rules.vocab as u32)).collect();
-            if batch.push(&ids, &[])?.is_none() {
+            if batch.push_row(&random_row(&self.rules, shape.tokens, &mut rng))?.is_none() {
                 offramp_kernels::Error::check_fits("rows to measure", shape.rows, batch.rows())?;
             }
         }
         Ok(batch)
+    }
+}
+
+fn random_row(rules: &RowRules, tokens: usize, rng: &mut fastrand::Rng) -> Row {
+    match rules {
+        RowRules::Text(rules) => {
+            let ids = (0..tokens).map(|_| rng.u32(0..rules.vocab as u32)).collect();
+            Row::Text(TokenRow { ids, kinds: vec![] })
+        }
+        RowRules::Image(rules) => Row::Image((0..rules.bytes()).map(|_| rng.u8(..)).collect()),
     }
 }
 

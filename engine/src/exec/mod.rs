@@ -12,12 +12,13 @@ use offramp_kernels::{Device, ExitId, ExitWindow, RowSlot};
 pub use answer::{Answer, Exit, Observation, PassReport, Seen, Sink};
 pub use measure::{SegmentTime, Shape};
 
-use crate::batch::{Batch, Limits, RowRules};
+use crate::batch::{Batch, Limits};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::exit::{AfterExit, Exits};
 use crate::model::{Model, bind};
 use crate::plan::{Plan, RampShape, check, lower};
+use crate::rules::RowRules;
 use audit::Audit;
 use compact::{LeaveRates, SegmentCosts};
 use pass::PassState;

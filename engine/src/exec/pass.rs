@@ -107,7 +107,7 @@ impl Engine {
         sink: &mut dyn Sink,
     ) -> Result<PassReport> {
         let mut report =
-            PassReport { rows: batch.rows(), tokens: batch.tokens().len(), ..Default::default() };
+            PassReport { rows: batch.rows(), tokens: batch.tokens(), ..Default::default() };
         self.begin(batch, settings.exits, settings.windows)?;
         for index in 0..self.plan.segments.len() {
             self.keep_pace(index, sink)?;
@@ -141,8 +141,7 @@ impl Engine {
     ) -> Result<()> {
         self.state.reset(batch);
         self.device.begin(&PassInput {
-            tokens: batch.tokens(),
-            offsets: batch.offsets(),
+            input: batch.input(),
             stays: self.audit.stays(),
             windows,
             score: exits.score,
@@ -199,7 +198,7 @@ impl Engine {
     /// What share of the tokens that reached each active ramp left there.
     fn learn_rates(&mut self, exits: &Exits, batch: &Batch) {
         let stays = self.audit.stays();
-        let mut reaching = batch.tokens().len();
+        let mut reaching = batch.tokens();
         for (ramp, _) in exits.active.iter().enumerate().filter(|(_, active)| **active) {
             let leaves =
                 |slot: &usize| self.state.answered[*slot] == Some(ramp as u32) && !stays[*slot];

@@ -1,6 +1,7 @@
 //! Loads a plan's weights into a device: the only place where files and devices meet.
 
 use offramp_kernels::{Device, WeightForm, WeightId};
+use offramp_weights::image::{Conv, ImageSpec, Preprocessing};
 use offramp_weights::{Part, RampBundle, Tensor};
 
 use super::Model;
@@ -16,12 +17,19 @@ const CHUNK: usize = 1 << 16;
 /// A tensor is missing, of another shape, or not finite; the device refuses.
 pub fn bind(plan: &Plan, model: &Model, device: &mut dyn Device) -> Result<()> {
     let binder = Binder { model };
+    let mut biases = Vec::new();
     for (index, source) in plan.sources.iter().enumerate() {
         let weight = WeightId(index);
         match source {
             WeightSource::Checkpoint { layer, parts } => {
                 binder.parts(weight, plan.layout.weights[index], *layer, parts, device)?;
             }
+            WeightSource::Filter(conv) => biases = binder.filter(weight, conv, device)?,
+            WeightSource::FilterBias => device.load(weight, 0, &biases)?,
+            WeightSource::Head => binder.head(weight, device)?,
+            WeightSource::HeadBias => device.load(weight, 0, &binder.head_bias()?)?,
+            WeightSource::PixelScale => device.load(weight, 0, &pixel_scale(binder.pixels()?))?,
+            WeightSource::PixelShift => device.load(weight, 0, &pixel_shift(binder.pixels()?))?,
             ramp => device.load(weight, 0, binder.ramp_values(ramp)?)?,
         }
     }
@@ -59,7 +67,8 @@ impl Binder<'_> {
     }
 
     fn tensor(&self, part: Part, layer: usize) -> Result<Tensor<'_>> {
-        Ok(self.model.names.find(&self.model.checkpoint, part, layer)?)
+        let names = self.model.names.as_ref().ok_or_else(other_plan)?;
+        Ok(names.find(&self.model.checkpoint, part, layer)?)
     }
 
     fn vector(&self, layer: usize, parts: &[Part], len: usize) -> Result<Vec<f32>> {
@@ -70,12 +79,65 @@ impl Binder<'_> {
         Ok(stacked)
     }
 
+    fn image(&self) -> Result<&ImageSpec> {
+        self.model.spec().image().ok_or_else(other_plan)
+    }
+
+    fn pixels(&self) -> Result<&Preprocessing> {
+        Ok(&self.image()?.preprocessing)
+    }
+
+    /// Loads a convolution in pieces; gives its biases.
+    fn filter(&self, weight: WeightId, conv: &Conv, device: &mut dyn Device) -> Result<Vec<f32>> {
+        let k = conv.kernel * conv.kernel * conv.inputs;
+        let step = (CHUNK / k).max(1);
+        let mut biases = Vec::with_capacity(conv.outputs);
+        for first in (0..conv.outputs).step_by(step) {
+            let rows = first..(first + step).min(conv.outputs);
+            let (values, more) = conv.rows(&self.model.checkpoint, rows)?;
+            device.load(weight, first, &values)?;
+            biases.extend(more);
+        }
+        Ok(biases)
+    }
+
+    fn head(&self, weight: WeightId, device: &mut dyn Device) -> Result<()> {
+        let head = &self.image()?.head;
+        let tensor = self.model.checkpoint.tensor(&head.weight)?;
+        let chunk = (CHUNK / head.features).max(1) * head.features;
+        tensor.for_each_chunk(chunk, |at, values| {
+            device.load(weight, at / head.features, values).map_err(Error::from)
+        })
+    }
+
+    fn head_bias(&self) -> Result<Vec<f32>> {
+        let head = &self.image()?.head;
+        match &head.bias {
+            Some(bias) => Ok(self.model.checkpoint.tensor(bias)?.to_vec()?),
+            None => Ok(vec![0.0; head.classes]),
+        }
+    }
+
     /// Headless ramps have no weights, so a plan that asks for some has a bundle behind it.
     fn ramp_values(&self, source: &WeightSource) -> Result<&[f32]> {
         let missing = || Error::Options("the plan has ramps the model lacks".to_owned());
         let bundle = self.model.ramps().ok_or_else(missing)?;
         ramp_values(bundle, source).ok_or_else(missing)
     }
+}
+
+/// `(pixel / 255 - mean) / std` as one multiply-add.
+fn pixel_scale(input: &Preprocessing) -> Vec<f32> {
+    input.std.iter().map(|std| 1.0 / (255.0 * std)).collect()
+}
+
+fn pixel_shift(input: &Preprocessing) -> Vec<f32> {
+    input.mean.iter().zip(&input.std).map(|(mean, std)| -mean / std).collect()
+}
+
+/// A plan lowered from another model's spec.
+fn other_plan() -> Error {
+    Error::Options("the plan is of another model".to_owned())
 }
 
 fn ramp_values<'a>(bundle: &'a RampBundle, source: &WeightSource) -> Option<&'a [f32]> {
@@ -86,6 +148,6 @@ fn ramp_values<'a>(bundle: &'a RampBundle, source: &WeightSource) -> Option<&'a 
         WeightSource::RampHiddenBias(index) => Some(&hidden(index)?.0.bias),
         WeightSource::RampHead(index) => Some(&ramp(index)?.head.weight),
         WeightSource::RampHeadBias(index) => Some(&ramp(index)?.head.bias),
-        WeightSource::Checkpoint { .. } => None,
+        _ => None,
     }
 }

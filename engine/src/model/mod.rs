@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use offramp_kernels::Pool;
 use offramp_weights::{
-    Checkpoint, ModelHash, ModelSpec, Names, RampBundle, ThresholdFile, resolve,
+    Checkpoint, ModelHash, ModelSpec, Names, RampBundle, TextSpec, ThresholdFile, resolve,
+    resolve_image,
 };
 
 pub use bind::bind;
 
 use crate::error::{Error, Result};
+use crate::image::Preprocessor;
 use crate::plan::{RampShape, activation};
 use crate::text::Tokenizer;
 
@@ -25,14 +27,14 @@ pub mod files {
     pub const PROFILE: &str = "profile.json";
 }
 
-/// A Hugging Face checkpoint with what offramp adds to it: `config.json`, `model.safetensors`,
-/// and where they exist `tokenizer.json`, `ramps.safetensors`, `thresholds.json`.
+/// A checkpoint with what offramp adds to it: `config.json`, `model.safetensors`, and where they exist `tokenizer.json`, `ramps.safetensors`, `thresholds.json`.
 #[derive(Debug)]
 pub struct Model {
     dir: PathBuf,
     spec: ModelSpec,
     checkpoint: Checkpoint,
-    names: Names,
+    /// Of a text model.
+    names: Option<Names>,
     ramps: Option<RampBundle>,
     thresholds: Option<ThresholdFile>,
 }
@@ -62,7 +64,13 @@ impl Model {
     pub fn open_bare(dir: &Path) -> Result<Self> {
         let mut spec = ModelSpec::read(dir)?;
         let checkpoint = Checkpoint::open(dir)?;
-        let names = resolve(&mut spec, &checkpoint)?;
+        let names = match &mut spec {
+            ModelSpec::Text(spec) => Some(resolve(spec, &checkpoint)?),
+            ModelSpec::Image(spec) => {
+                resolve_image(spec, &checkpoint)?;
+                None
+            }
+        };
         Ok(Self { dir: dir.to_owned(), spec, checkpoint, names, ramps: None, thresholds: None })
     }
 
@@ -97,9 +105,30 @@ impl Model {
     /// Its tokenizer.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] where there is none or it is malformed.
+    /// [`Error::Tokenizer`] where there is none or it is malformed, [`Error::Unfit`] for a model
+    /// that reads images.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
-        Tokenizer::open(&self.dir, &self.spec)
+        match &self.spec {
+            ModelSpec::Text(spec) => Tokenizer::open(&self.dir, spec),
+            ModelSpec::Image(_) => Err(Error::Unfit {
+                model: self.dir.clone(),
+                message: "reads images: it has no tokenizer".to_owned(),
+            }),
+        }
+    }
+
+    /// Makes inputs of pictures.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] for a model that reads text.
+    pub fn preprocessor(&self) -> Result<Preprocessor> {
+        match &self.spec {
+            ModelSpec::Image(spec) => Ok(Preprocessor::new(&spec.preprocessing)),
+            ModelSpec::Text(_) => Err(Error::Unfit {
+                model: self.dir.clone(),
+                message: "reads text, not images".to_owned(),
+            }),
+        }
     }
 
     /// Identity of the weights: ramps and thresholds are bound to it. Reads the whole checkpoint.
@@ -122,6 +151,11 @@ impl Model {
         &self.spec
     }
 
+    /// Most tokens of one input; an image counts as one.
+    pub fn row_tokens_max(&self) -> usize {
+        self.spec.text().map_or(1, TextSpec::row_tokens_max)
+    }
+
     /// Its tensors.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
@@ -139,7 +173,7 @@ impl Model {
 
     /// The name of a class.
     pub fn label(&self, class: u32) -> &str {
-        self.spec.labels.get(class as usize).map_or("?", String::as_str)
+        self.spec.labels().get(class as usize).map_or("?", String::as_str)
     }
 
     /// Fails for a model without a classifier.
@@ -147,7 +181,7 @@ impl Model {
     /// # Errors
     /// [`Error::Unfit`].
     pub fn expect_classifier(&self) -> Result<()> {
-        if self.spec.classes > 0 {
+        if self.spec.classes() > 0 {
             return Ok(());
         }
         Err(Error::Unfit {

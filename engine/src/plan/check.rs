@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use offramp_kernels::{Op, Span};
+use offramp_kernels::{ArenaLayout, Grid, Op, RowTokens, Span};
 
 use super::Plan;
 
@@ -26,7 +26,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
             exits += 1;
         }
         state.step(&Op::Compact(site.compact.clone()))?;
-        state.whole.retain(|&(span, _)| span == site.compact.x);
+        state.whole.retain(|span| *span == site.compact.x);
     }
     state.step(&Op::Ramp(plan.last.clone()))?;
     expect(plan.last.exit.0 == exits, "the final exit is not the last")?;
@@ -37,58 +37,84 @@ fn expect(holds: bool, complaint: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(complaint.to_owned()) }
 }
 
-/// Values that are whole right now, with their widths.
+/// Values that are whole right now.
 struct Written<'a> {
-    whole: Vec<(Span, usize)>,
+    whole: Vec<Span>,
     plan: &'a Plan,
 }
 
 impl Written<'_> {
     fn step(&mut self, op: &Op) -> Result<(), String> {
-        let (reads, write) = operands(op);
-        for &(span, width) in &reads {
-            let whole = self.whole.contains(&(span, width));
-            expect(whole, &format!("{op}: {span}[{width}] is not whole here"))?;
+        let (reads, write) = operands(op, &self.plan.layout);
+        for &(span, len) in &reads {
+            let whole = self.whole.contains(&span) && span.len == len;
+            expect(whole, &format!("{op}: {span}, {len} elements, is not whole here"))?;
         }
-        let Some((span, width)) = write else { return Ok(()) };
-        self.check_place(op, span, width)?;
+        let Some((span, len)) = write else { return Ok(()) };
+        self.check_place(op, span, len)?;
         let aliased = reads.iter().any(|(read, _)| read.overlaps(&span) && *read != span);
-        let in_place = matches!(op, Op::Linear(op) if op.x.overlaps(&span));
+        let in_place = match op {
+            Op::Linear(op) => op.x.overlaps(&span),
+            Op::Conv2d(op) => op.x.overlaps(&span),
+            Op::Pool2d(op) => op.x.overlaps(&span),
+            _ => false,
+        };
         expect(!aliased && !in_place, &format!("{op}: writes over what it still reads"))?;
-        self.whole.retain(|(other, _)| !other.overlaps(&span));
+        self.whole.retain(|other| !other.overlaps(&span));
         if !matches!(op, Op::Compact(_) | Op::Narrow(_)) {
-            self.whole.push((span, width));
+            self.whole.push(span);
         }
         Ok(())
     }
 
-    fn check_place(&self, op: &Op, span: Span, width: usize) -> Result<(), String> {
+    fn check_place(&self, op: &Op, span: Span, len: usize) -> Result<(), String> {
         let arena: Range<usize> = 0..self.plan.layout.activations + 1;
-        let fits = arena.contains(&span.end()) && span.len == width * self.plan.layout.tokens_max;
+        let fits = arena.contains(&span.end()) && span.len == len;
         expect(fits, &format!("{op}: {span} does not fit its matrix or the arena"))
     }
 }
 
+/// A value and the elements it must have.
 type Operand = (Span, usize);
 
 /// What an op reads and what it overwrites. Ops that drop rows or tokens overwrite their scratch;
 /// their values stay whole.
-fn operands(op: &Op) -> (Vec<Operand>, Option<Operand>) {
+fn operands(op: &Op, layout: &ArenaLayout) -> (Vec<Operand>, Option<Operand>) {
+    let text = |span, width: usize| (span, width * layout.tokens_max);
+    let map = |span, grid: Grid, width| (span, layout.rows_max * grid.pixels() * width);
+    let rows = |span, tokens, width| match tokens {
+        RowTokens::Own => text(span, width),
+        RowTokens::Each(pixels) => (span, layout.rows_max * pixels * width),
+    };
     match op {
-        Op::Embed(op) => (vec![], Some((op.out, op.width))),
-        Op::Norm(op) => (vec![(op.x, op.width)], Some((op.out, op.width))),
+        Op::Embed(op) => (vec![], Some(text(op.out, op.width))),
+        Op::Norm(op) => (vec![text(op.x, op.width)], Some(text(op.out, op.width))),
         Op::Linear(op) => {
-            let residual = op.residual.map(|span| (span, op.n));
-            ([(op.x, op.k)].into_iter().chain(residual).collect(), Some((op.out, op.n)))
+            let residual = op.residual.map(|span| text(span, op.n));
+            let reads = [text(op.x, op.k)].into_iter().chain(residual).collect();
+            (reads, Some(text(op.out, op.n)))
         }
         Op::Attention(op) => {
             let width = op.heads * op.head_dim;
-            (vec![(op.qkv, 3 * width)], Some((op.out, width)))
+            (vec![text(op.qkv, 3 * width)], Some(text(op.out, width)))
         }
-        Op::Ramp(op) => (vec![(op.x, op.width)], None),
-        Op::Compact(op) => (vec![(op.x, op.width)], Some((op.scratch, op.width))),
+        Op::Ramp(op) => (vec![rows(op.x, op.tokens, op.width)], None),
+        Op::Compact(op) => {
+            let [x, scratch] = [op.x, op.scratch].map(|span| rows(span, op.tokens, op.width));
+            (vec![x], Some(scratch))
+        }
         Op::Narrow(op) => {
-            (op.values.map(|value| (value, op.width)).to_vec(), Some((op.scratch, 2 * op.width)))
+            let values = op.values.map(|value| text(value, op.width));
+            (values.to_vec(), Some(text(op.scratch, 2 * op.width)))
+        }
+        Op::Pixels(op) => (vec![], Some(map(op.out, op.grid, op.channels))),
+        Op::Conv2d(op) => {
+            let residual = op.residual.map(|span| map(span, op.to(), op.outputs));
+            let reads = [map(op.x, op.from, op.inputs)].into_iter().chain(residual).collect();
+            (reads, Some(map(op.out, op.to(), op.outputs)))
+        }
+        Op::Pool2d(op) => {
+            (vec![map(op.x, op.from, op.width)], Some(map(op.out, op.to(), op.width)))
         }
         _ => (vec![], None),
     }

@@ -6,8 +6,13 @@ use offramp_kernels::{Cost, LiveBound, Op};
 
 use super::{Plan, Segment};
 
-/// The counts that the costs in a dump are for: one row of 128 tokens.
-const DUMP_AT: LiveBound = LiveBound { rows: 1, tokens: 128 };
+/// The counts that the costs in a dump are for.
+fn dump_at(plan: &Plan) -> (LiveBound, &'static str) {
+    match plan.layout.row_pixels {
+        0 => (LiveBound { rows: 1, tokens: 128 }, "1 row x 128 tokens"),
+        _ => (LiveBound { rows: 1, tokens: 1 }, "1 image"),
+    }
+}
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,17 +28,22 @@ impl fmt::Display for Plan {
             layout.tokens_max,
         )?;
         for (index, segment) in self.segments.iter().enumerate() {
-            write_segment(f, index, segment)?;
+            write_segment(f, index, segment, dump_at(self))?;
         }
         writeln!(f, "final:")?;
         writeln!(f, "  {}", Op::Ramp(self.last.clone()))
     }
 }
 
-fn write_segment(f: &mut fmt::Formatter<'_>, index: usize, segment: &Segment) -> fmt::Result {
-    let Cost { flops, bytes } = segment.cost(DUMP_AT);
+fn write_segment(
+    f: &mut fmt::Formatter<'_>,
+    index: usize,
+    segment: &Segment,
+    (live, name): (LiveBound, &str),
+) -> fmt::Result {
+    let Cost { flops, bytes } = segment.cost(live);
     let (megaflops, megabytes) = (flops / 1e6, bytes / 1e6);
-    writeln!(f, "segment {index}: {megaflops:.3} MFLOP {megabytes:.3} MB at 1 row x 128 tokens")?;
+    writeln!(f, "segment {index}: {megaflops:.3} MFLOP {megabytes:.3} MB at {name}")?;
     for op in &segment.ops {
         writeln!(f, "  {op}")?;
     }

@@ -2,9 +2,10 @@
 
 use offramp_kernels::{WeightForm, WeightId};
 use offramp_weights::Part;
+use offramp_weights::image::Conv;
 
 /// The origin of one weight. [`crate::model::bind`] follows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum WeightSource {
     /// Tensors of the checkpoint, stacked by rows.
     Checkpoint {
@@ -13,6 +14,18 @@ pub enum WeightSource {
         /// From the first row on.
         parts: Vec<Part>,
     },
+    /// A convolution of the checkpoint, its batch norm folded in.
+    Filter(Conv),
+    /// Its bias; follows its filter.
+    FilterBias,
+    /// The classifier of an image model.
+    Head,
+    /// Its bias.
+    HeadBias,
+    /// What pixels are multiplied by.
+    PixelScale,
+    /// What is added to them.
+    PixelShift,
     /// Hidden layer of the ramp with this index in the bundle.
     RampHidden(usize),
     /// Its bias.
@@ -21,6 +34,19 @@ pub enum WeightSource {
     RampHead(usize),
     /// Its bias.
     RampHeadBias(usize),
+}
+
+impl WeightSource {
+    /// Whether it belongs to a ramp of the bundle, not to the model.
+    pub fn is_of_a_ramp(&self) -> bool {
+        matches!(
+            self,
+            Self::RampHidden(_)
+                | Self::RampHiddenBias(_)
+                | Self::RampHead(_)
+                | Self::RampHeadBias(_)
+        )
+    }
 }
 
 /// Numbers the weights of a plan while it is lowered.

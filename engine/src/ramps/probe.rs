@@ -11,7 +11,7 @@ use crate::exec::{Answer, Engine, EngineOptions, PassSettings};
 use crate::exit::{AfterExit, Exits};
 use crate::model::Model;
 use crate::plan::RampShape;
-use crate::text::TokenRow;
+use crate::rules::Row;
 
 /// Most bytes of features held at a time; more sites than fit are watched in another round of
 /// forwards.
@@ -83,21 +83,22 @@ pub struct TrainedRamps {
 /// features that are not finite.
 pub fn train_ramps(
     model: &Model,
-    rows: &[TokenRow],
+    rows: &[Row],
     options: &RampOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<TrainedRamps> {
     model.expect_classifier()?;
     let spec = model.spec();
-    let sites: Vec<usize> = (0..spec.layers.saturating_sub(1)).collect();
+    let sites: Vec<usize> = (0..spec.sites().saturating_sub(1)).collect();
     if sites.is_empty() {
         return Err(Error::Unfit {
             model: model.dir().to_owned(),
-            message: "one layer has no site for a ramp".to_owned(),
+            message: "one segment has no site for a ramp".to_owned(),
         });
     }
     let split = Split::shuffled(rows.len() as u32, options.held_out, options.settings.seed);
-    let round = (FEATURE_BYTES_MAX / (4 * spec.hidden * rows.len().max(1))).max(1);
+    let widest = sites.iter().map(|&site| spec.site_width(site)).max().unwrap_or(1);
+    let round = (FEATURE_BYTES_MAX / (4 * widest * rows.len().max(1))).max(1);
     let rounds = sites.len().div_ceil(round);
     let mut trained = Vec::new();
     for (index, group) in sites.chunks(round).enumerate() {
@@ -113,17 +114,18 @@ pub fn train_ramps(
     }
     let notes = notes(&trained, &split);
     let ramps = trained.into_iter().map(|(site, ramp)| bundled(site, ramp, options.pool)).collect();
-    let (classes, width) = (spec.classes, spec.hidden);
-    let bundle = RampBundle { model: model.hash(), classes, width, ramps, trained: notes };
+    let (model, classes) = (model.hash(), spec.classes());
+    let bundle = RampBundle { model, classes, ramps, trained: notes };
     Ok(TrainedRamps { bundle, held_out: split.held_out })
 }
 
 /// Features of some sites over all inputs, and the full model's soft answers.
 struct Watched {
-    width: usize,
     classes: usize,
     /// By place in the group: `[rows, width]`.
     features: Vec<Vec<f32>>,
+    /// By place in the group.
+    widths: Vec<usize>,
     /// `[rows, classes]`.
     probabilities: Vec<f32>,
 }
@@ -137,7 +139,7 @@ impl Watched {
         settings: &Settings,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Trained> {
-        let features = Features { width: self.width, values: &self.features[place] };
+        let features = Features { width: self.widths[place], values: &self.features[place] };
         let targets = Targets { classes: self.classes, probabilities: &self.probabilities };
         train(features, targets, split, settings, &mut |epoch| {
             progress(Progress::Epoch { site, epoch });
@@ -157,7 +159,7 @@ impl Watched {
 
 fn watch(
     model: &Model,
-    rows: &[TokenRow],
+    rows: &[Row],
     sites: &[usize],
     options: &RampOptions,
     progress: &mut dyn FnMut(usize),
@@ -168,8 +170,8 @@ fn watch(
     let exits = Exits::watching(engine.plan(), Score::Confidence);
     let settings = PassSettings::new(&exits, AfterExit::Release);
     let mut watched = Watched {
-        width: model.spec().hidden,
-        classes: model.spec().classes,
+        classes: model.spec().classes(),
+        widths: sites.iter().map(|&site| model.spec().site_width(site)).collect(),
         features: vec![Vec::new(); sites.len()],
         probabilities: Vec::new(),
     };
@@ -185,16 +187,16 @@ fn watch(
 /// Runs `each` over `rows` in batches as large as the engine takes, with the rows done so far.
 pub(super) fn for_each_batch(
     engine: &mut Engine,
-    rows: &[TokenRow],
+    rows: &[Row],
     mut each: impl FnMut(&mut Engine, &Batch, usize) -> Result<()>,
 ) -> Result<()> {
     let mut batch = engine.batch();
     for (index, row) in rows.iter().enumerate() {
         let unfit = |error| Error::Options(format!("input {index}: {error}"));
-        if batch.push(&row.ids, &row.kinds).map_err(unfit)?.is_none() {
+        if batch.push_row(row).map_err(unfit)?.is_none() {
             each(engine, &batch, index)?;
             batch.clear();
-            batch.push(&row.ids, &row.kinds).map_err(unfit)?;
+            batch.push_row(row).map_err(unfit)?;
         }
     }
     if batch.is_empty() { Ok(()) } else { each(engine, &batch, rows.len()) }

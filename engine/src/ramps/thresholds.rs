@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::exec::{Answer, Engine, EngineOptions, Observation, PassSettings, Sink};
 use crate::exit::{AfterExit, Exits, score_of};
 use crate::model::Model;
-use crate::text::TokenRow;
+use crate::rules::Row;
 use crate::tune::{Calibration, Fitted, Goal, fit, fit_tested};
 
 /// What thresholds are fitted for.
@@ -29,7 +29,7 @@ pub struct FitOptions {
 /// The model has no ramps; a row does not fit it; the device failed.
 pub fn fit_thresholds(
     model: &Model,
-    rows: &[TokenRow],
+    rows: &[Row],
     options: &FitOptions,
     progress: &mut dyn FnMut(usize),
 ) -> Result<(ThresholdFile, Fitted)> {

@@ -22,10 +22,10 @@ pub(crate) use simd::Simd;
 pub(crate) use team::Team;
 pub(crate) use weights::Weights;
 
-use crate::ops::{AttentionScratch, RampScratch};
+use crate::ops::{AttentionScratch, ConvScratch, RampScratch};
 use crate::{
-    ArenaLayout, Device, ExitId, ExitRecord, LiveBound, Op, PassInput, Result, RowSlot, Span,
-    WeightId,
+    ArenaLayout, Device, ExitId, ExitRecord, LiveBound, Op, PassInput, Result, RowSlot, RowTokens,
+    Span, WeightId,
 };
 
 /// A CPU with a fixed team of threads.
@@ -39,6 +39,7 @@ pub struct CpuDevice {
     pub(crate) exits: Exits,
     pub(crate) attention: AttentionScratch,
     pub(crate) ramp: RampScratch,
+    pub(crate) conv: ConvScratch,
 }
 
 impl CpuDevice {
@@ -66,12 +67,18 @@ impl CpuDevice {
             exits: Exits::default(),
             attention: AttentionScratch::default(),
             ramp: RampScratch::default(),
+            conv: ConvScratch::default(),
         })
     }
 
     /// The part of `span` that the live tokens fill.
-    pub(crate) fn live(&self, span: Span, width: usize) -> Span {
-        Span { at: span.at, len: self.rows.tokens().len() * width }
+    pub(crate) fn live(&self, span: Span, tokens: RowTokens, width: usize) -> Span {
+        Span { at: span.at, len: self.rows.count(tokens) * width }
+    }
+
+    /// The same for a text plan.
+    pub(crate) fn packed(&self, span: Span, width: usize) -> Span {
+        self.live(span, RowTokens::Own, width)
     }
 }
 
@@ -87,6 +94,7 @@ impl Device for CpuDevice {
         self.exits = Exits::new(layout)?;
         self.attention = AttentionScratch::new(layout, self.team.threads())?;
         self.ramp = RampScratch::new(layout)?;
+        self.conv = ConvScratch::new(layout, self.team.threads())?;
         self.layout = layout.clone();
         Ok(())
     }
@@ -98,6 +106,7 @@ impl Device for CpuDevice {
             + self.exits.bytes()
             + self.attention.bytes()
             + self.ramp.bytes()
+            + self.conv.bytes()
     }
 
     fn load(&mut self, weight: WeightId, first_row: usize, values: &[f32]) -> Result<()> {
@@ -113,6 +122,9 @@ impl Device for CpuDevice {
     fn issue(&mut self, op: &Op, _bound: LiveBound) -> Result<()> {
         match op {
             Op::Embed(op) => op.run(self),
+            Op::Pixels(op) => op.run(self),
+            Op::Conv2d(op) => op.run(self),
+            Op::Pool2d(op) => op.run(self),
             Op::Norm(op) => op.run(self),
             Op::Linear(op) => op.run(self),
             Op::Attention(op) => op.run(self),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{ArenaLayout, Error, ExitWindow, PassInput, Result, Score, Token};
+use crate::{ArenaLayout, Error, ExitWindow, PassInput, Result, RowInput, RowTokens, Score, Token};
 
 /// A row's run of equal labels, for [`Score::Patience`].
 #[derive(Clone, Copy, Default)]
@@ -19,6 +19,7 @@ pub(crate) struct Rows {
     offsets: Vec<u32>,
     tokens: Vec<Token>,
     // By slot.
+    pixels: Vec<u8>,
     answered: Vec<bool>,
     stays: Vec<bool>,
     windows: Vec<ExitWindow>,
@@ -36,6 +37,7 @@ impl Rows {
             slots: room(rows)?,
             offsets: room(rows.saturating_add(1))?,
             tokens: room(layout.tokens_max)?,
+            pixels: room(rows.saturating_mul(layout.row_pixels))?,
             answered: room(rows)?,
             stays: room(rows)?,
             windows: room(rows)?,
@@ -50,6 +52,7 @@ impl Rows {
         self.slots.capacity() * row
             + self.tokens.capacity() * size_of::<Token>()
             + self.thresholds.capacity() * 4
+            + self.pixels.capacity()
     }
 
     /// Takes over the rows of a pass, all alive and without an answer.
@@ -57,8 +60,7 @@ impl Rows {
         pass.check(layout)?;
         let rows = pass.rows();
         refill(&mut self.slots, 0..rows as u32);
-        refill(&mut self.offsets, pass.offsets.iter().copied());
-        refill(&mut self.tokens, pass.tokens.iter().copied());
+        self.take(&pass.input);
         refill(&mut self.answered, std::iter::repeat_n(false, rows));
         refill(&mut self.stays, pass.stays.iter().copied());
         let any = std::iter::repeat_n(ExitWindow::ANY, rows);
@@ -69,11 +71,25 @@ impl Rows {
         Ok(())
     }
 
+    fn take(&mut self, input: &RowInput<'_>) {
+        match *input {
+            RowInput::Text { tokens, offsets } => {
+                refill(&mut self.offsets, offsets.iter().copied());
+                refill(&mut self.tokens, tokens.iter().copied());
+            }
+            RowInput::Images(pixels) => {
+                self.pixels.clear();
+                self.pixels.extend_from_slice(pixels);
+            }
+        }
+    }
+
     /// Forgets every row.
     pub(crate) fn clear(&mut self) {
         self.slots.clear();
         self.offsets.clear();
         self.tokens.clear();
+        self.pixels.clear();
     }
 
     /// Number of rows alive.
@@ -91,9 +107,25 @@ impl Rows {
         self.slots[position]
     }
 
+    /// Pixels of all rows of the pass, by slot.
+    pub(crate) fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// Tokens of all rows alive.
+    pub(crate) fn count(&self, tokens: RowTokens) -> usize {
+        match tokens {
+            RowTokens::Own => self.tokens.len(),
+            RowTokens::Each(each) => self.live() * each,
+        }
+    }
+
     /// Tokens of the row at `position`.
-    pub(crate) fn span(&self, position: usize) -> Range<usize> {
-        self.offsets[position] as usize..self.offsets[position + 1] as usize
+    pub(crate) fn span(&self, position: usize, tokens: RowTokens) -> Range<usize> {
+        match tokens {
+            RowTokens::Own => self.offsets[position] as usize..self.offsets[position + 1] as usize,
+            RowTokens::Each(each) => position * each..(position + 1) * each,
+        }
     }
 
     /// Tokens of the longest row.
@@ -150,13 +182,35 @@ impl Rows {
 
     /// Packs the rows that remain, in their order, and reports each run of tokens that moves:
     /// `moved(from, to)`, with `to` never behind `from`.
-    pub(crate) fn compact(&mut self, mut moved: impl FnMut(Range<usize>, usize)) {
+    pub(crate) fn compact(&mut self, tokens: RowTokens, moved: impl FnMut(Range<usize>, usize)) {
+        match tokens {
+            RowTokens::Own => self.compact_texts(moved),
+            RowTokens::Each(each) => self.compact_images(each, moved),
+        }
+    }
+
+    fn compact_images(&mut self, each: usize, mut moved: impl FnMut(Range<usize>, usize)) {
+        let mut rows = 0;
+        for position in 0..self.live() {
+            if self.leaves(position) {
+                continue;
+            }
+            if rows != position {
+                moved(position * each..(position + 1) * each, rows * each);
+            }
+            self.slots[rows] = self.slots[position];
+            rows += 1;
+        }
+        self.slots.truncate(rows);
+    }
+
+    fn compact_texts(&mut self, mut moved: impl FnMut(Range<usize>, usize)) {
         let (mut rows, mut end) = (0, 0);
         for position in 0..self.live() {
             if self.leaves(position) {
                 continue;
             }
-            let from = self.span(position);
+            let from = self.span(position, RowTokens::Own);
             if from.start != end {
                 self.tokens.copy_within(from.clone(), end);
                 moved(from.clone(), end);

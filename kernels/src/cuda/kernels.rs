@@ -18,7 +18,7 @@ macro_rules! sources {
     };
 }
 
-sources!(attention, compact, embed, linear, narrow, norm, ramp);
+sources!(attention, compact, conv2d, embed, linear, narrow, norm, pixels, pool2d, ramp);
 
 /// Kernels by entry, with the file they are in, the threads of a block, and the dynamic shared
 /// memory that launches may ask for.
@@ -65,10 +65,16 @@ macro_rules! kernels {
 
 kernels! {
     Embed: "embed" in "embed" x 128, 0;
+    Pixels: "pixels" in "pixels" x 256, 0;
     Norm: "layer_norm" in "norm" x 128, 0;
     LinearWide: "linear_wide" in "linear" x 256, 99_840;
     LinearFew: "linear_few" in "linear" x 128, 66_304;
     LinearAny: "linear_any" in "linear" x 256, 0;
+    Conv2dWide: "conv2d_wide" in "conv2d" x 256, 99_840;
+    Conv2dFew: "conv2d_few" in "conv2d" x 128, 66_304;
+    Conv2dThin: "conv2d_thin" in "conv2d" x 128, 62_592;
+    Conv2dAny: "conv2d_any" in "conv2d" x 128, 66_304;
+    Pool2d: "pool2d" in "pool2d" x 256, 0;
     Attention32: "attention_32" in "attention" x 128, 20_480;
     Attention64: "attention_64" in "attention" x 128, 40_960;
     Attention128: "attention_128" in "attention" x 128, 81_920;

@@ -210,7 +210,7 @@ impl CudaDevice {
             self.queue.stream.download(map.address(&table), &mut places)?;
         }
         let mut places: Vec<usize> = places.into_iter().map(|place| place as usize).collect();
-        let mut is_taken = vec![false; self.layout.tokens_max];
+        let mut is_taken = vec![false; reserved.rows.entries_max(&self.layout)];
         places.iter().for_each(|&place| is_taken[place] = true);
         places.extend((0..is_taken.len()).filter(|&place| !is_taken[place]));
         Ok(Some((width, places)))
@@ -304,6 +304,9 @@ impl Device for CudaDevice {
         self.check_whole()?;
         match op {
             Op::Embed(op) => op.launch(self, bound),
+            Op::Pixels(op) => op.launch(self, bound),
+            Op::Conv2d(op) => op.launch(self, bound),
+            Op::Pool2d(op) => op.launch(self, bound),
             Op::Norm(op) => op.launch(self, bound),
             Op::Linear(op) => op.launch(self, bound),
             Op::Attention(op) => op.launch(self, bound),

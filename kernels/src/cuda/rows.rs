@@ -1,9 +1,13 @@
 //! The rows of a pass, as the kernels know them.
 //!
 //! ```text
-//! block, sent once a pass:  settings | live | thresholds | offsets | slots | states | tokens
+//! block, sent once a pass:  settings | live | thresholds | offsets | slots | states | input
 //! tables 1 and 2, in turn:  live | offsets | slots | origin | local
 //! ```
+//!
+//! The input is tokens or pixels. The rows of an image pass all have the same number of vectors
+//! at an op, so there one entry of a map stands for a whole row: to the tables every image is a
+//! row of one token.
 //!
 //! Ops that drop rows or tokens read one table and write the next, so nothing is overwritten
 //! while it is read. `origin` leads from a live token to its place when the pass began, `local`
@@ -14,7 +18,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::memory::{Address, DeviceMemory, MappedMemory};
 use super::stream::Stream;
-use crate::{ArenaLayout, ExitWindow, PassInput, Result, Score, Token};
+use crate::{ArenaLayout, Error, ExitWindow, PassInput, Result, RowInput, RowTokens, Score, Token};
 
 /// `Pass` in common.cuh.
 #[repr(C)]
@@ -54,9 +58,9 @@ pub(crate) struct Table {
     pub(crate) offsets: Address,
     /// `rows` slots.
     pub(crate) slots: Address,
-    /// By live token; 0 where it is the identity.
+    /// By live token or image; 0 where it is the identity.
     pub(crate) origin: Address,
-    /// By live token; 0 where it is the identity.
+    /// By live token or image; 0 where it is the identity.
     pub(crate) local: Address,
 }
 
@@ -68,7 +72,7 @@ struct Places {
     offsets: usize,
     slots: usize,
     states: usize,
-    tokens: usize,
+    input: usize,
     end: usize,
 }
 
@@ -81,13 +85,15 @@ impl Places {
             at
         };
         let rows = layout.rows_max;
+        let tokens = layout.tokens_max.saturating_mul(size_of::<Token>());
+        let pixels = rows.saturating_mul(layout.row_pixels);
         Self {
             live: take(1, size_of::<Live>()),
             thresholds: take(layout.exits, 4),
             offsets: take(rows.saturating_add(1), 4),
             slots: take(rows, 4),
             states: take(rows, size_of::<RowState>()),
-            tokens: take(layout.tokens_max, size_of::<Token>()),
+            input: take(tokens.max(pixels), 1),
             end,
         }
     }
@@ -103,15 +109,18 @@ pub(crate) struct Rows {
     current: usize,
     number: u32,
     rows: usize,
+    /// Tokens when the pass began; 0 for images.
     tokens: usize,
     longest: usize,
+    are_images: bool,
 }
 
 impl Rows {
     pub(super) fn new(stream: &Stream, layout: &ArenaLayout) -> Result<Self> {
         let places = Places::new(layout);
         let block = DeviceMemory::new(stream, "rows", places.end)?;
-        let (rows, tokens) = (layout.rows_max.saturating_add(1), layout.tokens_max);
+        let rows = layout.rows_max.saturating_add(1);
+        let tokens = layout.tokens_max.max(layout.rows_max);
         let words = rows.saturating_mul(2).saturating_add(tokens.saturating_mul(2));
         let stride = words.saturating_mul(4).saturating_add(3 * 16 + 15) & !15;
         let tables_memory = DeviceMemory::new(stream, "rows", stride.saturating_mul(2))?;
@@ -141,6 +150,7 @@ impl Rows {
             rows: 0,
             tokens: 0,
             longest: 0,
+            are_images: false,
         })
     }
 
@@ -152,13 +162,24 @@ impl Rows {
     pub(super) fn begin(&mut self, stream: &Stream, pass: &PassInput<'_>) -> Result<()> {
         self.number = self.number.wrapping_add(1).max(1);
         self.current = 0;
-        (self.rows, self.tokens, self.longest) =
-            (pass.rows(), pass.tokens.len(), longest(pass.offsets));
+        self.rows = pass.rows();
+        let input = match pass.input {
+            RowInput::Text { tokens, offsets } => {
+                (self.tokens, self.longest, self.are_images) =
+                    (tokens.len(), longest(offsets), false);
+                bytemuck::cast_slice(tokens)
+            }
+            RowInput::Images(pixels) => {
+                (self.tokens, self.longest, self.are_images) = (0, 0, true);
+                pixels
+            }
+        };
         let (number, places) = (self.number, self.places);
         // SAFETY: the device is idle: what was sent before has arrived.
         let staging = unsafe { self.staging.slice_mut() };
         fill(staging, &places, pass, number);
-        let used = places.tokens + size_of_val(pass.tokens);
+        put(staging, places.input, input);
+        let used = places.input + input.len();
         // SAFETY: staging is written again only by the next `begin`, when the device is idle;
         // the block is as long.
         unsafe { stream.upload_later(self.block.address(), self.staging.slice(0, used)) }
@@ -201,7 +222,7 @@ impl Rows {
 
     /// Tokens when the pass began.
     pub(crate) fn tokens(&self) -> &[Token] {
-        let (at, len) = (self.places.tokens, self.tokens * size_of::<Token>());
+        let (at, len) = (self.places.input, self.tokens * size_of::<Token>());
         // SAFETY: the device only reads the staging block.
         bytemuck::cast_slice(unsafe { self.staging.slice(at, len) })
     }
@@ -211,9 +232,32 @@ impl Rows {
         self.longest
     }
 
-    /// Tokens of the pass as the device has them.
-    pub(crate) fn tokens_address(&self) -> Address {
-        self.block.address() + self.places.tokens as u64
+    /// Tokens or pixels of the pass as the device has them.
+    pub(crate) fn input_address(&self) -> Address {
+        self.block.address() + self.places.input as u64
+    }
+
+    /// Entries of a map at most.
+    pub(super) fn entries_max(&self, layout: &ArenaLayout) -> usize {
+        if self.are_images { layout.rows_max } else { layout.tokens_max }
+    }
+
+    /// Vectors that one entry of a map stands for, at an op whose rows have `tokens`. Texts of one
+    /// token each pass for images.
+    ///
+    /// # Errors
+    /// The op is for images and the pass has texts, or the other way round.
+    pub(crate) fn vectors(&self, tokens: RowTokens) -> Result<usize> {
+        match tokens {
+            RowTokens::Own if self.are_images && self.rows > 0 => {
+                Err(Error::mismatch("rows", "texts", "images"))
+            }
+            RowTokens::Each(_) if !self.are_images && self.tokens != self.rows => {
+                Err(Error::mismatch("rows", "images", "texts"))
+            }
+            RowTokens::Own => Ok(1),
+            RowTokens::Each(each) => Ok(each),
+        }
     }
 
     /// Settings of the pass.
@@ -245,10 +289,18 @@ fn fill(staging: &mut [u8], places: &Places, pass: &PassInput<'_>, number: u32) 
     };
     put(staging, 0, &[Settings { number, score, patience, reserved: 0 }]);
     let rows = pass.rows();
-    put(staging, places.live, &[Live { rows: rows as u32, tokens: pass.tokens.len() as u32 }]);
+    let tokens = match pass.input {
+        RowInput::Text { tokens, offsets } => {
+            put(staging, places.offsets, offsets);
+            tokens.len()
+        }
+        RowInput::Images(_) => {
+            (0..=rows).for_each(|row| put(staging, places.offsets + 4 * row, &[row as u32]));
+            rows
+        }
+    };
+    put(staging, places.live, &[Live { rows: rows as u32, tokens: tokens as u32 }]);
     put(staging, places.thresholds, pass.thresholds);
-    put(staging, places.offsets, pass.offsets);
-    put(staging, places.tokens, pass.tokens);
     for slot in 0..rows {
         put(staging, places.slots + 4 * slot, &[slot as u32]);
         let state = RowState {

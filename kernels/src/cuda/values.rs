@@ -8,7 +8,7 @@ use super::memory::Address;
 use super::rows::{Rows, Table};
 use crate::{Error, Result, Span};
 
-/// How to get from a live token to its vector.
+/// How to get from a live token to its vector, or from a live image to its vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Map {
     /// They lie back to back.
@@ -34,6 +34,7 @@ impl Map {
 #[derive(Clone, Copy, Debug)]
 struct Mapped {
     at: usize,
+    /// Elements that an entry of the map stands for.
     width: usize,
     map: Map,
 }
@@ -53,7 +54,7 @@ impl Values {
         self.find(span).map_or(Map::Packed, |mapped| mapped.map)
     }
 
-    /// Elements of a vector and the map, for a value that is not packed.
+    /// Elements behind an entry of the map, and the map, for a value that is not packed.
     pub(crate) fn mapped(&self, span: Span) -> Option<(usize, Map)> {
         self.find(span).map(|mapped| (mapped.width, mapped.map))
     }

@@ -1,8 +1,8 @@
 //! Compaction, against a plain vector of rows.
 
 use offramp_kernels::{
-    Attention, Compact, Embed, ExitId, Norm, Pool, Ramp, RampHead, Score, Span, Token, WeightForm,
-    WeightId,
+    Attention, Compact, Embed, ExitId, Norm, Pool, Ramp, RampHead, RowTokens, Score, Span, Token,
+    WeightForm, WeightId,
 };
 
 use super::{Stage, Start, Suite};
@@ -78,7 +78,15 @@ impl Herd {
 
     fn exit(&mut self, exit: u32, leaves: impl Fn(usize) -> bool) {
         let (exit, pool, head) = (ExitId(exit), Pool::First, Some(self.head.clone()));
-        self.stage.issue(Ramp { exit, x: self.x, width: WIDTH, pool, hidden: None, head });
+        self.stage.issue(Ramp {
+            exit,
+            x: self.x,
+            tokens: RowTokens::Own,
+            width: WIDTH,
+            pool,
+            hidden: None,
+            head,
+        });
         let records = self.stage.exits();
         let slots: Vec<_> = records.iter().map(|record| record.slot as usize).collect();
         assert_eq!(slots, self.rows.iter().map(|row| row.slot).collect::<Vec<_>>(), "order");
@@ -89,7 +97,12 @@ impl Herd {
     }
 
     fn compact(&mut self) {
-        self.stage.issue(Compact { x: self.x, scratch: self.scratch, width: WIDTH });
+        self.stage.issue(Compact {
+            x: self.x,
+            scratch: self.scratch,
+            tokens: RowTokens::Own,
+            width: WIDTH,
+        });
         let stays = &self.stays;
         self.rows.retain(|row| !row.answered || stays.contains(&row.slot));
     }

@@ -2,7 +2,8 @@
 
 use offramp_kernels::{
     Activation, ArenaLayout, Attention, Compact, Embed, Error, ExitId, Linear, LiveBound, Norm, Op,
-    PassInput, Pool, Ramp, RampHead, Result, Score, Span, Token, WeightForm, WeightId,
+    PassInput, Pool, Ramp, RampHead, Result, RowInput, RowTokens, Score, Span, Token, WeightForm,
+    WeightId,
 };
 
 use super::{Stage, Start, Suite};
@@ -26,8 +27,7 @@ pub fn passes(suite: &Suite) {
         let stays = vec![false; stays];
         let (tokens, thresholds) = (&tokens[..count], &thresholds[..exits]);
         stage.device.begin(&PassInput {
-            tokens,
-            offsets,
+            input: RowInput::Text { tokens, offsets },
             stays: &stays,
             windows: &[],
             score,
@@ -160,6 +160,7 @@ impl Broken {
     fn ramp(self, width: usize) -> Ramp {
         let head = RampHead { weight: self.weight, bias: self.vector, classes: width };
         Ramp {
+            tokens: RowTokens::Own,
             exit: ExitId(0),
             x: self.x,
             width,
@@ -190,7 +191,7 @@ impl Broken {
 
     /// Ops that read `x`, or `qkv` for attention.
     fn all(self, qkv: Span, width: usize) -> Vec<Op> {
-        let compact = Compact { x: self.x, scratch: self.out, width };
+        let compact = Compact { x: self.x, scratch: self.out, tokens: RowTokens::Own, width };
         vec![
             self.norm(width).into(),
             self.linear(width).into(),

@@ -7,6 +7,7 @@
 pub mod attention;
 pub mod compact;
 pub mod errors;
+pub mod images;
 pub mod linear;
 pub mod narrow;
 pub mod norm;
@@ -107,6 +108,14 @@ macro_rules! op_suite {
             compact_keeps_ops_right: compact::ops_after,
             narrow_first_tokens: narrow::first_tokens,
             narrow_keeps_ops_right: narrow::ops_after,
+            conv2d_sizes: images::sizes,
+            conv2d_large: images::large,
+            conv2d_residuals: images::residuals,
+            images_after_exits: images::after_exits,
+            pool2d_windows: images::pools,
+            pool2d_nan: images::pool_nan,
+            pixels: images::pixels,
+            malformed_images: images::malformed,
             empty_pass: pass::empty,
             passes_forget: pass::forgets,
             rows_are_independent: pass::independent,

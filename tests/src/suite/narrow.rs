@@ -1,6 +1,6 @@
 //! Narrowing to first tokens, against the values themselves.
 
-use offramp_kernels::{ExitId, Narrow, Norm, Pool, Ramp, RowSlot, Span};
+use offramp_kernels::{ExitId, Narrow, Norm, Pool, Ramp, RowSlot, RowTokens, Span};
 
 use super::{Stage, Start, Suite, lens_to_offsets};
 
@@ -50,7 +50,15 @@ pub fn ops_after(suite: &Suite) {
         stage.check_untouched(out, lens.len() * WIDTH);
         for (exit, pool) in [Pool::First, Pool::Mean].into_iter().enumerate() {
             let (exit, x) = (ExitId(exit as u32), values[1]);
-            stage.issue(Ramp { exit, x, width: WIDTH, pool, hidden: None, head: None });
+            stage.issue(Ramp {
+                exit,
+                x,
+                tokens: RowTokens::Own,
+                width: WIDTH,
+                pool,
+                hidden: None,
+                head: None,
+            });
             assert_eq!(stage.exits().len(), lens.len());
             for (slot, first) in firsts[1].chunks_exact(WIDTH).enumerate() {
                 let found = stage.device.logits(exit, RowSlot(slot as u32));

@@ -2,7 +2,7 @@
 
 use offramp_kernels::{
     Activation, Attention, Compact, Embed, ExitId, ExitRecord, Hidden, Linear, Norm, Pool, Ramp,
-    RampHead, RowSlot, Score, Span, Token, WeightId,
+    RampHead, RowSlot, RowTokens, Score, Span, Token, WeightId,
 };
 
 use super::{Stage, Start, Suite, lens_to_offsets, tokens};
@@ -48,7 +48,15 @@ impl Model {
         let (x, qkv) = (start.span(WIDTH), start.span(3 * WIDTH));
         let (mixed, middle) = (start.span(WIDTH), start.span(MIDDLE));
         let (hidden, head) = (Some(hidden), Some(head));
-        let ramp = Ramp { exit: ExitId(0), x, width: WIDTH, pool: Pool::Mean, hidden, head };
+        let ramp = Ramp {
+            exit: ExitId(0),
+            x,
+            tokens: RowTokens::Own,
+            width: WIDTH,
+            pool: Pool::Mean,
+            hidden,
+            head,
+        };
         Self { stage: start.device(suite), tables, norm, linears, ramp, x, qkv, mixed, middle }
     }
 
@@ -61,7 +69,12 @@ impl Model {
         for exit in [ExitId(0), ExitId(3)] {
             self.layer();
             self.stage.issue(Ramp { exit, ..self.ramp.clone() });
-            self.stage.issue(Compact { x: self.x, scratch: self.mixed, width: WIDTH });
+            self.stage.issue(Compact {
+                x: self.x,
+                scratch: self.mixed,
+                tokens: RowTokens::Own,
+                width: WIDTH,
+            });
             for record in self.stage.exits() {
                 let ExitRecord { slot, label, score, flags, .. } = record;
                 let logits = self.stage.device.logits(exit, RowSlot(slot));
@@ -153,8 +166,7 @@ pub fn empty(suite: &Suite) {
     assert!(model.run(&[], &[], &[0.0; 4]).is_empty());
     let nothing: [u32; 0] = [];
     let pass = offramp_kernels::PassInput {
-        tokens: &[],
-        offsets: &nothing,
+        input: offramp_kernels::RowInput::Text { tokens: &[], offsets: &nothing },
         stays: &[],
         windows: &[],
         score: Score::Confidence,

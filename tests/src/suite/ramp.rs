@@ -1,8 +1,8 @@
 //! Exits.
 
 use offramp_kernels::{
-    Activation, ExitId, ExitRecord, ExitWindow, Hidden, Pool, Ramp, RampHead, RowSlot, Score, Span,
-    WeightForm,
+    Activation, ExitId, ExitRecord, ExitWindow, Hidden, Pool, Ramp, RampHead, RowSlot, RowTokens,
+    Score, Span, WeightForm,
 };
 
 use super::{Stage, Start, Suite};
@@ -31,7 +31,8 @@ impl Direct {
         let x = start.span(classes);
         let head = Some(RampHead { weight, bias, classes });
         let (exit, pool) = (ExitId(0), Pool::First);
-        let ramp = Ramp { exit, x, width: classes, pool, hidden: None, head };
+        let ramp =
+            Ramp { exit, x, tokens: RowTokens::Own, width: classes, pool, hidden: None, head };
         Self { stage: start.device(suite), x, ramp, rows, classes }
     }
 
@@ -82,7 +83,15 @@ fn check_form(
     let x = start.span(width);
     let mut stage = start.begin(suite);
     let values: Vec<f64> = stage.fill(x, width).into_iter().map(f64::from).collect();
-    stage.issue(Ramp { exit: ExitId(1), x, width, pool, hidden: hidden.clone(), head });
+    stage.issue(Ramp {
+        exit: ExitId(1),
+        x,
+        tokens: RowTokens::Own,
+        width,
+        pool,
+        hidden: hidden.clone(),
+        head,
+    });
     let mut vectors = reference::pool(&values, lens, width, pool);
     if let Some(Hidden { weight, bias, activation, .. }) = hidden {
         let (weight, bias) = (stage.weight(weight), stage.weight(bias));
@@ -272,7 +281,15 @@ pub fn headless(suite: &Suite) {
     stage.begin(Score::Confidence, &[0.0; 4], &[]);
     let values: Vec<f64> = stage.fill(x, width).into_iter().map(f64::from).collect();
     for exit in [ExitId(0), FINAL] {
-        stage.issue(Ramp { exit, x, width, pool: Pool::Mean, hidden: None, head: None });
+        stage.issue(Ramp {
+            exit,
+            x,
+            tokens: RowTokens::Own,
+            width,
+            pool: Pool::Mean,
+            hidden: None,
+            head: None,
+        });
         for record in stage.exits() {
             assert_eq!((record.label, record.score), (0, 0.0));
             assert_eq!(record.answers(), exit == FINAL);

@@ -2,8 +2,8 @@
 
 use fastrand::Rng;
 use offramp_kernels::{
-    ArenaLayout, Device, ExitRecord, ExitWindow, LiveBound, Op, PassInput, Score, Span, Token,
-    WeightForm, WeightId,
+    ArenaLayout, Device, ExitRecord, ExitWindow, LiveBound, Op, PassInput, RowInput, Score, Span,
+    Token, WeightForm, WeightId,
 };
 
 use super::Suite;
@@ -135,7 +135,13 @@ impl Stage {
         let tokens = &tokens(&mut self.random, &self.lens);
         let offsets = &lens_to_offsets(&self.lens);
         let stays = &vec![true; self.lens.len()];
-        let pass = PassInput { tokens, offsets, stays, windows, score, thresholds };
+        let pass = PassInput {
+            input: RowInput::Text { tokens, offsets },
+            stays,
+            windows,
+            score,
+            thresholds,
+        };
         self.device.begin(&pass).unwrap_or_else(|error| panic!("begin: {error}"));
     }
 
@@ -151,7 +157,13 @@ impl Stage {
         self.pass_tokens = tokens.to_vec();
         let rows = offsets.len() - 1;
         let stays: Vec<bool> = (0..rows).map(|slot| stays.contains(&slot)).collect();
-        let pass = PassInput { tokens, offsets, stays: &stays, windows: &[], score, thresholds };
+        let pass = PassInput {
+            input: RowInput::Text { tokens, offsets },
+            stays: &stays,
+            windows: &[],
+            score,
+            thresholds,
+        };
         self.device.begin(&pass).unwrap_or_else(|error| panic!("begin: {error}"));
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::ValueEnum;
-use offramp::{Batch, Engine, ExitWindow, Model, TokenRow};
+use offramp::{Batch, Engine, ExitWindow, Model, Row, RowRules, TokenRow};
 
 use crate::failure::{Failure, Result};
 use crate::lines::{Line, Lines};
@@ -15,7 +15,7 @@ const SEED: u64 = 11;
 /// Rows to draw on.
 pub(super) struct Rows {
     kind: &'static str,
-    rows: Vec<TokenRow>,
+    rows: Vec<Row>,
 }
 
 /// The passes of one round.
@@ -25,7 +25,7 @@ pub(super) struct Workload {
     /// Rows of a pass.
     pub(super) rows: usize,
     /// By pass; the last one of real inputs may be smaller.
-    passes: Vec<Vec<TokenRow>>,
+    passes: Vec<Vec<Row>>,
 }
 
 /// Random rows that fixed lengths take turns over.
@@ -33,11 +33,11 @@ const FIXED_ROWS: u64 = 32;
 
 /// One set of rows for each length, those beyond the model's cut.
 pub(super) fn fixed(lengths: &[usize], model: &Model) -> Vec<Rows> {
-    let spec = model.spec();
-    let mut lengths: Vec<usize> = lengths.iter().map(|&n| n.min(spec.row_tokens_max())).collect();
+    let (rules, longest) = (RowRules::of(model.spec()), model.row_tokens_max());
+    let mut lengths: Vec<usize> = lengths.iter().map(|&n| n.min(longest)).collect();
     lengths.dedup();
     let rows = |&length: &usize| {
-        let rows = (0..FIXED_ROWS).map(|number| random(length, spec.vocab, number));
+        let rows = (0..FIXED_ROWS).map(|number| random(length, &rules, number));
         Rows { kind: "fixed", rows: rows.collect() }
     };
     lengths.iter().map(rows).collect()
@@ -45,7 +45,7 @@ pub(super) fn fixed(lengths: &[usize], model: &Model) -> Vec<Rows> {
 
 /// Random rows as long as the lines of a file say.
 pub(super) fn read_lengths(file: &Path, model: &Model) -> Result<Rows> {
-    let (vocab, longest) = (model.spec().vocab, model.spec().row_tokens_max());
+    let (rules, longest) = (RowRules::of(model.spec()), model.row_tokens_max());
     let mut lines = Lines::open(file)?;
     let mut rows = Vec::new();
     while let Some((line, text)) = lines.next()? {
@@ -58,7 +58,7 @@ pub(super) fn read_lengths(file: &Path, model: &Model) -> Result<Rows> {
             line,
             message: format!("expected a number of tokens from 1 to {longest}"),
         })?;
-        rows.push(random(length, vocab, line));
+        rows.push(random(length, &rules, line));
     }
     if rows.is_empty() {
         return Err(Failure::Failed(format!("{}: no lengths", file.display())));
@@ -69,21 +69,26 @@ pub(super) fn read_lengths(file: &Path, model: &Model) -> Result<Rows> {
 /// The inputs in the model's folder.
 pub(super) fn shipped(model: &Model) -> Result<Rows> {
     let rows = shipped::rows(model, None)?;
-    Ok(Rows { kind: "inputs", rows: rows.into_iter().map(|row| row.tokens).collect() })
+    Ok(Rows { kind: "inputs", rows: rows.into_iter().map(|row| row.input).collect() })
 }
 
-fn random(length: usize, vocab: usize, number: u64) -> TokenRow {
+fn random(length: usize, rules: &RowRules, number: u64) -> Row {
     let mut rng = fastrand::Rng::with_seed(SEED ^ number);
-    let ids = (0..length).map(|_| rng.u32(0..vocab as u32)).collect();
-    TokenRow { ids, kinds: Vec::new() }
+    match rules {
+        RowRules::Text(rules) => {
+            let ids = (0..length).map(|_| rng.u32(0..rules.vocab as u32)).collect();
+            Row::Text(TokenRow { ids, kinds: Vec::new() })
+        }
+        RowRules::Image(rules) => Row::Image((0..rules.bytes()).map(|_| rng.u8(..)).collect()),
+    }
 }
 
 impl Rows {
     /// Passes of `rows` rows each: all rows once, or `rows` where there are fewer.
     pub(super) fn cut(&self, rows: usize) -> Workload {
         let wanted = self.rows.len().max(rows);
-        let all: Vec<TokenRow> = self.rows.iter().cycle().take(wanted).cloned().collect();
-        let passes = all.chunks(rows).map(<[TokenRow]>::to_vec).collect();
+        let all: Vec<Row> = self.rows.iter().cycle().take(wanted).cloned().collect();
+        let passes = all.chunks(rows).map(<[Row]>::to_vec).collect();
         Workload { kind: self.kind, rows, passes }
     }
 }
@@ -91,7 +96,7 @@ impl Rows {
 impl Workload {
     /// Most tokens of a pass.
     pub(super) fn tokens_max(&self) -> usize {
-        let tokens = |pass: &Vec<TokenRow>| pass.iter().map(|row| row.ids.len()).sum();
+        let tokens = |pass: &Vec<Row>| pass.iter().map(|row| row.tokens()).sum();
         self.passes.iter().map(tokens).max().unwrap_or(1)
     }
 
@@ -105,10 +110,10 @@ impl Workload {
 
     /// The passes as batches.
     pub(super) fn batches(&self, engine: &Engine) -> Result<Vec<Batch>> {
-        let batch = |pass: &Vec<TokenRow>| {
+        let batch = |pass: &Vec<Row>| {
             let mut batch = engine.batch();
             for row in pass {
-                batch.push(&row.ids, &row.kinds).map_err(offramp::Error::from)?;
+                batch.push_row(row).map_err(offramp::Error::from)?;
             }
             Ok(batch)
         };
@@ -188,10 +193,11 @@ mod tests {
 
     #[test]
     fn few_rows_are_repeated_and_all_are_run() {
-        let rows = Rows { kind: "fixed", rows: vec![random(4, 9, 0)] };
+        let row = Row::Text(TokenRow { ids: vec![1; 4], kinds: vec![] });
+        let rows = Rows { kind: "fixed", rows: vec![row.clone()] };
         let load = rows.cut(8);
         assert_eq!((load.rows_in_round(), load.tokens_max()), (8, 32));
-        let rows = Rows { kind: "fixed", rows: vec![random(4, 9, 0); 30] };
+        let rows = Rows { kind: "fixed", rows: vec![row; 30] };
         assert_eq!(rows.cut(8).rows_in_round(), 30);
     }
 }

@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is its point")]
 
 mod classify;
+mod convert;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod errors;
+mod images;
 mod ramps;
 mod shown;
 mod support;

@@ -127,8 +127,9 @@ fn other_goals_can_be_fitted(folder: &Folder, ramps: &str, calibration: &str, qu
 fn demo_shows_them(folder: &Folder, ramps: &str) {
     let input = folder.write("few.jsonl", &head("test.jsonl", 40));
     let report = folder.path("deep/report.html");
-    let args =
-        ["demo", "--input", &input, "--ramps", ramps, "--seconds", "0.1", "--report", &report];
+    let model = shipped();
+    let args = ["demo", "--model", &model, "--input", &input, "--ramps", ramps];
+    let args = [&args[..], &["--seconds", "0.1", "--report", &report]].concat();
     let done = run(&args, "").expect_code(0);
     for text in ["full depth", "release", "compact", "agreement", "Where rows leave", &report] {
         assert!(done.out.contains(text), "{text}: {}", done.out);

@@ -79,6 +79,11 @@ pub(crate) fn golden(name: &str) -> String {
     text(&workspace("tests/data/golden").join(name))
 }
 
+/// A tiny image network with known answers.
+pub(crate) fn golden_images(name: &str) -> String {
+    text(&workspace("tests/data/golden-images").join(name))
+}
+
 /// The shipped classifier.
 pub(crate) fn shipped() -> String {
     text(&workspace("weights/models/trec-questions"))

@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use crate::disk::read_whole;
 use crate::error::{Error, Result};
 use crate::hash::ModelHash;
+use crate::image::PREPROCESSOR_FILE;
 use crate::spec::{CONFIG_BYTES_MAX, CONFIG_FILE};
 
 pub(crate) use archive::Archive;
@@ -50,8 +51,9 @@ pub use tensor::{Elem, Tensor};
 #[derive(Debug)]
 pub struct Checkpoint {
     dir: PathBuf,
-    /// The bytes of `config.json`: part of what the model is.
-    config: Vec<u8>,
+    /// The bytes of `config.json`, and of `preprocessor_config.json` where there is one: part of
+    /// what the model is.
+    configs: Vec<Vec<u8>>,
     /// By rising file name.
     shards: Vec<Archive>,
     /// Shard and entry of each tensor, by rising name.
@@ -66,14 +68,25 @@ impl Checkpoint {
     /// its shards do not bear out.
     pub fn open(dir: &Path) -> Result<Self> {
         let (files, listed) = shards::weight_files(dir)?;
-        let config = read_whole(&dir.join(CONFIG_FILE), CONFIG_BYTES_MAX)?;
+        let mut configs = vec![read_whole(&dir.join(CONFIG_FILE), CONFIG_BYTES_MAX)?];
+        let preprocessor = dir.join(PREPROCESSOR_FILE);
+        if preprocessor.exists() {
+            configs.push(read_whole(&preprocessor, CONFIG_BYTES_MAX)?);
+        }
         let shards = files.iter().map(|file| Archive::open(dir.join(&**file)));
         let shards: Vec<_> = shards.collect::<Result<_>>()?;
         let places = places(&shards, dir)?;
         let hash = OnceLock::new();
-        let checkpoint = Self { dir: dir.into(), config, shards, places, hash };
+        let checkpoint = Self { dir: dir.into(), configs, shards, places, hash };
         checkpoint.check_listed(&listed)?;
         Ok(checkpoint)
+    }
+
+    /// One weight file without a configuration. Error: absent or damaged.
+    pub(crate) fn of_file(file: &Path) -> Result<Self> {
+        let shards = vec![Archive::open(file.into())?];
+        let places = places(&shards, file)?;
+        Ok(Self { dir: file.into(), configs: vec![], shards, places, hash: OnceLock::new() })
     }
 
     /// The tensor called `name`. Errors: not there (with the nearest names), or not of floats.
@@ -95,8 +108,8 @@ impl Checkpoint {
         entries.filter(|entry| Elem::of(entry.dtype).is_some()).map(|entry| &*entry.name)
     }
 
-    /// What this model is: `config.json` and every byte of every weight file. Computed when first
-    /// asked for, which reads all of them.
+    /// What this model is: its configuration and every byte of every weight file. Computed when
+    /// first asked for, which reads all of them.
     pub fn hash(&self) -> ModelHash {
         *self.hash.get_or_init(|| {
             let mut hasher = blake3::Hasher::new();
@@ -105,7 +118,7 @@ impl Checkpoint {
                 hasher.update(&(content.len() as u64).to_le_bytes());
                 hasher.update(content);
             };
-            add(&self.config);
+            self.configs.iter().for_each(|config| add(config));
             self.shards.iter().for_each(|shard| add(shard.content()));
             ModelHash(hasher.finalize().into())
         })

@@ -1,6 +1,7 @@
 //! A float tensor in a mapped file, and its conversion to f32 in bounded chunks.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 
 use half::f16;
@@ -40,6 +41,16 @@ impl Elem {
             Dtype::F16 => Some(Self::F16),
             Dtype::BF16 => Some(Self::BF16),
             _ => None,
+        }
+    }
+}
+
+impl From<Elem> for Dtype {
+    fn from(elem: Elem) -> Self {
+        match elem {
+            Elem::F32 => Self::F32,
+            Elem::F16 => Self::F16,
+            Elem::BF16 => Self::BF16,
         }
     }
 }
@@ -149,6 +160,26 @@ impl<'a> Tensor<'a> {
             Ok::<(), Error>(())
         })?;
         Ok(all)
+    }
+
+    /// The values of the elements `range`, converted to f32. Errors: a NaN or infinite value
+    /// among them, or a range that leaves the tensor.
+    pub fn slice(&self, range: Range<usize>) -> Result<Vec<f32>> {
+        let bytes = self.elem.bytes();
+        let span = range.start.saturating_mul(bytes)..range.end.saturating_mul(bytes);
+        let Some(stored) = self.bytes.get(span) else {
+            let expected = format!("the elements {range:?}");
+            return Err(self.misfit(expected, format!("{} elements", self.len())));
+        };
+        let mut values = vec![0.0; range.len()];
+        convert(self.elem, stored, &mut values);
+        self.check_finite(range.start, &values)?;
+        Ok(values)
+    }
+
+    /// The elements as they are stored.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// An error about this tensor.

@@ -18,7 +18,9 @@ pub(super) struct Document {
     pub(super) format: u32,
     pub(super) model: ModelHash,
     pub(super) classes: usize,
-    pub(super) width: usize,
+    /// Of all ramps, where they have one in common.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) width: Option<usize>,
     #[serde(deserialize_with = "few::<_, _, RAMPS_MAX>")]
     pub(super) ramps: Vec<Described>,
     pub(super) trained: TrainingNotes,

@@ -8,8 +8,9 @@
 //! | 8..8+n       | the header, a JSON object, padded with spaces to a multiple of 8     |
 //! | 8+n..        | the tensors without gaps, F32 little-endian, row-major, by rising name |
 //!
-//! For each ramp the header lists these tensors, where `s` is the site in decimal, `width` the
-//! model's hidden size and `h` the width of the ramp's own hidden layer:
+//! For each ramp the header lists these tensors, where `s` is the site in decimal, `width` what the
+//! ramp looks at (the model's hidden size, or the channels behind its segment) and `h` the width of
+//! the ramp's own hidden layer:
 //!
 //! | name                   | shape          |                                              |
 //! |------------------------|----------------|----------------------------------------------|
@@ -18,8 +19,8 @@
 //! | `site.s.head.weight`   | `[classes, h]` | `[classes, width]` without a hidden layer    |
 //! | `site.s.head.bias`     | `[classes]`    |                                              |
 //!
-//! and its `__metadata__` has one text, `offramp`, which is itself a JSON object, all keys
-//! required, no others allowed:
+//! and its `__metadata__` has one text, `offramp`, which is itself a JSON object, all keys but
+//! `width` required, no others allowed:
 //!
 //! ```json
 //! {
@@ -34,8 +35,10 @@
 //! }
 //! ```
 //!
-//! Sites rise. `hidden` is the activation after the hidden layer, null when there is none. Inputs
-//! are not standardised and logits not scaled at run time: both are folded into the weights.
+//! Sites rise. `width` is there when all ramps look at vectors of one width, which they do in
+//! transformers; otherwise the tensors alone tell. `hidden` is the activation after the hidden
+//! layer, null when there is none. Inputs are not standardised and logits not scaled at run time:
+//! both are folded into the weights.
 //!
 //! The bundle's hash is BLAKE3 over the document's text without spaces and then, ramp by ramp,
 //! hidden before head, weight before bias, every tensor: its dimensions as u64, its values as F32.
@@ -83,10 +86,10 @@ pub struct Dense {
     pub bias: Vec<f32>,
 }
 
-/// A classifier that stands after an encoder layer.
+/// A classifier that stands after an encoder layer, or behind a segment of an image network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ramp {
-    /// The encoder layer before it, from 0.
+    /// The encoder layer or segment before it, from 0.
     pub site: usize,
     /// What it looks at.
     pub pool: Pool,
@@ -138,7 +141,7 @@ pub struct SiteNotes {
 /// let ramp = Ramp { site: 1, pool: Pool::Mean, hidden: None, head };
 /// let model = ModelHash([7; 32]);
 /// let trained = TrainingNotes::default();
-/// let bundle = RampBundle { model, classes: 2, width: 2, ramps: vec![ramp], trained };
+/// let bundle = RampBundle { model, classes: 2, ramps: vec![ramp], trained };
 ///
 /// bundle.write(&path)?;
 /// let read = RampBundle::read(&path, &spec, &model)?;
@@ -157,8 +160,6 @@ pub struct RampBundle {
     pub model: ModelHash,
     /// Logits of every head.
     pub classes: usize,
-    /// Elements of the vector that a ramp looks at: the model's hidden size.
-    pub width: usize,
     /// By rising site.
     pub ramps: Vec<Ramp>,
     /// How they came about.
@@ -185,7 +186,6 @@ impl RampBundle {
     /// Refuses a bundle whose parts do not fit together.
     fn check(&self, file: &Path) -> Result<()> {
         count(file, "classes", self.classes, CLASSES_MAX)?;
-        count(file, "width", self.width, HIDDEN_MAX)?;
         count(file, "number of ramps", self.ramps.len(), RAMPS_MAX)?;
         if !self.ramps.is_sorted_by(|a, b| a.site < b.site) {
             let found = "another order, or one twice";
@@ -200,7 +200,8 @@ impl RampBundle {
             let expected = format!("below {RAMPS_MAX}");
             return Err(Error::refused(file, "site", expected, ramp.site));
         }
-        let mut inputs = self.width;
+        let mut inputs = ramp.width();
+        count(file, "width", inputs, HIDDEN_MAX)?;
         if let Some((hidden, _)) = &ramp.hidden {
             count(file, "width of a hidden layer", hidden.outputs, HIDDEN_MAX)?;
             hidden.check(file, &document::stem(ramp.site, "hidden"), [hidden.outputs, inputs])?;
@@ -215,16 +216,43 @@ impl RampBundle {
             true => Ok(()),
             false => Err(Error::refused(file, field, format!("{expected}, as the model's"), found)),
         };
-        same("classes", spec.classes, self.classes)?;
-        same("width", spec.hidden, self.width)?;
-        // After the last layer the model itself answers.
-        match self.ramps.last() {
-            Some(last) if last.site + 1 >= spec.layers => {
-                let expected = format!("before the last of {} layers", spec.layers);
-                Err(Error::refused(file, "site", expected, last.site))
-            }
-            _ => Ok(()),
+        same("classes", spec.classes(), self.classes)?;
+        // After the last site the model itself answers.
+        if let Some(last) = self.ramps.last()
+            && last.site + 1 >= spec.sites()
+        {
+            let expected = format!("before the last of {} {}", spec.sites(), sites_word(spec));
+            return Err(Error::refused(file, "site", expected, last.site));
         }
+        self.ramps.iter().try_for_each(|ramp| {
+            same("width", spec.site_width(ramp.site), ramp.width())?;
+            match (spec, ramp.pool) {
+                (ModelSpec::Image(_), Pool::First) => {
+                    Err(Error::refused(file, "pool", "mean, as for all images", "first"))
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// The width of all ramps, where they have one in common.
+    fn common_width(&self) -> Option<usize> {
+        let width = self.ramps.first()?.width();
+        self.ramps.iter().all(|ramp| ramp.width() == width).then_some(width)
+    }
+}
+
+fn sites_word(spec: &ModelSpec) -> &'static str {
+    match spec {
+        ModelSpec::Text(_) => "layers",
+        ModelSpec::Image(_) => "segments",
+    }
+}
+
+impl Ramp {
+    /// Elements of the vector that it looks at.
+    pub fn width(&self) -> usize {
+        self.hidden.as_ref().map_or(self.head.inputs, |(hidden, _)| hidden.inputs)
     }
 }
 

@@ -22,8 +22,9 @@ pub(super) fn read(path: &Path, spec: &ModelSpec, model: &ModelHash) -> Result<R
         return Err(Error::refused(path, "number of tensors", tensors.to_string(), found));
     }
     let Document { model, classes, width, trained, .. } = document;
-    let bundle = RampBundle { model, classes, width, ramps, trained };
+    let bundle = RampBundle { model, classes, ramps, trained };
     bundle.check(path)?;
+    check_width(&bundle, width, path)?;
     bundle.check_fits(spec, path)?;
     Ok(bundle)
 }
@@ -48,6 +49,18 @@ fn check_fresh(document: &Document, model: &ModelHash, path: &Path) -> Result<()
     let (expected, found) = (model.short(), document.model.short());
     let remedy = "train anew with `offramp train-ramps`";
     Err(Error::Stale { file: path.into(), what: "model", expected, found, remedy })
+}
+
+/// A width in the document is that of every ramp.
+fn check_width(bundle: &RampBundle, width: Option<usize>, path: &Path) -> Result<()> {
+    let Some(width) = width else { return Ok(()) };
+    match bundle.ramps.iter().find(|ramp| ramp.width() != width) {
+        None => Ok(()),
+        Some(ramp) => {
+            let expected = format!("{}, as the ramp at site {}", ramp.width(), ramp.site);
+            Err(Error::refused(path, "width", expected, width))
+        }
+    }
 }
 
 fn ramp(archive: &Archive, described: &Described) -> Result<Ramp> {

@@ -57,7 +57,7 @@ fn document(bundle: &RampBundle) -> String {
         format: FORMAT,
         model: bundle.model,
         classes: bundle.classes,
-        width: bundle.width,
+        width: bundle.common_width(),
         ramps: described.collect(),
         trained: bundle.trained.clone(),
     };

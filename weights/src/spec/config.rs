@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::json::{self, Few};
 use crate::spec::labels::{NamedLabels, labels};
 use crate::spec::{
-    Activation, Family, HIDDEN_MAX, INTERMEDIATE_MAX, KINDS_MAX, LAYERS_MAX, ModelSpec,
-    POSITIONS_MAX, UnknownActivation, VOCAB_MAX,
+    Activation, Family, HIDDEN_MAX, INTERMEDIATE_MAX, KINDS_MAX, LAYERS_MAX, POSITIONS_MAX,
+    TextSpec, UnknownActivation, VOCAB_MAX,
 };
 
 const EPS_DEFAULT: f64 = 1e-12;
@@ -54,7 +54,7 @@ struct Sizes<'a> {
     activation: (&'static str, Option<&'a str>),
 }
 
-pub(super) fn parse(content: &[u8], file: &Path) -> Result<ModelSpec> {
+pub(super) fn parse(content: &[u8], file: &Path) -> Result<TextSpec> {
     let mut config: Config = json::parse(content, file)?;
     let labels = labels(config.id2label.take(), config.num_labels, file)?;
     let family = family(&config, file)?;
@@ -70,7 +70,7 @@ pub(super) fn parse(content: &[u8], file: &Path) -> Result<ModelSpec> {
     let vocab = at(("vocab_size", config.vocab_size), VOCAB_MAX)?;
     let positions = at(("max_position_embeddings", config.max_position_embeddings), POSITIONS_MAX)?;
     let pad_token = pad_token(&config, family, vocab, file)?;
-    Ok(ModelSpec {
+    Ok(TextSpec {
         family,
         layers: at(sizes.layers, LAYERS_MAX)?,
         hidden,
@@ -92,15 +92,14 @@ pub(super) fn parse(content: &[u8], file: &Path) -> Result<ModelSpec> {
 /// By `model_type`, or by the architecture's name in files older than that key.
 fn family(config: &Config, file: &Path) -> Result<Family> {
     let known = Family::ALL.map(Family::model_type).join(", ");
+    let known = format!("one of {known}, resnet");
     if let Some(name) = &config.model_type {
         let family = Family::ALL.into_iter().find(|family| family.model_type() == name);
-        return family.ok_or_else(|| {
-            Error::refused(file, "model_type", format!("one of {known}"), format_args!("`{name}`"))
-        });
+        return family
+            .ok_or_else(|| Error::refused(file, "model_type", known, format_args!("`{name}`")));
     }
     let found = architectures(config).find_map(family_of_architecture);
-    found
-        .ok_or_else(|| Error::refused(file, "model_type", format!("one of {known}"), "no such key"))
+    found.ok_or_else(|| Error::refused(file, "model_type", known, "no such key"))
 }
 
 fn architectures(config: &Config) -> impl Iterator<Item = &str> {
@@ -163,7 +162,7 @@ fn sizes<'a>(config: &'a Config, family: Family, file: &Path) -> Result<Sizes<'a
 }
 
 /// A size of 1 to `max`.
-fn size(file: &Path, key: &str, value: Option<i64>, max: usize) -> Result<usize> {
+pub(crate) fn size(file: &Path, key: &str, value: Option<i64>, max: usize) -> Result<usize> {
     let expected = || format!("1 to {max}");
     let Some(value) = value else {
         return Err(Error::refused(file, key, expected(), "no such key"));

@@ -14,12 +14,12 @@ use crate::spec::CLASSES_MAX;
 const CLASSES_DEFAULT: usize = 2;
 
 /// The object `id2label`.
-pub(super) type NamedLabels = Pairs<Class, CLASSES_MAX>;
+pub(crate) type NamedLabels = Pairs<Class, CLASSES_MAX>;
 
 /// A class number, which JSON writes as text where it is a key. A number takes less room than its
 /// text, and there may be many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Class(u32);
+pub(crate) struct Class(u32);
 
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for Class {
 }
 
 /// The labels by `id2label` and `num_labels`, which must agree where both are given.
-pub(super) fn labels(
+pub(crate) fn labels(
     named: Option<NamedLabels>,
     counted: Option<i64>,
     file: &Path,
@@ -61,7 +61,7 @@ fn check_count(count: i64, file: &Path) -> Result<usize> {
 }
 
 /// Keys are class numbers; they must be 0 to n - 1, in any order.
-fn in_order(named: NamedLabels, file: &Path) -> Result<Vec<String>> {
+pub(crate) fn in_order(named: NamedLabels, file: &Path) -> Result<Vec<String>> {
     let classes = named.0.len();
     if classes == 0 {
         return Err(Error::refused(file, "id2label", "one label or more", "none"));
@@ -77,7 +77,7 @@ fn in_order(named: NamedLabels, file: &Path) -> Result<Vec<String>> {
 }
 
 /// `LABEL_0`, `LABEL_1`, ...: the names of classes that nobody named.
-fn generic(classes: usize) -> Vec<String> {
+pub(crate) fn generic(classes: usize) -> Vec<String> {
     (0..classes).map(|class| format!("LABEL_{class}")).collect()
 }
 

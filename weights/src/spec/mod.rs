@@ -1,20 +1,27 @@
-//! What a model is, as its `config.json` tells: family, sizes, activation, labels.
+//! What a model is, as its `config.json` tells: a transformer over text, or a network over images.
 //!
-//! The spec is complete before any weight is read. [`crate::resolve()`] then holds it against the
-//! checkpoint, and sets what only the weights can tell: whether there is a head, and a pooler.
+//! The spec is complete before any weight is read. [`crate::resolve()`] and
+//! [`crate::resolve_image()`] then hold it against the checkpoint, and set what only the weights
+//! can tell: whether there is a head, and a pooler.
 
 mod activation;
 mod config;
 mod labels;
+mod text;
 
-use std::fmt;
 use std::path::Path;
+
+use serde::Deserialize;
 
 use crate::disk::read_whole;
 use crate::error::Result;
+use crate::image::{self, ImageSpec};
+use crate::json;
 
 pub use activation::{Activation, UnknownActivation};
-pub(crate) use labels::refit;
+pub(crate) use config::size;
+pub(crate) use labels::{NamedLabels, generic, in_order, labels, refit};
+pub use text::{Family, TextSpec};
 
 /// The file name of a model's configuration.
 pub const CONFIG_FILE: &str = "config.json";
@@ -33,100 +40,100 @@ const VOCAB_MAX: usize = 4 << 20;
 const POSITIONS_MAX: usize = 65_536;
 const KINDS_MAX: usize = 1_024;
 
-/// The model families, by the `model_type` of their configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// `bert`: token kinds, tanh pooler.
-    Bert,
-    /// `roberta`: as BERT, with positions that start after the pad token's id.
-    Roberta,
-    /// `distilbert`: no token kinds, ReLU before the classifier.
-    DistilBert,
-}
-
-impl Family {
-    /// All families.
-    pub const ALL: [Self; 3] = [Self::Bert, Self::Roberta, Self::DistilBert];
-
-    /// The `model_type`, which is also the prefix of the encoder's tensor names.
-    pub fn model_type(self) -> &'static str {
-        match self {
-            Self::Bert => "bert",
-            Self::Roberta => "roberta",
-            Self::DistilBert => "distilbert",
-        }
-    }
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.model_type())
-    }
-}
-
-/// A transformer encoder with an optional classifier. Sizes are counts of elements.
+/// A classifier over text or over images.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ModelSpec {
-    /// Which tensor names and which head.
-    pub family: Family,
-    /// Encoder layers, 1 to 128.
-    pub layers: usize,
-    /// Width of the hidden state; a multiple of `heads`.
-    pub hidden: usize,
-    /// Attention heads of a layer.
-    pub heads: usize,
-    /// Width between the two linears of a feed-forward block.
-    pub intermediate: usize,
-    /// Token ids are below this.
-    pub vocab: usize,
-    /// Rows of the position table, `max_position_embeddings` as in the file.
-    pub positions: usize,
-    /// The table row of a sequence's first token: 0, or the pad token's id + 1 for RoBERTa.
-    pub position_offset: usize,
-    /// The id that padding has; below `vocab`.
-    pub pad_token: u32,
-    /// Token kinds (`type_vocab_size`); 0 where the family has none.
-    pub kinds: usize,
-    /// Added to the variance in layer norms; above 0, below 1.
-    pub norm_eps: f32,
-    /// Between the two linears of a feed-forward block.
-    pub activation: Activation,
-    /// Whether a dense layer with [`ModelSpec::head_activation`] follows on the first token: the
-    /// pooler, or a head's first layer. Set by [`crate::resolve()`].
-    pub has_pooler: bool,
-    /// Rows of the classifier; 0 when there is none. Set by [`crate::resolve()`].
-    pub classes: usize,
-    /// One name per class.
-    pub labels: Vec<String>,
+pub enum ModelSpec {
+    /// A transformer encoder; classifies tokens.
+    Text(TextSpec),
+    /// A convolutional network; classifies pixels.
+    Image(ImageSpec),
+}
+
+/// The keys by which the two are told apart.
+#[derive(Deserialize)]
+struct Kind {
+    model_type: Option<String>,
+    architecture: Option<String>,
 }
 
 impl ModelSpec {
-    /// Reads `config.json` in the folder `dir`. Errors: absent, damaged, or not supported.
+    /// Reads `config.json` in the folder `dir`, and the `preprocessor_config.json` beside it where
+    /// an image model has one. Errors: absent, damaged, or not supported.
     pub fn read(dir: &Path) -> Result<Self> {
         let file = dir.join(CONFIG_FILE);
-        Self::parse(&read_whole(&file, CONFIG_BYTES_MAX)?, &file)
+        let mut spec = Self::parse(&read_whole(&file, CONFIG_BYTES_MAX)?, &file)?;
+        if let Self::Image(image) = &mut spec {
+            image::read_preprocessor(image, dir)?;
+        }
+        Ok(spec)
     }
 
     /// Reads a configuration from `json`; `file` is for error messages only.
     pub fn parse(json: &[u8], file: &Path) -> Result<Self> {
-        config::parse(json, file)
+        let kind: Kind = json::parse(json, file)?;
+        match (kind.model_type.as_deref(), kind.architecture) {
+            (Some(image::MODEL_TYPE), _) | (None, Some(_)) => {
+                image::parse(json, file).map(Self::Image)
+            }
+            _ => config::parse(json, file).map(Self::Text),
+        }
     }
 
-    /// Elements of one attention head.
-    pub fn head_dim(&self) -> usize {
-        self.hidden / self.heads
+    /// Rows of the classifier; 0 when there is none.
+    pub fn classes(&self) -> usize {
+        match self {
+            Self::Text(spec) => spec.classes,
+            Self::Image(spec) => spec.head.classes,
+        }
     }
 
-    /// Most tokens of one row: the positions that a sequence can reach.
-    pub fn row_tokens_max(&self) -> usize {
-        self.positions - self.position_offset
+    /// One name per class.
+    pub fn labels(&self) -> &[String] {
+        match self {
+            Self::Text(spec) => &spec.labels,
+            Self::Image(spec) => &spec.labels,
+        }
     }
 
-    /// What follows the pooler, or the first layer of the head.
-    pub fn head_activation(&self) -> Activation {
-        match self.family {
-            Family::Bert | Family::Roberta => Activation::Tanh,
-            Family::DistilBert => Activation::Relu,
+    /// Encoder layers, or segments. A ramp may stand behind each but the last.
+    pub fn sites(&self) -> usize {
+        match self {
+            Self::Text(spec) => spec.layers,
+            Self::Image(spec) => spec.segments.len(),
+        }
+    }
+
+    /// Elements of the vector that a ramp behind `site` looks at: the hidden size, or the channels
+    /// that the segment ends with. 0 where there is no such site.
+    pub fn site_width(&self, site: usize) -> usize {
+        match self {
+            Self::Text(spec) if site < spec.layers => spec.hidden,
+            Self::Text(_) => 0,
+            Self::Image(spec) => spec.segments.get(site).map_or(0, image::NetSegment::width),
+        }
+    }
+
+    /// The family (`bert`) or the architecture (`resnet20`).
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Text(spec) => spec.family.model_type(),
+            Self::Image(spec) => &spec.architecture,
+        }
+    }
+
+    /// The transformer, when it is one.
+    pub fn text(&self) -> Option<&TextSpec> {
+        match self {
+            Self::Text(spec) => Some(spec),
+            Self::Image(_) => None,
+        }
+    }
+
+    /// The network over images, when it is one.
+    pub fn image(&self) -> Option<&ImageSpec> {
+        match self {
+            Self::Image(spec) => Some(spec),
+            Self::Text(_) => None,
         }
     }
 }

@@ -94,15 +94,29 @@ fn dense_structure_costs_no_more() {
         object(format!(r#""vocab_size":"{}""#, "x".repeat(60_000))),
         object(format!(r#""x":{}"#, "[".repeat(3_000_000))),
     ];
+    let image_key = r#""architecture":"resnet18""#;
+    let images = [
+        object(format!(r#"{image_key},"label_names":[{}]"#, many(20_000, &|_| r#""""#.into()))),
+        object(format!(r#"{image_key},"label_names":[{}]"#, many(2_000_000, &|_| "[]".into()))),
+        object(format!(r#"{image_key},"depths":[{}]"#, many(2_000_000, &|_| "1".into()))),
+        object(format!(
+            r#"{image_key},"pretrained_cfg":{{"mean":[{}]}}"#,
+            many(9, &|_| "1".into())
+        )),
+        object(format!(r#"{image_key},"depths":[125,1,1,1]"#)),
+        object(format!(r#""size":[{}]"#, many(1_000_000, &|_| "{}".into()))),
+        object(format!(r#""size":{{"x":[{}]}}"#, many(1_000_000, &|_| "{}".into()))),
+    ];
     let readers = readers();
     for content in &weights {
-        attempt(&readers[0], content);
-        attempt(&readers[2], content);
+        for place in [0, 2, 5] {
+            attempt(&readers[place], content);
+        }
     }
-    for content in &configs {
-        attempt(&readers[1], content);
-        attempt(&readers[3], content);
-        attempt(&readers[4], content);
+    for content in configs.iter().chain(&images) {
+        for place in [1, 3, 4, 6, 7] {
+            attempt(&readers[place], content);
+        }
     }
 }
 

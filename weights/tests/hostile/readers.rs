@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 
 use offramp_weights::{
     Checkpoint, Dense, FittedOn, ModelHash, ModelSpec, Policy, Pool, Ramp, RampBundle, RampHash,
-    SiteThreshold, ThresholdFile, TrainingNotes, resolve,
+    SiteThreshold, ThresholdFile, TrainingNotes, resolve, resolve_image,
 };
 
-use crate::common::{self, CONFIG};
+use crate::common::{self, CONFIG, IMAGE_CONFIG};
 
+const READERS: usize = 8;
+const PREPROCESSOR: &[u8] = br#"{"size": {"shortest_edge": 96}, "crop_pct": 0.875, "resample": 3,
+  "image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.5, 0.5], "do_rescale": true}"#;
 const MODEL: ModelHash = ModelHash([1; 32]);
 const RAMPS: RampHash = RampHash([2; 32]);
 
@@ -34,27 +37,32 @@ impl Reader {
     }
 }
 
-/// All readers: the weights, the configuration, the ramps, the thresholds, the index.
-pub(crate) fn readers() -> [Reader; 5] {
+/// All readers: the weights, the configuration, the ramps, the thresholds, the index; an image
+/// network's weights, configuration and preprocessor.
+pub(crate) fn readers() -> [Reader; READERS] {
     [
         reader("weights", "model.safetensors", weights),
         reader("config", "config.json", |dir| ModelSpec::read(dir).is_ok()),
         reader("ramps", "ramps.safetensors", |dir| {
-            RampBundle::read(&dir.join("ramps.safetensors"), &common::spec(), &MODEL).is_ok()
+            let spec = ModelSpec::Text(common::spec());
+            RampBundle::read(&dir.join("ramps.safetensors"), &spec, &MODEL).is_ok()
         }),
         reader("thresholds", "thresholds.json", |dir| {
             ThresholdFile::read(&dir.join("thresholds.json"), &MODEL, &RAMPS).is_ok()
         }),
         reader("index", "model.safetensors.index.json", |dir| Checkpoint::open(dir).is_ok()),
+        reader("image weights", "model.safetensors", image_weights),
+        reader("image config", "config.json", |dir| ModelSpec::read(dir).is_ok()),
+        reader("preprocessor", "preprocessor_config.json", |dir| ModelSpec::read(dir).is_ok()),
     ]
 }
 
 /// The same, made once a thread.
-pub(crate) fn shared() -> &'static [Reader; 5] {
+pub(crate) fn shared() -> &'static [Reader; READERS] {
     thread_local! {
-        static READERS: OnceCell<&'static [Reader; 5]> = const { OnceCell::new() };
+        static ALL: OnceCell<&'static [Reader; READERS]> = const { OnceCell::new() };
     }
-    READERS.with(|cell| *cell.get_or_init(|| Box::leak(Box::new(readers()))))
+    ALL.with(|cell| *cell.get_or_init(|| Box::leak(Box::new(readers()))))
 }
 
 /// Everything that loading does: header, shapes, and every value in chunks.
@@ -68,10 +76,32 @@ fn weights(dir: &Path) -> bool {
     resolve(&mut common::spec(), &checkpoint).is_ok() && sound
 }
 
+/// The same for a network over images, whose convolutions are read by outputs.
+fn image_weights(dir: &Path) -> bool {
+    let Ok(checkpoint) = Checkpoint::open(dir) else { return false };
+    let mut spec = common::parse_image(IMAGE_CONFIG);
+    let is_whole = resolve_image(&mut spec, &checkpoint).is_ok();
+    let mut convs = spec.convs();
+    let are_sound = convs.all(|conv| conv.rows(&checkpoint, 0..conv.outputs).is_ok());
+    let head = checkpoint.tensor(&spec.head.weight).and_then(|head| head.to_vec());
+    is_whole && are_sound && head.is_ok()
+}
+
 fn reader(name: &'static str, file: &'static str, read: fn(&Path) -> bool) -> Reader {
     let dir = memory_folder();
-    common::write(dir.path(), "config.json", CONFIG.as_bytes());
+    let config = match name {
+        "image weights" | "image config" => IMAGE_CONFIG,
+        "preprocessor" => r#"{"model_type": "resnet"}"#,
+        _ => CONFIG,
+    };
+    common::write(dir.path(), "config.json", config.as_bytes());
     match name {
+        "image weights" => {
+            let spec = common::parse_image(IMAGE_CONFIG);
+            let puts = common::image_tensors(&spec);
+            common::write(dir.path(), file, &common::safetensors(&puts));
+        }
+        "preprocessor" => common::write(dir.path(), file, PREPROCESSOR),
         "weights" => common::write(dir.path(), file, &common::safetensors(&common::bert())),
         "ramps" => bundle().write(&dir.path().join(file)).unwrap(),
         "thresholds" => thresholds().write(&dir.path().join(file)).unwrap(),
@@ -92,7 +122,7 @@ fn bundle() -> RampBundle {
     let head = Dense { outputs: 3, inputs: 4, weight: vec![0.25; 12], bias: vec![0.5; 3] };
     let ramp = Ramp { site: 0, pool: Pool::Mean, hidden: None, head };
     let trained = TrainingNotes::default();
-    RampBundle { model: MODEL, classes: 3, width: 4, ramps: vec![ramp], trained }
+    RampBundle { model: MODEL, classes: 3, ramps: vec![ramp], trained }
 }
 
 fn thresholds() -> ThresholdFile {

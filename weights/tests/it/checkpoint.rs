@@ -178,7 +178,10 @@ fn the_hash_covers_every_byte() {
     let weights = hash();
     assert_ne!(before, weights);
     write(dir.path(), "config.json", format!("{CONFIG} ").as_bytes());
-    assert_ne!(weights, hash());
+    let config = hash();
+    assert_ne!(weights, config);
+    write(dir.path(), "preprocessor_config.json", b"{}");
+    assert_ne!(config, hash());
 }
 
 /// Two shards and an index; the tests damage one or the other.

@@ -1,15 +1,16 @@
 //! config.json: what is understood, and what is refused by name.
 
-use offramp_weights::{Activation, ErrorKind, Family, ModelSpec};
+use offramp_weights::{Activation, ErrorKind, Family, ModelSpec, TextSpec};
 
 use crate::common::CONFIG;
 
-fn parse(json: &str) -> Result<ModelSpec, String> {
-    ModelSpec::parse(json.as_bytes(), "config.json".as_ref()).map_err(|error| error.to_string())
+fn parse(json: &str) -> Result<TextSpec, String> {
+    let spec = ModelSpec::parse(json.as_bytes(), "config.json".as_ref());
+    spec.map(|spec| spec.text().unwrap().clone()).map_err(|error| error.to_string())
 }
 
 /// The answer to [`CONFIG`] with one text in it replaced.
-fn with(from: &str, to: &str) -> Result<ModelSpec, String> {
+fn with(from: &str, to: &str) -> Result<TextSpec, String> {
     assert!(CONFIG.contains(from), "{from}");
     parse(&CONFIG.replacen(from, to, 1))
 }
@@ -23,7 +24,7 @@ fn refused(from: &str, to: &str, expected: &str) {
 fn bert() {
     let spec = parse(CONFIG).unwrap();
     let labels = ["no", "yes", "maybe"].map(String::from).to_vec();
-    let expected = ModelSpec {
+    let expected = TextSpec {
         family: Family::Bert,
         layers: 2,
         hidden: 4,
@@ -78,12 +79,13 @@ fn the_family_may_be_in_the_architecture_only() {
     assert_eq!(named("RobertaModel").unwrap().family, Family::Roberta);
     assert!(named("BertJapaneseThing").is_err());
     let error = named("GPT2LMHeadModel").unwrap_err();
-    let expected = "`model_type` must be one of bert, roberta, distilbert, found no such key";
+    let expected =
+        "`model_type` must be one of bert, roberta, distilbert, resnet, found no such key";
     assert_eq!(error, format!("config.json: {expected}"));
     refused(
         "\"bert\"",
         "\"llama\"",
-        "`model_type` must be one of bert, roberta, distilbert, found `llama`",
+        "`model_type` must be one of bert, roberta, distilbert, resnet, found `llama`",
     );
 }
 
@@ -205,7 +207,7 @@ fn files() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(ModelSpec::read(dir.path()).unwrap_err().kind(), ErrorKind::Missing);
     std::fs::write(dir.path().join("config.json"), CONFIG).unwrap();
-    assert_eq!(ModelSpec::read(dir.path()).unwrap().layers, 2);
+    assert_eq!(ModelSpec::read(dir.path()).unwrap().sites(), 2);
     let long = vec![b' '; (4 << 20) + 1];
     std::fs::write(dir.path().join("config.json"), long).unwrap();
     let error = ModelSpec::read(dir.path()).unwrap_err();

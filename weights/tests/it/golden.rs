@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use offramp_weights::{Activation, Checkpoint, Elem, Family, ModelSpec, Names, Part, resolve};
+use offramp_weights::{
+    Activation, Checkpoint, Elem, Family, ModelSpec, Names, Part, TextSpec, resolve,
+};
 
 const DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/golden");
 
@@ -25,9 +27,9 @@ const CASES: [Case; 13] = [
     ("roberta-cls", Family::Roberta, 2, 6, true, Elem::F32),
 ];
 
-fn open(name: &str) -> (ModelSpec, Checkpoint, Names) {
+fn open(name: &str) -> (TextSpec, Checkpoint, Names) {
     let dir = Path::new(DIR).join(name);
-    let mut spec = ModelSpec::read(&dir).unwrap();
+    let mut spec = ModelSpec::read(&dir).unwrap().text().unwrap().clone();
     let checkpoint = Checkpoint::open(&dir).unwrap();
     let names = resolve(&mut spec, &checkpoint).unwrap();
     (spec, checkpoint, names)

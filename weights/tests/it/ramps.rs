@@ -4,7 +4,7 @@ use std::path::Path;
 
 use offramp_weights::{
     Activation, Dense, ErrorKind, ModelHash, ModelSpec, Pool, Ramp, RampBundle, SiteNotes,
-    TrainingNotes,
+    TextSpec, TrainingNotes,
 };
 use safetensors::SafeTensors;
 
@@ -14,9 +14,9 @@ use crate::text;
 const MODEL: ModelHash = ModelHash([0xab; 32]);
 
 /// Six layers, width 4, three classes.
-pub(crate) fn spec() -> ModelSpec {
+pub(crate) fn spec() -> TextSpec {
     let config = CONFIG.replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 6");
-    ModelSpec::parse(config.as_bytes(), "config.json".as_ref()).unwrap()
+    common::parse(&config)
 }
 
 fn dense(outputs: usize, inputs: usize, seed: f32) -> Dense {
@@ -30,7 +30,6 @@ pub(crate) fn bundle() -> RampBundle {
     RampBundle {
         model: MODEL,
         classes: 3,
-        width: 4,
         ramps: vec![
             Ramp { site: 0, pool: Pool::First, hidden: None, head: dense(3, 4, 0.1) },
             Ramp { site: 3, pool: Pool::Mean, hidden, head: dense(3, 5, 0.2) },
@@ -54,7 +53,7 @@ fn reread(bundle: &RampBundle, change: impl Fn(Vec<u8>) -> Vec<u8>) -> Result<Ra
 }
 
 fn read(path: &Path) -> offramp_weights::Result<RampBundle> {
-    RampBundle::read(path, &spec(), &MODEL)
+    RampBundle::read(path, &ModelSpec::Text(spec()), &MODEL)
 }
 
 /// The answer to a file in which one text is replaced by another, of any length.
@@ -165,14 +164,16 @@ fn bundles_that_do_not_fit_the_model() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ramps.safetensors");
     bundle().write(&path).unwrap();
-    let fits = |spec: ModelSpec| RampBundle::read(&path, &spec, &MODEL).map_err(|e| e.to_string());
+    let fits = |spec: TextSpec| {
+        RampBundle::read(&path, &ModelSpec::Text(spec), &MODEL).map_err(|e| e.to_string())
+    };
     assert!(fits(spec()).is_ok());
-    assert!(fits(ModelSpec { layers: 5, ..spec() }).is_ok());
-    let error = fits(ModelSpec { layers: 4, ..spec() }).unwrap_err();
+    assert!(fits(TextSpec { layers: 5, ..spec() }).is_ok());
+    let error = fits(TextSpec { layers: 4, ..spec() }).unwrap_err();
     assert!(error.ends_with("`site` must be before the last of 4 layers, found 3"), "{error}");
-    let error = fits(ModelSpec { hidden: 8, ..spec() }).unwrap_err();
+    let error = fits(TextSpec { hidden: 8, ..spec() }).unwrap_err();
     assert!(error.ends_with("`width` must be 8, as the model's, found 4"), "{error}");
-    let error = fits(ModelSpec { classes: 0, ..spec() }).unwrap_err();
+    let error = fits(TextSpec { classes: 0, ..spec() }).unwrap_err();
     assert!(error.ends_with("`classes` must be 0, as the model's, found 3"), "{error}");
 }
 
@@ -203,6 +204,10 @@ fn damaged_documents() {
     );
     assert!(
         with("\"classes\":3", "\"classes\":0").contains("`classes` must be 1 to 65536, found 0")
+    );
+    assert!(
+        with("\"width\":4", "\"width\":5")
+            .contains("`width` must be 4, as the ramp at site 0, found 5")
     );
     assert!(
         with("\"agreement\":0.97", "\"agreement\":1.97").contains("`agreement` must be 0 to 1")
@@ -267,6 +272,38 @@ fn the_largest_number_of_ramps_is_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ramps.safetensors");
     largest.write(&path).unwrap();
-    let deep = ModelSpec { layers: 128, ..spec() };
+    let deep = ModelSpec::Text(TextSpec { layers: 128, ..spec() });
     assert_eq!(RampBundle::read(&path, &deep, &MODEL).unwrap(), largest);
+}
+
+/// Ramps of an image network look at as many values as their segments have channels.
+#[test]
+fn ramps_of_an_image_network_have_their_own_widths() {
+    let spec = ModelSpec::Image(common::parse_image(common::IMAGE_CONFIG));
+    let ramp = |site, inputs| {
+        let head = dense(3, inputs, 0.1);
+        Ramp { site, pool: Pool::Mean, hidden: None, head }
+    };
+    let hidden = Some((dense(5, 4, 0.3), Activation::Relu));
+    let deep = Ramp { hidden, head: dense(3, 5, 0.2), ..ramp(1, 4) };
+    assert_eq!((ramp(0, 2).width(), deep.width()), (2, 4));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ramps.safetensors");
+    let fits = |ramps: Vec<Ramp>| {
+        let trained = TrainingNotes::default();
+        let bundle = RampBundle { ramps, trained, ..bundle() };
+        bundle.write(&path).unwrap();
+        let read = RampBundle::read(&path, &spec, &MODEL).map_err(|error| error.to_string())?;
+        assert_eq!((&read, read.hash()), (&bundle, bundle.hash()));
+        let content = std::fs::read(&path).unwrap();
+        Ok::<_, String>(String::from_utf8_lossy(&content).contains("width"))
+    };
+    assert_eq!(fits(vec![ramp(0, 2), deep]), Ok(false));
+    assert_eq!(fits(vec![ramp(1, 4)]), Ok(true));
+    let error = fits(vec![ramp(0, 2), ramp(1, 2)]).unwrap_err();
+    assert!(error.ends_with("`width` must be 4, as the model's, found 2"), "{error}");
+    let error = fits(vec![ramp(0, 2), ramp(2, 6)]).unwrap_err();
+    assert!(error.ends_with("`site` must be before the last of 3 segments, found 2"), "{error}");
+    let error = fits(vec![Ramp { pool: Pool::First, ..ramp(0, 2) }]).unwrap_err();
+    assert!(error.ends_with("`pool` must be mean, as for all images, found first"), "{error}");
 }

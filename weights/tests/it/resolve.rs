@@ -1,15 +1,15 @@
 //! Specs against checkpoints.
 
-use offramp_weights::{Checkpoint, Elem, ErrorKind, ModelSpec, Names, Part, resolve};
+use offramp_weights::{Checkpoint, Elem, ErrorKind, ModelSpec, Names, Part, TextSpec, resolve};
 
 use crate::common::{self, CONFIG, Put};
 use crate::{folder, text};
 
 /// The spec as resolved against `puts`, or the error's text.
-fn resolved(config: &str, puts: &[Put]) -> Result<(ModelSpec, Names), String> {
+fn resolved(config: &str, puts: &[Put]) -> Result<(TextSpec, Names), String> {
     let dir = folder(config, puts);
     let checkpoint = Checkpoint::open(dir.path()).unwrap();
-    let mut spec = ModelSpec::read(dir.path()).unwrap();
+    let mut spec = ModelSpec::read(dir.path()).unwrap().text().unwrap().clone();
     let before = spec.clone();
     match resolve(&mut spec, &checkpoint) {
         Ok(names) => Ok((spec, names)),
@@ -60,7 +60,7 @@ fn a_bare_encoder_has_no_classes() {
 #[test]
 fn roberta_keeps_its_pooler_elsewhere() {
     let config = CONFIG.replace("\"bert\"", "\"roberta\"");
-    let spec = ModelSpec::parse(config.as_bytes(), "config.json".as_ref()).unwrap();
+    let spec = common::parse(&config);
     let puts = common::tensors(&spec, &Names::new(spec.family, true));
     let (_, names) = resolved(&config, &puts).unwrap();
     assert_eq!(names.of(Part::Pooler, 0), "classifier.dense.weight");

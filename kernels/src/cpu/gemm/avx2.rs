@@ -17,9 +17,10 @@ pub(super) const ROWS_MAX: usize = 6;
 /// and `PANELS` panels.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn tile<const ROWS: usize, const PANELS: usize>(operands: Operands) {
-    let Operands { k, a, a_stride, b, c, c_stride, add } = operands;
+    let Operands { k, a, a_stride, b, c, c_stride, add, is_half } = operands;
+    let halves: &[usize] = if is_half { &[0] } else { &[0, 16] };
     for p in 0..PANELS {
-        for half in [0, 16] {
+        for &half in halves {
             // SAFETY: the contract bounds every address below.
             unsafe {
                 let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];

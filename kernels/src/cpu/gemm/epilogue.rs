@@ -1,11 +1,13 @@
 //! What happens to a tile on its way out: bias, activation, residual.
 
+use std::ops::Range;
+
 use super::PANEL;
 use crate::Activation;
 use crate::cpu::math;
-use crate::cpu::simd::vectorised;
+use crate::cpu::simd::{Simd, vectorised};
 
-/// Added after the activation.
+/// What is added to a product.
 #[derive(Clone, Copy)]
 pub enum Residual<'a> {
     /// Nothing.
@@ -16,25 +18,63 @@ pub enum Residual<'a> {
     From(&'a [f32]),
 }
 
-/// `act(x + bias) + residual`.
+/// `act(x + bias) + residual`, or `act(x + bias + residual)`.
 #[derive(Clone, Copy)]
 pub struct Epilogue<'a> {
     /// One number an output.
     pub bias: &'a [f32],
-    /// Applied before the residual is added.
+    /// Applied to the sum.
     pub activation: Activation,
-    /// Added last.
+    /// Added to it.
     pub residual: Residual<'a>,
+    /// Whether the residual is added first.
+    pub activates_last: bool,
+}
+
+impl Epilogue<'_> {
+    /// Finishes `columns` of one token, whose outputs begin at `at` of the whole matrix.
+    pub(crate) fn finish(
+        &self,
+        simd: Simd,
+        sums: &[f32; PANEL],
+        at: usize,
+        columns: Range<usize>,
+        out: &mut [f32],
+    ) {
+        let order = match self.residual {
+            Residual::None => Order::Nothing,
+            Residual::From(residual) => {
+                out.copy_from_slice(&residual[at + columns.start..at + columns.end]);
+                Order::of(self.activates_last)
+            }
+            Residual::InPlace => Order::of(self.activates_last),
+        };
+        finish(simd, sums, &self.bias[columns], self.activation, order, out);
+    }
+}
+
+/// When the residual is added.
+#[derive(Clone, Copy)]
+enum Order {
+    Nothing,
+    Before,
+    After,
+}
+
+impl Order {
+    fn of(activates_last: bool) -> Self {
+        if activates_last { Self::Before } else { Self::After }
+    }
 }
 
 vectorised! {
     /// Finishes up to 32 outputs of one token. `out` holds what the residual adds, or nothing of
     /// interest.
-    pub(super) fn finish(
+    fn finish(
         sums: &[f32; PANEL],
         bias: &[f32],
         activation: Activation,
-        add: bool,
+        order: Order,
         out: &mut [f32],
     ) = finish_body
 }
@@ -44,33 +84,40 @@ fn finish_body(
     sums: &[f32; PANEL],
     bias: &[f32],
     activation: Activation,
-    add: bool,
+    order: Order,
     out: &mut [f32],
 ) {
     match activation {
-        Activation::None => apply(sums, bias, |x| x, add, out),
-        Activation::GeluErf => apply(sums, bias, math::gelu_erf, add, out),
-        Activation::GeluTanh => apply(sums, bias, math::gelu_tanh, add, out),
-        Activation::Relu => apply(sums, bias, math::relu, add, out),
-        Activation::Tanh => apply(sums, bias, math::tanh, add, out),
-        Activation::Silu => apply(sums, bias, math::silu, add, out),
+        Activation::None => apply(sums, bias, |x| x, order, out),
+        Activation::GeluErf => apply(sums, bias, math::gelu_erf, order, out),
+        Activation::GeluTanh => apply(sums, bias, math::gelu_tanh, order, out),
+        Activation::Relu => apply(sums, bias, math::relu, order, out),
+        Activation::Tanh => apply(sums, bias, math::tanh, order, out),
+        Activation::Silu => apply(sums, bias, math::silu, order, out),
     }
 }
 
 #[inline(always)]
-fn apply(sums: &[f32; PANEL], bias: &[f32], f: impl Fn(f32) -> f32, add: bool, out: &mut [f32]) {
+fn apply(sums: &[f32; PANEL], bias: &[f32], f: impl Fn(f32) -> f32, order: Order, out: &mut [f32]) {
+    match order {
+        Order::Nothing => each(sums, bias, |sum, _| f(sum), out),
+        Order::Before => each(sums, bias, |sum, out| f(sum + out), out),
+        Order::After => each(sums, bias, |sum, out| f(sum) + out, out),
+    }
+}
+
+#[inline(always)]
+fn each(sums: &[f32; PANEL], bias: &[f32], f: impl Fn(f32, f32) -> f32, out: &mut [f32]) {
     // Whole panels get a length the compiler knows; both arms compute the same.
     if let (Ok(bias), Ok(out)) =
         (<&[f32; PANEL]>::try_from(bias), <&mut [f32; PANEL]>::try_from(&mut *out))
     {
         for i in 0..PANEL {
-            let y = f(sums[i] + bias[i]);
-            out[i] = if add { y + out[i] } else { y };
+            out[i] = f(sums[i] + bias[i], out[i]);
         }
     } else {
         for ((out, &sum), &bias) in out.iter_mut().zip(sums).zip(bias) {
-            let y = f(sum + bias);
-            *out = if add { y + *out } else { y };
+            *out = f(sum + bias, *out);
         }
     }
 }

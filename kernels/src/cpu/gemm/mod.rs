@@ -23,7 +23,7 @@ pub use pack::{PANEL, PackedMatrix};
 pub use tile::Rows;
 
 pub(crate) use pack::interleave;
-pub(crate) use tile::{ROWS_MAX, panels_for, rows_max, tile};
+pub(crate) use tile::{Panels, ROWS_MAX, panels_for, rows_max, tile};
 
 use std::ops::Range;
 
@@ -193,6 +193,8 @@ impl Product<'_> {
         let weights = self.weight.panel(panels.start, panels.len());
         // A slice is a part of one panel; whole panels come several at once.
         let weights = &weights[inputs.start * PANEL..][..panels.len() * inputs.len() * PANEL];
+        let outputs = self.weight.n() - panels.start * PANEL;
+        let weights = Panels::one(weights, outputs);
         tile(self.simd, a, inputs.len(), weights, sums, stride, inputs.start > 0);
     }
 
@@ -211,15 +213,6 @@ impl Product<'_> {
         let count = PANEL.min(n - column);
         // SAFETY: blocks share no row and panel, and a block finishes each of its pairs once.
         let out = unsafe { self.out.part(row * n + column, count) };
-        let add = match self.epilogue.residual {
-            Residual::None => false,
-            Residual::InPlace => true,
-            Residual::From(residual) => {
-                out.copy_from_slice(&residual[row * n + column..][..count]);
-                true
-            }
-        };
-        let bias = &self.epilogue.bias[column..][..count];
-        epilogue::finish(self.simd, sums, bias, self.epilogue.activation, add, out);
+        self.epilogue.finish(self.simd, sums, row * n, column..column + count, out);
     }
 }

@@ -11,7 +11,7 @@ pub(super) const ROWS_MAX: usize = 4;
 /// # Safety
 /// The operands fulfil [`Operands`]'s contract for `ROWS` rows and `PANELS` panels.
 pub(super) unsafe fn tile<const ROWS: usize, const PANELS: usize>(operands: Operands) {
-    let Operands { k, a, a_stride, b, c, c_stride, add } = operands;
+    let Operands { k, a, a_stride, b, c, c_stride, add, .. } = operands;
     for (r, p) in (0..ROWS).flat_map(|r| (0..PANELS).map(move |p| (r, p))) {
         // SAFETY: the contract bounds both slices, which share no element with `c`.
         let (x, panel) = unsafe {

@@ -39,6 +39,28 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// Panels of weights back to back.
+#[derive(Clone, Copy)]
+pub(crate) struct Panels<'a> {
+    /// Each `[k, PANEL]`.
+    pub(crate) data: &'a [f32],
+    /// Whether only the first half of each panel's outputs is wanted; the others are then left
+    /// as they are, or get their sums too.
+    pub(crate) is_half: bool,
+}
+
+impl<'a> Panels<'a> {
+    /// All outputs are wanted.
+    pub(crate) fn whole(data: &'a [f32]) -> Self {
+        Self { data, is_half: false }
+    }
+
+    /// A panel of which `outputs` are wanted.
+    pub(crate) fn one(data: &'a [f32], outputs: usize) -> Self {
+        Self { data, is_half: outputs <= PANEL / 2 }
+    }
+}
+
 /// What a micro-kernel of `ROWS` rows and `PANELS` panels works on.
 ///
 /// For every `r < ROWS`: `a + r * a_stride` is readable for `k` elements and
@@ -54,6 +76,8 @@ pub(super) struct Operands {
     pub(super) c_stride: usize,
     /// The sums go on from what `c` holds.
     pub(super) add: bool,
+    /// See [`Panels::is_half`].
+    pub(super) is_half: bool,
 }
 
 /// Rows that one tile may have.
@@ -84,7 +108,7 @@ pub(crate) fn tile(
     simd: Simd,
     a: Rows<'_>,
     k: usize,
-    panels: &[f32],
+    panels: Panels<'_>,
     c: &mut [f32],
     c_stride: usize,
     add: bool,
@@ -96,7 +120,7 @@ pub(crate) fn tile(
         }
         return;
     }
-    let count = panels.len() / (k * PANEL);
+    let count = panels.data.len() / (k * PANEL);
     assert!(a.holds(k) && rows <= rows_max(simd), "invariant: the rows fit a tile");
     assert!(count <= panels_for(rows), "invariant: the panels fit a tile");
     assert!(
@@ -107,10 +131,11 @@ pub(crate) fn tile(
         k,
         a: a.data.as_ptr(),
         a_stride: a.stride,
-        b: panels.as_ptr(),
+        b: panels.data.as_ptr(),
         c: c.as_mut_ptr(),
         c_stride,
         add,
+        is_half: panels.is_half,
     };
     // SAFETY: the assertions above are the contract of `Operands`; `c` is borrowed alone.
     unsafe { dispatch(simd, rows, count, operands) }

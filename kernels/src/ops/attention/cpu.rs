@@ -6,10 +6,10 @@
 //! ```
 
 use super::Attention;
-use crate::cpu::gemm::{self, PANEL, ROWS_MAX, Rows};
+use crate::cpu::gemm::{self, PANEL, Panels, ROWS_MAX, Rows};
 use crate::cpu::simd::vectorised;
 use crate::cpu::{self, Buffer, CpuDevice, Shared, Simd, math};
-use crate::{ArenaLayout, Result};
+use crate::{ArenaLayout, Result, RowTokens};
 
 /// Tasks per worker to aim at before queries are cut into blocks: each block packs again.
 const TASKS_PER_WORKER: usize = 2;
@@ -21,7 +21,7 @@ impl Attention {
         if device.rows.live() == 0 || width == 0 {
             return Ok(());
         }
-        let (qkv, out) = (device.live(self.qkv, 3 * width), device.live(self.out, width));
+        let (qkv, out) = (device.packed(self.qkv, 3 * width), device.packed(self.out, width));
         let flops = self.cost(device.rows.live() as f64, device.rows.tokens().len() as f64).flops;
         let ([qkv], out) = device.arena.views([qkv], out)?;
         let rows = &device.rows;
@@ -127,7 +127,7 @@ impl Kernel<'_> {
 
     /// Queries `first .. first + block` of a row, as far as there are any.
     fn task(&self, row: usize, head: usize, first: usize, block: usize, scratch: Scratch<'_>) {
-        let span = self.rows.span(row);
+        let span = self.rows.span(row, RowTokens::Own);
         let end = span.end.min(span.start + first + block);
         if span.start + first >= end {
             return;
@@ -178,7 +178,7 @@ impl Kernel<'_> {
         let stride = tokens.next_multiple_of(PANEL);
         for (p, panel) in keys.chunks_exact(PANEL * self.head_dim).enumerate() {
             let c = &mut scores[p * PANEL..];
-            gemm::tile(self.simd, queries, self.head_dim, panel, c, stride, false);
+            gemm::tile(self.simd, queries, self.head_dim, Panels::whole(panel), c, stride, false);
         }
         let scale = 1.0 / (self.head_dim as f32).sqrt();
         let mut sums = Sums { count: queries.count, values: [0.0; ROWS_MAX] };
@@ -202,7 +202,7 @@ impl Kernel<'_> {
         let rows = Rows { data: scores, count: sums.count, stride: tokens.next_multiple_of(PANEL) };
         let mut tile = [0.0; ROWS_MAX * PANEL];
         for (p, panel) in values.chunks_exact(PANEL * tokens).enumerate() {
-            gemm::tile(self.simd, rows, tokens, panel, &mut tile, PANEL, false);
+            gemm::tile(self.simd, rows, tokens, Panels::whole(panel), &mut tile, PANEL, false);
             let count = PANEL.min(self.head_dim - p * PANEL);
             for (i, (mixed, sum)) in tile.chunks_exact(PANEL).zip(sums.iter()).enumerate() {
                 let at = ((query + i) * self.heads + head) * self.head_dim + p * PANEL;

@@ -7,10 +7,10 @@ use crate::cpu::CpuDevice;
 impl Compact {
     pub(crate) fn run(&self, device: &mut CpuDevice) -> Result<()> {
         self.check(&device.layout)?;
-        let x = device.live(self.x, self.width);
+        let x = device.live(self.x, self.tokens, self.width);
         let x = device.arena.slice_mut("compact x", x)?;
         let width = self.width;
-        device.rows.compact(|from, to| {
+        device.rows.compact(self.tokens, |from, to| {
             x.copy_within(from.start * width..from.end * width, to * width);
         });
         Ok(())

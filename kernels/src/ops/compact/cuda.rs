@@ -28,7 +28,8 @@ impl Compact {
         if reserved.rows.count() == 0 {
             return Ok(());
         }
-        let local = reserved.values.drop_tokens(&[self.x], self.width, &reserved.rows)?;
+        let width = reserved.rows.vectors(self.tokens)? * self.width;
+        let local = reserved.values.drop_tokens(&[self.x], width, &reserved.rows)?;
         let (from, to) = (reserved.rows.table(), reserved.rows.next_table());
         let arguments = CompactParameters {
             states: reserved.rows.states_address(),

@@ -6,7 +6,7 @@ mod cuda;
 
 use std::fmt;
 
-use crate::{ArenaLayout, Cost, Result, Span};
+use crate::{ArenaLayout, Cost, Result, RowTokens, Span};
 
 /// Drops the rows that have their answer and need not stay, and moves the others together in
 /// their order. Afterwards `x` holds the tokens of the rows alive, packed.
@@ -16,6 +16,8 @@ pub struct Compact {
     pub x: Span,
     /// Same size, free at a site: devices that gather use it.
     pub scratch: Span,
+    /// Tokens of a row.
+    pub tokens: RowTokens,
     /// Elements of a token vector.
     pub width: usize,
 }
@@ -23,17 +25,18 @@ pub struct Compact {
 impl Compact {
     /// Fails where an operand lies outside what was reserved.
     pub(crate) fn check(&self, layout: &ArenaLayout) -> Result<()> {
-        layout.check_matrix("compact x", self.x, self.width)
+        layout.check_rows("compact x", self.x, self.tokens, self.width)
     }
 
-    pub(crate) fn cost(&self, tokens: f64) -> Cost {
+    pub(crate) fn cost(&self, rows: f64, tokens: f64) -> Cost {
+        let tokens = self.tokens.of(rows, tokens);
         Cost::elementwise(tokens * self.width as f64, 0.0, 2.0)
     }
 }
 
 impl fmt::Display for Compact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { x, scratch, width } = self;
+        let Self { x, scratch, width, .. } = self;
         write!(f, "compact   {x}[{width}] by {scratch}")
     }
 }

@@ -9,12 +9,12 @@ impl Linear {
     pub(crate) fn run(&self, device: &mut CpuDevice) -> Result<()> {
         self.check(&device.layout)?;
         let count = device.rows.tokens().len();
-        let (x, out) = (device.live(self.x, self.k), device.live(self.out, self.n));
+        let (x, out) = (device.packed(self.x, self.k), device.packed(self.out, self.n));
         let weight = device.weights.matrix(self.weight, self.n, self.k)?;
         let bias = device.weights.vector(self.bias, self.n)?;
         // The third view: without a residual apart from `out`, `x` again.
         let apart = self.residual.filter(|residual| residual.at != self.out.at);
-        let third = apart.map_or(x, |residual| device.live(residual, self.n));
+        let third = apart.map_or(x, |residual| device.packed(residual, self.n));
         let ([x, residual], out) = device.arena.views([x, third], out)?;
         let residual = match (self.residual, apart) {
             (None, _) => Residual::None,
@@ -22,7 +22,8 @@ impl Linear {
             (Some(_), Some(_)) => Residual::From(residual),
         };
         let rows = Rows { data: x, count, stride: self.k };
-        let epilogue = Epilogue { bias, activation: self.activation, residual };
+        let epilogue =
+            Epilogue { bias, activation: self.activation, residual, activates_last: false };
         gemm::multiply(device.simd, &mut device.team, rows, weight, &epilogue, out)
     }
 }

@@ -22,10 +22,10 @@ impl Ramp {
 
     /// One vector for each live row into `scratch.features`.
     fn pool(&self, device: &mut CpuDevice) -> Result<()> {
-        let x = device.arena.slice("ramp x", device.live(self.x, self.width))?;
+        let x = device.arena.slice("ramp x", device.live(self.x, self.tokens, self.width))?;
         let pooled = device.ramp.features.chunks_exact_mut(self.width.max(1));
         for (position, pooled) in (0..device.rows.live()).zip(pooled) {
-            let span = device.rows.span(position);
+            let span = device.rows.span(position, self.tokens);
             match self.pool {
                 Pool::First => pooled.copy_from_slice(&x[span.start * self.width..][..self.width]),
                 Pool::Mean => {
@@ -45,8 +45,12 @@ impl Ramp {
         if let Some(layer) = &self.hidden {
             let weight = weights.matrix(layer.weight, layer.n, self.width)?;
             let bias = weights.vector(layer.bias, layer.n)?;
-            let epilogue =
-                Epilogue { bias, activation: layer.activation, residual: Residual::None };
+            let epilogue = Epilogue {
+                bias,
+                activation: layer.activation,
+                residual: Residual::None,
+                activates_last: false,
+            };
             let x = Rows { data: features, count: rows, stride: self.width };
             gemm::multiply(simd, team, x, weight, &epilogue, hidden)?;
             features = &hidden[..rows * layer.n];
@@ -57,7 +61,12 @@ impl Ramp {
         };
         let weight = weights.matrix(head.weight, head.classes, self.features())?;
         let bias = weights.vector(head.bias, head.classes)?;
-        let epilogue = Epilogue { bias, activation: Activation::None, residual: Residual::None };
+        let epilogue = Epilogue {
+            bias,
+            activation: Activation::None,
+            residual: Residual::None,
+            activates_last: false,
+        };
         let x = Rows { data: features, count: rows, stride: self.features() };
         gemm::multiply(simd, team, x, weight, &epilogue, logits)
     }

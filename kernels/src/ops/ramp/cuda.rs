@@ -2,7 +2,7 @@
 
 use super::{Pool, Ramp};
 use crate::cuda::{Address, CudaDevice, Kernel, Launch, parameters};
-use crate::{Error, LiveBound, Result};
+use crate::{Error, LiveBound, Result, RowTokens};
 
 parameters! {
     /// `ramp.cu`
@@ -29,6 +29,7 @@ parameters! {
         exit: u32,
         is_final: u32,
         logits_stride: u32,
+        row_vectors: u32,
     }
 }
 
@@ -47,6 +48,9 @@ impl Ramp {
         device.settle_exit(self.exit)?;
         let (x, cover) = (device.value(self.x)?, device.cover(bound)?);
         let reserved = device.reserved()?;
+        if reserved.rows.vectors(self.tokens)? == 0 {
+            return Err(Error::mismatch("ramp", "rows of at least one token", 0));
+        }
         let rows = bound.rows.min(reserved.rows.count());
         reserved.exits.open(self.exit, rows, self.logits())?;
         if cover.rows == 0 {
@@ -54,6 +58,10 @@ impl Ramp {
         }
         let (rows, exits) = (&reserved.rows, &reserved.exits);
         let table = rows.table();
+        let row_vectors = match self.tokens {
+            RowTokens::Own => 0,
+            RowTokens::Each(each) => each as u32,
+        };
         let arguments = RampParameters {
             x: x.at,
             x_map: x.map,
@@ -80,6 +88,7 @@ impl Ramp {
             exit: self.exit.0,
             is_final: exits.is_final(self.exit).into(),
             logits_stride: exits.stride() as u32,
+            row_vectors,
         };
         let (kernel, grid) = (Kernel::Ramp, [cover.rows as u32, 1, 1]);
         let shared_bytes = shared_bytes as u32;

@@ -8,7 +8,7 @@ pub(crate) use cpu::RampScratch;
 
 use std::fmt;
 
-use crate::{Activation, ArenaLayout, Cost, Error, ExitId, Result, Span, WeightId};
+use crate::{Activation, ArenaLayout, Cost, Error, ExitId, Result, RowTokens, Span, WeightId};
 
 /// An exit. For every live row: pool its tokens, run the head, softmax the logits, score, and
 /// leave a record. A row whose score reaches the threshold, and that has no answer yet, gets it
@@ -19,6 +19,8 @@ pub struct Ramp {
     pub exit: ExitId,
     /// `[tokens, width]`, read.
     pub x: Span,
+    /// Tokens of a row.
+    pub tokens: RowTokens,
     /// Elements of a token vector.
     pub width: usize,
     /// How a row's tokens become one vector.
@@ -66,7 +68,7 @@ pub enum Pool {
 impl Ramp {
     /// Fails where an operand lies outside what was reserved.
     pub(crate) fn check(&self, layout: &ArenaLayout) -> Result<()> {
-        layout.check_matrix("ramp x", self.x, self.width)?;
+        layout.check_rows("ramp x", self.x, self.tokens, self.width)?;
         Error::check_fits("ramp width", self.width, layout.features_max)?;
         Error::check_fits("ramp features", self.features(), layout.features_max)?;
         Error::check_fits("logits", self.logits(), layout.logits_max)?;
@@ -86,7 +88,7 @@ impl Ramp {
     pub(crate) fn cost(&self, rows: f64, tokens: f64) -> Cost {
         let pooled = match self.pool {
             Pool::First => rows,
-            Pool::Mean => tokens,
+            Pool::Mean => self.tokens.of(rows, tokens),
         };
         let pool = Cost::elementwise(pooled * self.width as f64, 1.0, 1.0);
         let hidden = self.hidden.as_ref().map(|h| Cost::product(rows, h.n, self.width));

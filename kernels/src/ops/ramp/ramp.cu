@@ -294,11 +294,16 @@ ramp(const elem* __restrict__ x, const u32* __restrict__ x_map, const u32* __res
      Record* records, float* logits, const elem* __restrict__ hidden_weight,
      const float* __restrict__ hidden_bias, u32 hidden, u32 hidden_activation,
      const elem* __restrict__ head_weight, const float* __restrict__ head_bias, u32 classes,
-     u32 width, u32 pool, u32 exit, u32 is_final, u32 logits_stride) {
+     u32 width, u32 pool, u32 exit, u32 is_final, u32 logits_stride, u32 row_vectors) {
     const u32 position = blockIdx.x;
     if (position >= live->rows)
         return;
-    const u32 first = offsets[position], last = offsets[position + 1];
+    u32 first = offsets[position], last = offsets[position + 1];
+    if (row_vectors) {
+        // An image: one entry of the map, and behind it all its vectors.
+        x += (u64)place(x_map, first) * row_vectors * width;
+        x_map = nullptr, first = 0, last = row_vectors;
+    }
     // Read now: the wait hides behind the head.
     const u32 slot = slots[position];
     const Row row = {slot, *pass, states[slot], thresholds[exit]};

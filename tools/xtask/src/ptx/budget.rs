@@ -4,18 +4,24 @@
 use std::fmt::Write;
 
 /// Most registers of a thread, by kernel.
-const REGISTERS: [(&str, u32); 12] = [
+const REGISTERS: [(&str, u32); 18] = [
     ("attention_128", 240),
     ("attention_32", 102),
     ("attention_64", 128),
     ("attention_any", 48),
     ("compact", 32),
+    ("conv2d_any", 128),
+    ("conv2d_few", 128),
+    ("conv2d_thin", 128),
+    ("conv2d_wide", 128),
     ("embed", 80),
     ("layer_norm", 64),
     ("linear_any", 48),
     ("linear_few", 112),
     ("linear_wide", 128),
     ("narrow", 32),
+    ("pixels", 40),
+    ("pool2d", 64),
     ("ramp", 80),
 ];
 

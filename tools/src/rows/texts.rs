@@ -1,38 +1,17 @@
-//! Rows in: lines of JSON or of plain text, turned into tokens.
+//! Texts in: lines of JSON or of plain text, turned into tokens.
 
 use std::path::Path;
 
-use offramp::{Model, RowRules, TokenRow, Tokenizer};
+use offramp::{Model, TokenRow, Tokenizer};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::failure::{Failure, Result};
+use super::{BadRow, Row};
+use crate::failure::Result;
 use crate::lines::{LINE_BYTES_MAX, Line, Lines};
 
-/// One input.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Row {
-    /// As the input names it; the line number where it does not.
-    pub(crate) id: Value,
-    /// The text it came from, for showing.
-    pub(crate) text: Option<String>,
-    /// What the model is to read.
-    pub(crate) tokens: TokenRow,
-    /// What a person says it is.
-    pub(crate) label: Option<String>,
-}
-
-/// A line that is no input.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct BadRow {
-    /// The id, where it could be read.
-    pub(crate) id: Option<Value>,
-    /// What is wrong with the line.
-    pub(crate) error: String,
-}
-
 /// Reads rows from lines.
-pub(crate) struct RowReader {
+pub(crate) struct Texts {
     lines: Lines,
     tokenizer: Result<Tokenizer, String>,
 }
@@ -47,7 +26,7 @@ struct Keys {
     label: Option<Value>,
 }
 
-impl RowReader {
+impl Texts {
     /// Opens `path`; `-` is standard input. A model without a tokenizer reads tokens only.
     pub(crate) fn open(path: &Path, model: &Model) -> Result<Self> {
         let tokenizer = model.tokenizer().map_err(|error| error.to_string());
@@ -76,7 +55,7 @@ impl RowReader {
     fn plain(&self, number: u64, text: String) -> Result<Row, BadRow> {
         let id = Value::from(number);
         match self.encode(&text, None) {
-            Ok(tokens) => Ok(Row { id, text: Some(text), tokens, label: None }),
+            Ok(input) => Ok(Row { id, text: Some(text), input: input.into(), label: None }),
             Err(error) => Err(BadRow { id: Some(id), error }),
         }
     }
@@ -88,12 +67,12 @@ impl RowReader {
         let bad = |error: String| BadRow { id: given.clone(), error };
         let keys: Keys =
             serde_json::from_value(Value::Object(object)).map_err(|e| bad(e.to_string()))?;
-        let tokens = self.tokens(&keys).map_err(bad)?;
+        let input = self.tokens(&keys).map_err(bad)?.into();
         let label = keys.label.map(|label| match label {
             Value::String(label) => label,
             other => other.to_string(),
         });
-        Ok(Row { id: given.unwrap_or(Value::from(number)), text: keys.text, tokens, label })
+        Ok(Row { id: given.unwrap_or(Value::from(number)), text: keys.text, input, label })
     }
 
     fn tokens(&self, keys: &Keys) -> Result<TokenRow, String> {
@@ -121,27 +100,4 @@ impl RowReader {
         }
         tokenizer.encode(text, pair).map_err(|error| error.to_string())
     }
-}
-
-/// Reads a whole file of rows, all of which must be good.
-pub(crate) fn read_all(path: &Path, model: &Model) -> Result<Vec<Row>> {
-    let mut reader = RowReader::open(path, model)?;
-    let mut rows = Vec::new();
-    while let Some((line, row)) = reader.next()? {
-        let row = row.map_err(|bad| bad_line(path, line, bad.error))?;
-        fits(model, &row.tokens).map_err(|error| bad_line(path, line, error))?;
-        rows.push(row);
-    }
-    if rows.is_empty() {
-        return Err(Failure::Failed(format!("{}: no inputs", path.display())));
-    }
-    Ok(rows)
-}
-
-fn bad_line(path: &Path, line: u64, message: String) -> Failure {
-    Failure::Line { file: path.to_owned(), line, message }
-}
-
-fn fits(model: &Model, row: &TokenRow) -> Result<(), String> {
-    RowRules::of(model.spec()).check(&row.ids, &row.kinds).map_err(|error| error.to_string())
 }

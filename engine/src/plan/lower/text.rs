@@ -1,35 +1,23 @@
-//! Spec to plan: the encoder of BERT, RoBERTa and DistilBERT.
+//! A text spec to a plan: the encoder of BERT, RoBERTa and DistilBERT.
 //!
 //! The three share one post-norm encoder (Devlin et al., arXiv 1810.04805); they differ in
 //! tensor names, position numbering and head, all of which the spec says.
 
 use offramp_kernels::{
     Activation, ArenaLayout, Attention, Compact, Embed, ExitId, Hidden, Linear, Narrow, Norm, Op,
-    Pool, Ramp, RampHead, Span,
+    Pool, Ramp, RampHead, RowTokens, Span,
 };
-use offramp_weights::{ModelSpec, Part};
+use offramp_weights::{Part, TextSpec};
 
-use super::arena::ArenaStack;
-use super::weights::{WeightSource, WeightTable};
-use super::{Plan, Segment, Site};
+use super::{RampShape, activation, layout, ramp_layers};
 use crate::batch::Limits;
-
-/// The shape of a ramp, without its numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RampShape {
-    /// After this encoder layer.
-    pub site: usize,
-    /// How it pools.
-    pub pool: Pool,
-    /// Width and activation of a hidden layer.
-    pub hidden: Option<(usize, Activation)>,
-    /// Number of classes; without a head the ramp gives out its features.
-    pub classes: Option<usize>,
-}
+use crate::plan::arena::ArenaStack;
+use crate::plan::weights::WeightTable;
+use crate::plan::{Plan, Segment, Site};
 
 /// Compiles `spec` with `ramps` (by rising site, none after the last layer) for batches within
 /// `limits`.
-pub fn lower(spec: &ModelSpec, ramps: &[RampShape], limits: Limits) -> Plan {
+pub(super) fn lower(spec: &TextSpec, ramps: &[RampShape], limits: Limits) -> Plan {
     let mut lowering = Lowering::new(spec, limits);
     let mut segments: Vec<Segment> = (0..spec.layers).map(|i| lowering.segment(i, ramps)).collect();
     if let Some(segment) = segments.last_mut() {
@@ -40,7 +28,7 @@ pub fn lower(spec: &ModelSpec, ramps: &[RampShape], limits: Limits) -> Plan {
 }
 
 struct Lowering<'a> {
-    spec: &'a ModelSpec,
+    spec: &'a TextSpec,
     limits: Limits,
     arena: ArenaStack,
     weights: WeightTable,
@@ -49,7 +37,7 @@ struct Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
-    fn new(spec: &'a ModelSpec, limits: Limits) -> Self {
+    fn new(spec: &'a TextSpec, limits: Limits) -> Self {
         let mut arena = ArenaStack::default();
         let x = arena.take(limits.tokens_max * spec.hidden);
         Self { spec, limits, arena, weights: WeightTable::default(), x }
@@ -72,7 +60,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn embed(&mut self) -> Op {
-        let ModelSpec { vocab, positions, kinds, hidden, .. } = *self.spec;
+        let TextSpec { vocab, positions, kinds, hidden, .. } = *self.spec;
         let word = self.weights.table(vocab, hidden, Part::WordEmbedding);
         let position = self.weights.table(positions, hidden, Part::PositionEmbedding);
         let kind = (kinds > 0).then(|| self.weights.table(kinds, hidden, Part::KindEmbedding));
@@ -172,24 +160,14 @@ impl<'a> Lowering<'a> {
         let mark = self.arena.mark();
         let scratch = self.take(self.spec.hidden);
         self.arena.release(mark);
-        Compact { x: self.x, scratch, width: self.spec.hidden }
+        Compact { x: self.x, scratch, tokens: RowTokens::Own, width: self.spec.hidden }
     }
 
     fn ramp(&mut self, exit: usize, shape: &RampShape) -> Ramp {
         let width = self.spec.hidden;
-        let weights = &mut self.weights;
-        let hidden = shape.hidden.map(|(n, activation)| {
-            let weight = weights.add(matrix(n, width), WeightSource::RampHidden(exit));
-            let bias = weights.add(vector(n), WeightSource::RampHiddenBias(exit));
-            Hidden { weight, bias, activation, n }
-        });
-        let features = hidden.as_ref().map_or(width, |h| h.n);
-        let head = shape.classes.map(|classes| {
-            let weight = weights.add(matrix(classes, features), WeightSource::RampHead(exit));
-            let bias = weights.add(vector(classes), WeightSource::RampHeadBias(exit));
-            RampHead { weight, bias, classes }
-        });
-        Ramp { exit: ExitId(exit as u32), x: self.x, width, pool: shape.pool, hidden, head }
+        let (hidden, head) = ramp_layers(&mut self.weights, exit, shape, width);
+        let (exit, x, tokens) = (ExitId(exit as u32), self.x, RowTokens::Own);
+        Ramp { exit, x, tokens, width, pool: shape.pool, hidden, head }
     }
 
     /// The model's own head: dense layer and classifier. A base model gives out its features.
@@ -209,44 +187,18 @@ impl<'a> Lowering<'a> {
             classes,
         });
         let pool = if has_dense { Pool::First } else { Pool::Mean };
-        Ramp { exit, x, width, pool, hidden, head }
+        Ramp { exit, x, tokens: RowTokens::Own, width, pool, hidden, head }
     }
 
     fn finish(self, segments: Vec<Segment>, last: Ramp) -> Plan {
-        let ramps = segments.iter().filter_map(Segment::ramp).chain([&last]);
-        let (exits, logits_max, features_max) =
-            ramps.fold((0, 0, 0), |(n, logits, features), r| {
-                (n + 1, logits.max(r.logits()), features.max(r.features()).max(r.width))
-            });
         let layout = ArenaLayout {
             rows_max: self.limits.rows_max,
             tokens_max: self.limits.tokens_max,
             row_tokens_max: self.spec.row_tokens_max().min(self.limits.tokens_max),
             activations: self.arena.high(),
-            exits,
-            logits_max,
-            features_max,
             weights: self.weights.forms,
+            ..layout(&segments, &last)
         };
         Plan { segments, last, layout, sources: self.weights.sources }
-    }
-}
-
-fn matrix(n: usize, k: usize) -> offramp_kernels::WeightForm {
-    offramp_kernels::WeightForm::Matrix { n, k }
-}
-
-fn vector(len: usize) -> offramp_kernels::WeightForm {
-    offramp_kernels::WeightForm::Vector { len }
-}
-
-/// The kernel's name for a spec's activation.
-pub(crate) fn activation(activation: offramp_weights::Activation) -> Activation {
-    match activation {
-        offramp_weights::Activation::GeluErf => Activation::GeluErf,
-        offramp_weights::Activation::GeluTanh => Activation::GeluTanh,
-        offramp_weights::Activation::Relu => Activation::Relu,
-        offramp_weights::Activation::Tanh => Activation::Tanh,
-        offramp_weights::Activation::Silu => Activation::Silu,
     }
 }

@@ -1,0 +1,200 @@
+//! An image spec to a plan: ResNet, VGG, and whatever else is a list of steps.
+//!
+//! ```text
+//! place 0   x ──────────┬──────────────► (residual)      Values live in three places in turn:
+//! place 1   └─ conv ─► t1        ┌─ conv ─► next x        the one that crosses a site and two
+//! place 2              └─ conv ─► t2                      for what a step makes on the way.
+//! ```
+
+use offramp_kernels::{
+    Activation, ArenaLayout, Compact, Conv2d, ExitId, Grid, Op, Pixels, Pool, Pool2d, Ramp,
+    RampHead, RowTokens, Span, WeightForm, Window,
+};
+use offramp_weights::image::{Conv, ImageSpec, NetSegment, Step};
+
+use super::{RampShape, layout, ramp_layers};
+use crate::batch::Limits;
+use crate::plan::weights::{WeightSource, WeightTable};
+use crate::plan::{Plan, Segment, Site};
+
+/// Compiles `spec` with `ramps` for batches of up to `limits.rows_max` images.
+pub(super) fn lower(spec: &ImageSpec, ramps: &[RampShape], limits: Limits) -> Plan {
+    // The first run finds out how large each place must be.
+    let sizes = Lowering::new(spec, limits, [0; PLACES]).run(ramps).1;
+    let starts = [0, sizes[0], sizes[0] + sizes[1]];
+    let (mut plan, sizes) = Lowering::new(spec, limits, starts).run(ramps);
+    plan.layout.activations = sizes.iter().sum();
+    plan
+}
+
+const PLACES: usize = 3;
+/// Places begin at multiples of this many elements: one cache line, one 128-byte sector pair.
+const ALIGN: usize = 32;
+
+/// A map of features, `[rows, grid, width]`.
+#[derive(Clone, Copy)]
+struct Map {
+    place: usize,
+    span: Span,
+    grid: Grid,
+    width: usize,
+}
+
+impl Map {
+    fn tokens(&self) -> RowTokens {
+        RowTokens::Each(self.grid.pixels())
+    }
+}
+
+struct Lowering<'a> {
+    spec: &'a ImageSpec,
+    rows_max: usize,
+    starts: [usize; PLACES],
+    sizes: [usize; PLACES],
+    weights: WeightTable,
+    ops: Vec<Op>,
+}
+
+impl<'a> Lowering<'a> {
+    fn new(spec: &'a ImageSpec, limits: Limits, starts: [usize; PLACES]) -> Self {
+        let (rows_max, weights) = (limits.rows_max, WeightTable::default());
+        Self { spec, rows_max, starts, sizes: [0; PLACES], weights, ops: Vec::new() }
+    }
+
+    fn run(mut self, ramps: &[RampShape]) -> (Plan, [usize; PLACES]) {
+        let mut x = self.pixels();
+        let mut segments = Vec::new();
+        let (last, others) =
+            self.spec.segments.split_last().map_or((None, &[][..]), |(l, o)| (Some(l), o));
+        for (site, segment) in others.iter().enumerate() {
+            x = self.steps(&segment.steps, x);
+            let exit = ramps.iter().position(|ramp| ramp.site == site);
+            let ramp = exit.map(|exit| self.ramp(exit, &ramps[exit], x));
+            let site = Some(Site { ramp, compact: self.compact(x) });
+            segments.push(Segment { ops: std::mem::take(&mut self.ops), site });
+        }
+        x = self.steps(last.map_or(&[], |last: &NetSegment| &last.steps), x);
+        x = self.steps(&self.spec.tail, x);
+        segments.push(Segment { ops: std::mem::take(&mut self.ops), site: None });
+        let last = self.last(ExitId(ramps.len() as u32), x);
+        let input = &self.spec.preprocessing;
+        let layout = ArenaLayout {
+            rows_max: self.rows_max,
+            tokens_max: self.rows_max,
+            row_tokens_max: 1,
+            row_pixels: input.height * input.width * input.channels,
+            weights: self.weights.forms,
+            ..layout(&segments, &last)
+        };
+        (Plan { segments, last, layout, sources: self.weights.sources }, self.sizes)
+    }
+
+    /// A map in a place that none of `taken` lie in.
+    fn map(&mut self, taken: &[Map], grid: Grid, width: usize) -> Map {
+        let is_free = |place: &usize| taken.iter().all(|map| map.place != *place);
+        let place = (0..PLACES).find(is_free).unwrap_or(0);
+        let len = self.rows_max * grid.pixels() * width;
+        self.sizes[place] = self.sizes[place].max(len.next_multiple_of(ALIGN));
+        Map { place, span: Span { at: self.starts[place], len }, grid, width }
+    }
+
+    fn pixels(&mut self) -> Map {
+        let input = &self.spec.preprocessing;
+        let grid = Grid { height: input.height, width: input.width };
+        let channels = input.channels;
+        let vector = WeightForm::Vector { len: channels };
+        let scale = self.weights.add(vector, WeightSource::PixelScale);
+        let shift = self.weights.add(vector, WeightSource::PixelShift);
+        let map = self.map(&[], grid, channels);
+        self.ops.push(Op::Pixels(Pixels { grid, channels, scale, shift, out: map.span }));
+        map
+    }
+
+    fn steps(&mut self, steps: &[Step], x: Map) -> Map {
+        steps.iter().fold(x, |x, step| self.step(step, x))
+    }
+
+    fn step(&mut self, step: &Step, x: Map) -> Map {
+        match *step {
+            Step::Conv(ref conv) => self.conv(conv, x, &[], None),
+            Step::MaxPool { kernel, stride, padding } => {
+                self.pool(x, Window::Max { kernel, stride, padding })
+            }
+            Step::MeanTo { side } => {
+                self.pool(x, Window::MeanTo(Grid { height: side, width: side }))
+            }
+            Step::Residual { ref path, ref shortcut } => self.residual(path, shortcut.as_ref(), x),
+        }
+    }
+
+    /// `taken`: maps beside `x` that are still read; `added`: the residual.
+    fn conv(&mut self, conv: &Conv, x: Map, taken: &[Map], added: Option<Map>) -> Map {
+        let grid = x.grid.windows(conv.kernel, conv.stride, conv.padding);
+        let in_place = added.filter(|added| taken.iter().all(|map| map.place != added.place));
+        let taken: Vec<Map> = [x].into_iter().chain(taken.iter().copied()).chain(added).collect();
+        let out = in_place.unwrap_or_else(|| self.map(&taken, grid, conv.outputs));
+        let k = conv.kernel * conv.kernel * conv.inputs;
+        let matrix = WeightForm::Matrix { n: conv.outputs, k };
+        let vector = WeightForm::Vector { len: conv.outputs };
+        let relu = conv.relu || added.is_some();
+        let op = Conv2d {
+            x: x.span,
+            from: x.grid,
+            inputs: conv.inputs,
+            weight: self.weights.add(matrix, WeightSource::Filter(conv.clone())),
+            bias: self.weights.add(vector, WeightSource::FilterBias),
+            kernel: conv.kernel,
+            stride: conv.stride,
+            padding: conv.padding,
+            residual: added.map(|added| added.span),
+            activation: if relu { Activation::Relu } else { Activation::None },
+            out: out.span,
+            outputs: conv.outputs,
+        };
+        self.ops.push(Op::Conv2d(op));
+        out
+    }
+
+    /// The shortcut's map receives the sum; without one the input stays, and the sum goes beside.
+    fn residual(&mut self, path: &[Conv], shortcut: Option<&Conv>, x: Map) -> Map {
+        let Some((last, inner)) = path.split_last() else { return x };
+        let y = inner.iter().fold(x, |y, conv| self.conv(conv, y, &[x], None));
+        match shortcut {
+            Some(shortcut) => {
+                let added = self.conv(shortcut, x, &[y], None);
+                self.conv(last, y, &[], Some(added))
+            }
+            None => self.conv(last, y, &[x], Some(x)),
+        }
+    }
+
+    fn pool(&mut self, x: Map, window: Window) -> Map {
+        let mut op = Pool2d { x: x.span, from: x.grid, width: x.width, window, out: x.span };
+        let out = self.map(&[x], op.to(), x.width);
+        op.out = out.span;
+        self.ops.push(Op::Pool2d(op));
+        out
+    }
+
+    fn compact(&mut self, x: Map) -> Compact {
+        let scratch = self.map(&[x], x.grid, x.width).span;
+        Compact { x: x.span, scratch, tokens: x.tokens(), width: x.width }
+    }
+
+    fn ramp(&mut self, exit: usize, shape: &RampShape, x: Map) -> Ramp {
+        let (hidden, head) = ramp_layers(&mut self.weights, exit, shape, x.width);
+        let (exit, pool) = (ExitId(exit as u32), shape.pool);
+        Ramp { exit, x: x.span, tokens: x.tokens(), width: x.width, pool, hidden, head }
+    }
+
+    fn last(&mut self, exit: ExitId, x: Map) -> Ramp {
+        let (classes, k) = (self.spec.head.classes, self.spec.head.features);
+        let head = RampHead {
+            weight: self.weights.add(WeightForm::Matrix { n: classes, k }, WeightSource::Head),
+            bias: self.weights.add(WeightForm::Vector { len: classes }, WeightSource::HeadBias),
+            classes,
+        };
+        let (tokens, pool) = (x.tokens(), Pool::Mean);
+        Ramp { exit, x: x.span, tokens, width: x.width, pool, hidden: None, head: Some(head) }
+    }
+}

@@ -1,0 +1,174 @@
+//! What a model demands of its inputs.
+
+use offramp_weights::image::Preprocessing;
+use offramp_weights::{ModelSpec, TextSpec};
+
+use crate::batch::Limits;
+use crate::error::InputError;
+use crate::text::TokenRow;
+
+/// One input, ready to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Row {
+    /// Tokens of a text.
+    Text(TokenRow),
+    /// An image, prepared: `[height, width, channels]`.
+    Image(Vec<u8>),
+}
+
+impl Row {
+    /// Its tokens; an image counts as one.
+    pub fn tokens(&self) -> usize {
+        match self {
+            Self::Text(row) => row.ids.len(),
+            Self::Image(_) => 1,
+        }
+    }
+}
+
+impl From<TokenRow> for Row {
+    fn from(row: TokenRow) -> Self {
+        Self::Text(row)
+    }
+}
+
+/// What a model demands of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowRules {
+    /// It reads texts.
+    Text(TextRules),
+    /// It reads images.
+    Image(ImageRules),
+}
+
+impl RowRules {
+    /// The rules of a model.
+    pub fn of(spec: &ModelSpec) -> Self {
+        match spec {
+            ModelSpec::Text(spec) => Self::Text(TextRules::of(spec)),
+            ModelSpec::Image(spec) => Self::Image(ImageRules::of(&spec.preprocessing)),
+        }
+    }
+
+    /// The same for passes within `limits`: every row that keeps them fits an empty batch.
+    pub(crate) fn within(self, limits: Limits) -> Self {
+        match self {
+            Self::Text(rules) => {
+                let tokens_max = rules.tokens_max.min(limits.tokens_max);
+                Self::Text(TextRules { tokens_max, ..rules })
+            }
+            Self::Image(rules) => Self::Image(rules),
+        }
+    }
+
+    /// Whether the model can read a row.
+    ///
+    /// # Errors
+    /// What is wrong with the row.
+    pub fn check(&self, row: &Row) -> Result<(), InputError> {
+        match (self, row) {
+            (Self::Text(rules), Row::Text(row)) => rules.check(&row.ids, &row.kinds),
+            (Self::Image(rules), Row::Image(pixels)) => rules.check(pixels),
+            (Self::Text(_), Row::Image(_)) => Err(InputError::NotText),
+            (Self::Image(_), Row::Text(_)) => Err(InputError::NotAnImage),
+        }
+    }
+}
+
+/// What a model demands of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageRules {
+    /// Pixel rows.
+    pub height: usize,
+    /// Pixels of a row.
+    pub width: usize,
+    /// Channels of a pixel.
+    pub channels: usize,
+}
+
+impl ImageRules {
+    fn of(input: &Preprocessing) -> Self {
+        Self { height: input.height, width: input.width, channels: input.channels }
+    }
+
+    /// Bytes of an image.
+    pub fn bytes(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Whether the model can read an image.
+    ///
+    /// # Errors
+    /// [`InputError::ImageSize`].
+    pub fn check(&self, pixels: &[u8]) -> Result<(), InputError> {
+        if pixels.len() == self.bytes() {
+            return Ok(());
+        }
+        let Self { height, width, channels } = *self;
+        Err(InputError::ImageSize { bytes: pixels.len(), height, width, channels })
+    }
+}
+
+/// What a model demands of a row of tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextRules {
+    /// Entries of the vocabulary.
+    pub vocab: usize,
+    /// Kinds of token; 0 where the model has no kind table.
+    pub kinds: usize,
+    /// Most tokens of a row.
+    pub tokens_max: usize,
+    /// Position of the first token. Where it is not 0, padding tokens inside a row take the
+    /// position before it and do not count (RoBERTa's numbering).
+    pub position_offset: u32,
+    /// The padding token.
+    pub pad_token: u32,
+}
+
+impl TextRules {
+    fn of(spec: &TextSpec) -> Self {
+        Self {
+            vocab: spec.vocab,
+            kinds: spec.kinds,
+            tokens_max: spec.row_tokens_max(),
+            position_offset: spec.position_offset as u32,
+            pad_token: spec.pad_token,
+        }
+    }
+
+    /// Whether the model can read a row; `kinds` is empty (all 0) or one per token.
+    ///
+    /// # Errors
+    /// What is wrong with the row.
+    pub fn check(&self, ids: &[u32], kinds: &[u16]) -> Result<(), InputError> {
+        if ids.is_empty() {
+            return Err(InputError::Empty);
+        }
+        if ids.len() > self.tokens_max {
+            return Err(InputError::TooLong { tokens: ids.len(), tokens_max: self.tokens_max });
+        }
+        if !kinds.is_empty() && kinds.len() != ids.len() {
+            return Err(InputError::KindsMismatch { tokens: ids.len(), kinds: kinds.len() });
+        }
+        self.check_ids(ids)?;
+        self.check_kinds(kinds)
+    }
+
+    fn check_ids(&self, ids: &[u32]) -> Result<(), InputError> {
+        match ids.iter().position(|&id| id as usize >= self.vocab) {
+            Some(index) => {
+                Err(InputError::UnknownToken { index, id: ids[index], vocab: self.vocab })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check_kinds(&self, kinds: &[u16]) -> Result<(), InputError> {
+        match kinds.iter().position(|&kind| usize::from(kind) >= self.kinds.max(1)) {
+            Some(index) => {
+                Err(InputError::UnknownKind { index, kind: kinds[index], kinds: self.kinds })
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Chooses among four kernels, all on tensor cores: large tiles, small ones, thin ones for few
+//! outputs, and small ones that gather element by element, for inputs that do not come in chunks
+//! of 16 bytes.
+//!
+//! The tile changes no bit, and no sum is cut: a row's result depends on that row alone.
+
+use super::Conv2d;
+use crate::cuda::{CudaDevice, Kernel, Launch, Tuning, Value, parameters};
+use crate::{ArenaLayout, Error, LiveBound, Result, RowTokens};
+
+parameters! {
+    /// `conv2d.cu`
+    struct ConvolutionParameters for Conv2dWide, Conv2dFew, Conv2dThin, Conv2dAny in signature {
+        x: u64,
+        x_map: u64,
+        weight: u64,
+        bias: u64,
+        residual: u64,
+        residual_map: u64,
+        out: u64,
+        out_map: u64,
+        live: u64,
+        height: u32,
+        width: u32,
+        inputs: u32,
+        kernel: u32,
+        stride: u32,
+        padding: u32,
+        to_pixels: u32,
+        to_width: u32,
+        n: u32,
+        activation: u32,
+    }
+}
+
+/// Output pixels and outputs of a tile.
+type Tile = [usize; 2];
+const WIDE: Tile = [128, 128];
+const FEW: Tile = [64, 64];
+const THIN: Tile = [128, 32];
+/// Coordinates of a pixel have 16 bits and a sign.
+const SIDE_MAX: usize = 1 << 14;
+/// Elements of a map are counted in 32 bits.
+const ELEMENTS_MAX: usize = i32::MAX as usize;
+
+impl Conv2d {
+    pub(crate) fn launch(&self, device: &mut CudaDevice, bound: LiveBound) -> Result<()> {
+        self.check(&device.layout)?;
+        self.check_counts(&device.layout)?;
+        let (x, out) = (device.value(self.x)?, device.value(self.out)?);
+        let residual = self.residual.map(|residual| device.value(residual)).transpose()?;
+        let (cover, tuning) = (device.cover(bound)?, device.tuning);
+        let reserved = device.reserved()?;
+        reserved.rows.vectors(RowTokens::Each(self.from.pixels()))?;
+        let weight = reserved.weights.matrix(self.weight, self.outputs, self.k())?;
+        let bias = reserved.weights.vector(self.bias, self.outputs)?;
+        if cover.rows == 0 || self.outputs == 0 {
+            return Ok(());
+        }
+        let given = ConvolutionParameters {
+            x: x.at,
+            x_map: x.map,
+            weight,
+            bias,
+            residual: residual.map_or(0, |residual| residual.at),
+            residual_map: residual.map_or(0, |residual| residual.map),
+            out: out.at,
+            out_map: out.map,
+            live: reserved.rows.table().live,
+            height: self.from.height as u32,
+            width: self.from.width as u32,
+            inputs: self.inputs as u32,
+            kernel: self.kernel as u32,
+            stride: self.stride as u32,
+            padding: self.padding as u32,
+            to_pixels: self.to().pixels() as u32,
+            to_width: self.to().width as u32,
+            n: self.outputs as u32,
+            activation: self.activation.number(),
+        };
+        let tokens = cover.rows * self.to().pixels();
+        let (kernel, tile) = self.choose(x, weight, tokens, &tuning);
+        let shared_bytes = kernel.shared_bytes_max();
+        let grid = [self.tiles(tokens, tile) as u32, 1, 1];
+        device.push(Launch { kernel, grid, shared_bytes, arguments: given.pack() })
+    }
+
+    /// Fails where the kernels cannot count the elements of a map or the pixels of a side.
+    fn check_counts(&self, layout: &ArenaLayout) -> Result<()> {
+        for (grid, width) in [(self.from, self.inputs), (self.to(), self.outputs)] {
+            let sides = grid.height.max(grid.width).saturating_add(self.padding);
+            Error::check_fits("pixels of a side", sides.saturating_add(self.kernel), SIDE_MAX)?;
+            let row = grid.pixels().saturating_mul(width.max(1));
+            let elements = layout.rows_max.saturating_mul(row);
+            Error::check_fits("elements of a map", elements, ELEMENTS_MAX)?;
+        }
+        Error::check_fits("inputs of an output", self.k(), ELEMENTS_MAX)
+    }
+
+    fn choose(&self, x: Value, weight: u64, tokens: usize, tuning: &Tuning) -> (Kernel, Tile) {
+        if self.inputs == 0 || !x.is_aligned(self.inputs) || !weight.is_multiple_of(16) {
+            (Kernel::Conv2dAny, FEW)
+        } else if self.outputs <= THIN[1] {
+            (Kernel::Conv2dThin, THIN)
+        } else if self.outputs > FEW[1] && self.tiles(tokens, WIDE) >= tuning.wide_tiles {
+            (Kernel::Conv2dWide, WIDE)
+        } else {
+            (Kernel::Conv2dFew, FEW)
+        }
+    }
+
+    /// Tiles that cover `tokens` output pixels.
+    fn tiles(&self, tokens: usize, tile: Tile) -> usize {
+        tokens.div_ceil(tile[0]) * self.outputs.div_ceil(tile[1])
+    }
+}

@@ -1,0 +1,255 @@
+// A tile of a matrix product: tensor cores fill it with sums, an epilogue makes outputs of them.
+//
+// `accumulate` multiplies what a loader copies into the stages, `finish` turns sums into outputs
+// by way of shared memory. Between them the tile is f32 in registers. Every output is one chain
+// of products over k in rising order, whatever the tile.
+//
+// The product gives `tokens` (rows of the tile that live), `n`, `bias`, `out`, `residual`,
+// `activation`, the corner of the tile `token0` and `column0`, where a token lies in `out` and
+// `residual`, and whether the activation comes after the residual.
+#pragma once
+
+#include "mma.cuh"
+
+// Elements of k that a stage holds of every row: 128 bytes, so that a row fills all banks.
+#define K_STEP 64
+#define K_CHUNKS (K_STEP / CHUNK)
+
+// A block's tile: `TOKENS` x `COLUMNS` sums, of which each warp makes `STRIPES` x 16 tokens by
+// 32 columns.
+template <int TOKENS_, int COLUMNS_, int STRIPES_, int STAGES_> struct Shape {
+    static constexpr int TOKENS = TOKENS_;
+    static constexpr int COLUMNS = COLUMNS_;
+    static constexpr int STRIPES = STRIPES_;
+    static constexpr int STAGES = STAGES_;
+    static constexpr int WARP_TOKENS = 16 * STRIPES;
+    static constexpr int WARP_COLUMNS = 32;
+    static constexpr int WARPS_ACROSS = COLUMNS / WARP_COLUMNS;
+    static constexpr int THREADS = TOKENS / WARP_TOKENS * WARPS_ACROSS * 32;
+    // A stage holds the rows of x, then those of the weight.
+    static constexpr int STAGE_ROWS = TOKENS + COLUMNS;
+    static constexpr int STAGE_BYTES = STAGE_ROWS * K_STEP * sizeof(elem);
+    static constexpr int BYTES = STAGES * STAGE_BYTES + (2 * TOKENS + COLUMNS) * 4;
+};
+
+typedef Shape<128, 128, 4, 3> Wide;
+typedef Shape<64, 64, 2, 4> Few;
+
+// Dynamic shared memory that the launch gives to `linear_wide` and `linear_few`.
+static_assert(Wide::BYTES == 99840 && Few::BYTES == 66304, "the launch knows these numbers");
+
+// The sums of a lane: of each stripe, 16 tokens by four times eight columns.
+template <class S> struct Sums {
+    float at[S::STRIPES][4][4];
+};
+
+// What the epilogue wants of every token and column, fetched while the product is on its way.
+template <class S> struct Edges {
+    u32 out[S::TOKENS];
+    u32 residual[S::TOKENS];
+    float bias[S::COLUMNS];
+
+    template <class P> __device__ __forceinline__ void fetch(const P& p) {
+        for (u32 i = threadIdx.x; i < S::TOKENS; i += S::THREADS) {
+            const u32 token = p.token0 + i;
+            out[i] = token < p.tokens ? p.out_place(token) : 0;
+            residual[i] = token < p.tokens ? p.residual_place(token) : 0;
+        }
+        for (u32 i = threadIdx.x; i < S::COLUMNS; i += S::THREADS)
+            bias[i] = p.column0 + i < p.n ? p.bias[p.column0 + i] : 0.0f;
+    }
+};
+
+extern __shared__ __align__(1024) u8 shared_bytes[];
+
+template <class S> __device__ __forceinline__ Edges<S>& edges() {
+    return *(Edges<S>*)(shared_bytes + S::STAGES * S::STAGE_BYTES);
+}
+
+// The corner of the warp's part of the tile.
+template <class S> __device__ __forceinline__ u32 warp_token() {
+    return threadIdx.x / 32 / S::WARPS_ACROSS * S::WARP_TOKENS;
+}
+
+template <class S> __device__ __forceinline__ u32 warp_column() {
+    return threadIdx.x / 32 % S::WARPS_ACROSS * S::WARP_COLUMNS;
+}
+
+// Adds the products of one stage, given this lane's corners in it.
+template <class S>
+__device__ __forceinline__ void multiply_stage(Sums<S>& sums, u32 x_corner, u32 weight_corner) {
+#pragma unroll
+    for (int step = 0; step < K_STEP / 16; step++) {
+        u32 a[S::STRIPES][4], b[2][4];
+#pragma unroll
+        for (int j = 0; j < 2; j++)
+            load_fragment(b[j], fragment<K_CHUNKS>(weight_corner, j, step));
+#pragma unroll
+        for (int i = 0; i < S::STRIPES; i++)
+            load_fragment(a[i], fragment<K_CHUNKS>(x_corner, i, step));
+#pragma unroll
+        for (int i = 0; i < S::STRIPES; i++)
+#pragma unroll
+            for (int j = 0; j < 4; j++)
+                multiply(sums.at[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+    }
+}
+
+// The sums of the tile over `steps` steps of k. While a stage is multiplied the next ones fill.
+template <class S, class L>
+__device__ __forceinline__ void accumulate(L& loader, u32 steps, Sums<S>& sums) {
+    const u32 stages = shared_address(shared_bytes);
+    const u32 x_corner = row_corner<K_CHUNKS>(stages, warp_token<S>());
+    const u32 weight_corner = column_corner<K_CHUNKS>(stages, S::TOKENS + warp_column<S>());
+    sums = Sums<S>();
+    for (u32 stage = 0; stage < S::STAGES - 1; stage++) {
+        if (stage < steps)
+            loader.copy(stage);
+        copies_commit();
+    }
+    // The barrier says that the stage is there for all, and that all have left the one before,
+    // which is the next to be filled.
+    u32 now = 0, next = S::STAGES - 1;
+    for (u32 step = 0; step < steps; step++) {
+        copies_wait<S::STAGES - 2>();
+        __syncthreads();
+        if (step + S::STAGES - 1 < steps)
+            loader.copy(next);
+        copies_commit();
+        const u32 at = now * S::STAGE_BYTES;
+        multiply_stage<S>(sums, x_corner + at, weight_corner + at);
+        next = now;
+        now = now + 1 == S::STAGES ? 0 : now + 1;
+    }
+    // Every copy was waited for: the stages are free for the epilogue. The edges are there.
+    __syncthreads();
+}
+
+// Where the f32 tile in the stages keeps four columns of a token. Turned so that neither the
+// writing of fragments nor the reading of runs has two lanes at one bank.
+template <class S> __device__ __forceinline__ u32 staged(u32 token, u32 column) {
+    static_assert(S::TOKENS * S::COLUMNS * 4 <= S::STAGES * S::STAGE_BYTES, "the tile fits");
+    const u32 four = column / 4;
+    return token * S::COLUMNS + (four ^ token % 4 * 2 ^ four / 8 % 2) * 4;
+}
+
+// Puts sums + bias where whole rows can be read.
+template <class S> __device__ __forceinline__ void stage_sums(const Sums<S>& sums) {
+    float* tile = (float*)shared_bytes;
+    const u32 lane = threadIdx.x % 32;
+    const u32 token = warp_token<S>() + lane / 4;
+    const u32 column = warp_column<S>() + lane % 4 * 2;
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        const float2 bias = *(const float2*)&edges<S>().bias[column + j * 8];
+#pragma unroll
+        for (int i = 0; i < S::STRIPES * 2; i++) {
+            const float* pair = &sums.at[i / 2][j][i % 2 * 2];
+            float* to = tile + staged<S>(token + i * 8, column + j * 8) + column % 4;
+            *(float2*)to = make_float2(pair[0] + bias.x, pair[1] + bias.y);
+        }
+    }
+}
+
+// An activation that only the launch knows.
+#define ACT_ANY -1
+
+// Eight outputs of a token side by side: one chunk.
+struct Run {
+    float at[CHUNK];
+};
+
+// `whole` runs lie at 16 bytes and have all their columns.
+__device__ __forceinline__ Run read_run(const elem* from, u32 columns, bool whole) {
+    Run run;
+    if (whole) {
+        const uint4 chunk = *(const uint4*)from;
+        const u32 pairs[4] = {chunk.x, chunk.y, chunk.z, chunk.w};
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const float2 pair = unpack(pairs[i]);
+            run.at[2 * i] = pair.x;
+            run.at[2 * i + 1] = pair.y;
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < CHUNK; i++)
+            run.at[i] = i < columns ? to_float(from[i]) : 0.0f;
+    }
+    return run;
+}
+
+__device__ __forceinline__ void write_run(elem* to, const Run& run, u32 columns, bool whole) {
+    if (whole) {
+        const float* v = run.at;
+        store_chunk(to, pack(v[0], v[1]), pack(v[2], v[3]), pack(v[4], v[5]), pack(v[6], v[7]));
+    } else {
+#pragma unroll
+        for (int i = 0; i < CHUNK; i++)
+            if (i < columns)
+                to[i] = to_elem(run.at[i]);
+    }
+}
+
+template <class S> __device__ __forceinline__ Run staged_run(u32 token, u32 column) {
+    const u32 at = staged<S>(token, column);
+    const float4 low = *(const float4*)((const float*)shared_bytes + at);
+    const float4 high = *(const float4*)((const float*)shared_bytes + (at ^ 4));
+    return Run{{low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w}};
+}
+
+// Turns the staged tile into outputs, a run a thread. Residuals are read `BATCH` at a time before
+// any output is written, because they may be the outputs themselves. An activation out of many
+// makes the body long and hides the reads: there the batch is one.
+template <class S, int ACTIVATION, class P>
+__device__ __forceinline__ void write_tile(const P& p) {
+    constexpr u32 RUNS = S::COLUMNS / CHUNK;
+    constexpr u32 STEP = S::THREADS / RUNS;
+    constexpr int BATCH = ACTIVATION == ACT_ANY ? 1 : 4;
+    const u32 activation = ACTIVATION == ACT_ANY ? p.activation : ACTIVATION;
+    const u32 column = threadIdx.x % RUNS * CHUNK;
+    const u32 columns = p.n - min(p.n, p.column0 + column);
+    const u32 tokens = min((u32)S::TOKENS, p.tokens - p.token0);
+    const bool whole = p.n % CHUNK == 0 && ((u64)p.out | (u64)p.residual) % CHUNK_BYTES == 0;
+    if (columns == 0)
+        return;
+#pragma unroll 1
+    for (u32 first = threadIdx.x / RUNS; first < tokens; first += BATCH * STEP) {
+        Run added[BATCH] = {};
+#pragma unroll
+        for (int b = 0; b < BATCH; b++) {
+            const u32 token = first + b * STEP;
+            if (p.residual && token < tokens) {
+                const u64 at = (u64)edges<S>().residual[token] * p.n + p.column0 + column;
+                added[b] = read_run(p.residual + at, columns, whole);
+            }
+        }
+#pragma unroll
+        for (int b = 0; b < BATCH; b++) {
+            const u32 token = first + b * STEP;
+            if (token >= tokens)
+                break;
+            Run run = staged_run<S>(token, column);
+#pragma unroll
+            for (int i = 0; i < CHUNK; i++) {
+                const float sum = run.at[i], more = added[b].at[i];
+                run.at[i] = P::ACTIVATES_LAST ? activate(sum + more, activation)
+                                              : activate(sum, activation) + more;
+            }
+            const u64 at = (u64)edges<S>().out[token] * p.n + p.column0 + column;
+            write_run(p.out + at, run, columns, whole);
+        }
+    }
+}
+
+template <class S, class P>
+__device__ __forceinline__ void finish(const P& p, const Sums<S>& sums) {
+    stage_sums<S>(sums);
+    __syncthreads();
+    if (p.activation == ACT_NONE)
+        write_tile<S, ACT_NONE>(p);
+    else if (P::ACTIVATES_LAST && p.activation == ACT_RELU)
+        write_tile<S, ACT_RELU>(p);
+    else
+        write_tile<S, ACT_ANY>(p);
+}

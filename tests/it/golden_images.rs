@@ -1,0 +1,102 @@
+//! Logits equal the original framework's, for every family of image models.
+
+use std::path::Path;
+
+use offramp::{AfterExit, Answer, Engine, Exits, Model, PassSettings, Picture, Row};
+use offramp_tests::golden_images_dir;
+use serde::Deserialize;
+
+use crate::machine;
+
+#[derive(Deserialize)]
+struct Golden {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    logits: Vec<f32>,
+}
+
+/// The images of a model, and what the original framework says about each.
+fn read_cases(dir: &Path, model: &Model) -> Vec<(Row, Case)> {
+    let input = &model.spec().image().unwrap().preprocessing;
+    let shape = [input.height, input.width, input.channels];
+    let preprocessor = model.preprocessor().unwrap();
+    let text = std::fs::read_to_string(dir.join("cases.json")).unwrap();
+    let cases = serde_json::from_str::<Golden>(&text).unwrap().cases;
+    let pixels = std::fs::read(dir.join("pixels.bin")).unwrap();
+    let images = pixels.chunks_exact(pixels.len() / cases.len());
+    let row = |image: &[u8]| {
+        Row::Image(preprocessor.apply(&Picture::new(shape, image.to_vec()).unwrap()))
+    };
+    images.map(row).zip(cases).collect()
+}
+
+fn logits(model: &Model, cases: &[(Row, Case)]) -> Vec<Vec<f32>> {
+    let mut engine = Engine::new(model, &machine::options()).unwrap();
+    let mut batch = engine.batch();
+    for (image, _) in cases {
+        batch.push_row(image).unwrap().expect("room in the batch");
+    }
+    let exits = Exits::off(engine.plan());
+    let settings = PassSettings::new(&exits, AfterExit::Compact);
+    let mut found = vec![Vec::new(); cases.len()];
+    let mut sink = |answer: Answer<'_>| found[answer.slot.0 as usize] = answer.logits.to_vec();
+    engine.run(&batch, &settings, &mut sink).unwrap();
+    found
+}
+
+fn check(name: &str) {
+    let dir = golden_images_dir().join(name);
+    let model = Model::open(&dir).unwrap();
+    let cases = read_cases(&dir, &model);
+    assert!(!cases.is_empty(), "{name}");
+    let together = logits(&model, &cases);
+    for (index, ((_, case), found)) in cases.iter().zip(&together).enumerate() {
+        assert_eq!(found.len(), case.logits.len(), "{name}");
+        let largest = case.logits.iter().fold(0.0_f32, |largest, v| largest.max(v.abs()));
+        let tolerance = machine::LOGITS_ABS + machine::LOGITS_REL * largest;
+        for (found, expected) in found.iter().zip(&case.logits) {
+            let close = (found - expected).abs() <= tolerance;
+            assert!(close, "{name}, image {index}: {found} instead of {expected}");
+        }
+        let alone = logits(&model, &cases[index..=index]);
+        assert_eq!(&alone[0], found, "{name}, image {index}: alone and in company");
+    }
+}
+
+macro_rules! golden {
+    ($($test:ident: $name:literal,)*) => {
+        $(#[test] fn $test() { check($name); })*
+
+        #[test]
+        fn every_golden_image_model_has_a_test() {
+            let mut tested = vec![$($name),*];
+            tested.sort_unstable();
+            let entries = std::fs::read_dir(golden_images_dir()).unwrap();
+            let folders = entries.map(|entry| entry.unwrap()).filter(|e| e.path().is_dir());
+            let mut found: Vec<String> =
+                folders.map(|e| e.file_name().into_string().unwrap()).collect();
+            found.sort_unstable();
+            assert_eq!(found, tested);
+        }
+    };
+}
+
+golden! {
+    resnet_of_basic_blocks: "resnet-basic",
+    resnet_of_bottlenecks: "resnet-bottleneck",
+    resnet_with_the_stride_in_the_first_1x1: "resnet-bottleneck-v1",
+    resnet_for_small_images: "resnet-cifar",
+    resnet_for_small_images_trained: "resnet-cifar-trained",
+    resnet_in_f16: "resnet-f16",
+    resnet_folded_by_its_author: "resnet-folded",
+    resnet_by_hugging_face_of_basic_blocks: "resnet-hf-basic",
+    resnet_by_hugging_face_of_bottlenecks: "resnet-hf-bottleneck",
+    resnet_by_hugging_face_v1: "resnet-hf-v1",
+    vgg: "vgg",
+    vgg_with_batch_norm: "vgg-bn",
+    vgg_by_timm: "vgg-timm",
+    vgg_by_timm_for_large_images: "vgg-timm-large",
+}

@@ -1,0 +1,225 @@
+//! The keys of an image model's `config.json`, and the checks that make a spec of them.
+//!
+//! The keys are listed at [`image`](super).
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::image::architecture::{Architecture, Block, KNOWN, ResNet, Shortcut, Vgg, stages};
+use crate::image::build::{Naming, Network, build};
+use crate::image::preprocessing::{Pretrained, Usual, order};
+use crate::image::{ImageSpec, Preprocessing, hugging_face};
+use crate::json::{self, Few};
+use crate::spec::{CLASSES_MAX, HIDDEN_MAX, LAYERS_MAX, NamedLabels, generic, in_order, size};
+
+/// The `model_type` of Hugging Face's ResNets, and their architecture here.
+pub(crate) const MODEL_TYPE: &str = "resnet";
+
+/// Most stages of a network.
+pub(super) const STAGES_MAX: usize = 8;
+/// Classes where nothing tells: ImageNet's.
+const CLASSES_DEFAULT: usize = 1_000;
+
+/// The keys that are read; all others are ignored. Numbers are signed, so that a negative one is
+/// refused by name.
+#[derive(Deserialize)]
+struct Config {
+    model_type: Option<String>,
+    architecture: Option<String>,
+    num_classes: Option<i64>,
+    label_names: Option<Few<Box<str>, CLASSES_MAX>>,
+    id2label: Option<NamedLabels>,
+    pretrained_cfg: Option<Pretrained>,
+    stride_in_1x1: Option<bool>,
+    channel_order: Option<String>,
+    depths: Option<Few<i64, STAGES_MAX>>,
+    widths: Option<Few<i64, STAGES_MAX>>,
+    stem_width: Option<i64>,
+    hidden_width: Option<i64>,
+}
+
+/// Reads either dialect.
+pub(crate) fn parse(content: &[u8], file: &Path) -> Result<ImageSpec> {
+    let config: Config = json::parse(content, file)?;
+    if config.model_type.as_deref() == Some(MODEL_TYPE) {
+        drop(config);
+        return hugging_face::parse(content, file);
+    }
+    config.spec(file)
+}
+
+impl Config {
+    fn spec(self, file: &Path) -> Result<ImageSpec> {
+        let name = self.architecture.clone().unwrap_or_default();
+        let refused = || Error::refused(file, "architecture", KNOWN, format_args!("`{name}`"));
+        let mut architecture = Architecture::named(&name).ok_or_else(refused)?;
+        let usual = match &mut architecture {
+            Architecture::ResNet(resnet) => {
+                self.change_resnet(resnet, file)?;
+                Usual::of(resnet.stem)
+            }
+            Architecture::Vgg(vgg) => {
+                self.change_vgg(vgg, file)?;
+                Usual::IMAGENET
+            }
+        };
+        let pretrained = self.pretrained_cfg.as_ref();
+        let preprocessing = Preprocessing {
+            order: order(self.channel_order.as_deref(), file)?,
+            ..pretrained.unwrap_or(&Pretrained::default()).preprocessing(&usual, file)?
+        };
+        let labels = labels(self.label_names, self.id2label, self.num_classes, file)?;
+        assemble(name, &architecture, Naming::Torch, preprocessing, labels, file)
+    }
+
+    fn change_resnet(&self, resnet: &mut ResNet, file: &Path) -> Result<()> {
+        refuse_unused(self.hidden_width.is_some(), "hidden_width", file)?;
+        if let Some(v1) = self.stride_in_1x1 {
+            if v1 && resnet.block == Block::Basic {
+                let expected = "false: this architecture has no bottlenecks";
+                return Err(Error::refused(file, "stride_in_1x1", expected, v1));
+            }
+            resnet.stride_in_1x1 = v1;
+        }
+        let depths = resnet.stages.iter().map(|stage| stage.depth).collect();
+        let inner = resnet.stages.iter().map(|stage| stage.inner).collect();
+        let (depths, inner) = self.stages(depths, inner, file)?;
+        if resnet.shortcut == Shortcut::Copy && !inner.is_sorted() {
+            let expected = "rising: the shortcuts of this architecture only add channels";
+            return Err(Error::refused(file, "widths", expected, format_args!("{inner:?}")));
+        }
+        if self.widths.is_some() {
+            resnet.stem_width = inner[0];
+        }
+        if self.stem_width.is_some() {
+            resnet.stem_width = size(file, "stem_width", self.stem_width, HIDDEN_MAX)?;
+        }
+        if resnet.shortcut == Shortcut::Copy && resnet.stem_width > inner[0] {
+            let expected = format!("1 to {}, the first of `widths`", inner[0]);
+            return Err(Error::refused(file, "stem_width", expected, resnet.stem_width));
+        }
+        resnet.stages = stages(&depths, &inner, resnet.block);
+        Ok(())
+    }
+
+    fn change_vgg(&self, vgg: &mut Vgg, file: &Path) -> Result<()> {
+        refuse_unused(self.stem_width.is_some(), "stem_width", file)?;
+        refuse_unused(self.stride_in_1x1 == Some(true), "stride_in_1x1", file)?;
+        (vgg.depths, vgg.widths) = self.stages(vgg.depths.clone(), vgg.widths.clone(), file)?;
+        if self.hidden_width.is_some() {
+            vgg.hidden_width = size(file, "hidden_width", self.hidden_width, HIDDEN_MAX)?;
+        }
+        Ok(())
+    }
+
+    /// `depths` and `widths`, or else those of the architecture.
+    fn stages(
+        &self,
+        depths: Vec<usize>,
+        widths: Vec<usize>,
+        file: &Path,
+    ) -> Result<(Vec<usize>, Vec<usize>)> {
+        let given = |key, list: &Option<Few<i64, STAGES_MAX>>, max, usual| match list {
+            Some(list) => sizes(file, key, &list.0, max),
+            None => Ok(usual),
+        };
+        let depths = given("depths", &self.depths, LAYERS_MAX, depths)?;
+        // A bottleneck writes four times as many.
+        let widths = given("widths", &self.widths, HIDDEN_MAX / 4, widths)?;
+        check_stages(&depths, &widths, "widths", file)?;
+        Ok((depths, widths))
+    }
+}
+
+/// The whole spec. Error: an input that is too small for the network.
+pub(super) fn assemble(
+    name: String,
+    architecture: &Architecture,
+    naming: Naming,
+    preprocessing: Preprocessing,
+    labels: Vec<String>,
+    file: &Path,
+) -> Result<ImageSpec> {
+    let network = build(architecture, naming, preprocessing.channels, labels.len());
+    let Network { segments, tail, head } = network;
+    let spec = ImageSpec { architecture: name, preprocessing, segments, tail, head, labels };
+    check_map(&spec, "input_size", file)?;
+    Ok(spec)
+}
+
+/// Refuses an input of which a pool or a convolution leaves nothing.
+pub(super) fn check_map(spec: &ImageSpec, key: &str, file: &Path) -> Result<()> {
+    let Preprocessing { height, width, .. } = spec.preprocessing;
+    let mut map = (height, width);
+    for (place, step) in spec.steps() {
+        map = step.map(map).filter(|map| map.0 > 0 && map.1 > 0).ok_or_else(|| {
+            let expected =
+                format!("large enough for {}: {place} is left with nothing", spec.architecture);
+            Error::refused(file, key, expected, format_args!("{height}x{width}"))
+        })?;
+    }
+    Ok(())
+}
+
+/// Names in the order of the classes; their number must be `num_classes` where both are given.
+fn labels(
+    listed: Option<Few<Box<str>, CLASSES_MAX>>,
+    named: Option<NamedLabels>,
+    counted: Option<i64>,
+    file: &Path,
+) -> Result<Vec<String>> {
+    let counted = counted.map(|count| size(file, "num_classes", Some(count), CLASSES_MAX));
+    let counted = counted.transpose()?;
+    let (key, labels) = match (listed, named) {
+        (Some(listed), _) => ("label_names", listed.0.into_iter().map(String::from).collect()),
+        (None, Some(named)) => ("id2label", in_order(named, file)?),
+        (None, None) => return Ok(generic(counted.unwrap_or(CLASSES_DEFAULT))),
+    };
+    if labels.is_empty() {
+        return Err(Error::refused(file, key, "one label or more", "none"));
+    }
+    match counted {
+        Some(count) if count != labels.len() => {
+            let expected = format!("{}, the number of entries in `{key}`", labels.len());
+            Err(Error::refused(file, "num_classes", expected, count))
+        }
+        _ => Ok(labels),
+    }
+}
+
+/// As many depths as widths, and not too many blocks in all.
+pub(super) fn check_stages(
+    depths: &[usize],
+    widths: &[usize],
+    widths_key: &str,
+    file: &Path,
+) -> Result<()> {
+    if depths.is_empty() {
+        return Err(Error::refused(file, "depths", "one stage or more", "none"));
+    }
+    if depths.len() != widths.len() {
+        let expected = format!("as many stages as `depths`, {}", depths.len());
+        return Err(Error::refused(file, widths_key, expected, widths.len()));
+    }
+    let blocks: usize = depths.iter().sum();
+    if blocks > LAYERS_MAX {
+        let expected = format!("at most {LAYERS_MAX} in all");
+        return Err(Error::refused(file, "depths", expected, blocks));
+    }
+    Ok(())
+}
+
+/// A key that means nothing here would be passed over in silence.
+fn refuse_unused(is_given: bool, key: &str, file: &Path) -> Result<()> {
+    match is_given {
+        true => Err(Error::refused(file, key, "left out for this architecture", "it")),
+        false => Ok(()),
+    }
+}
+
+/// Sizes of 1 to `max`.
+pub(super) fn sizes(file: &Path, key: &str, values: &[i64], max: usize) -> Result<Vec<usize>> {
+    values.iter().map(|value| size(file, key, Some(*value), max)).collect()
+}

@@ -1,0 +1,369 @@
+//! config.json of image networks: what is understood, and what is refused by name.
+
+use offramp_weights::image::{
+    ChannelOrder, Conv, Filter, ImageSpec, Interpolation, Preprocessing, Step,
+};
+use offramp_weights::{ErrorKind, ModelSpec};
+
+use crate::common::{self, IMAGE_CONFIG};
+
+fn parse(json: &str) -> Result<ImageSpec, String> {
+    let spec = ModelSpec::parse(json.as_bytes(), "config.json".as_ref());
+    spec.map(|spec| spec.image().unwrap().clone()).map_err(|error| error.to_string())
+}
+
+/// A bare configuration of `architecture`, with `more` keys.
+fn named(architecture: &str, more: &str) -> Result<ImageSpec, String> {
+    parse(&format!(r#"{{"architecture": "{architecture}"{more}}}"#))
+}
+
+#[track_caller]
+fn refused(found: Result<ImageSpec, String>, expected: &str) {
+    assert_eq!(found.unwrap_err(), format!("config.json: {expected}"));
+}
+
+/// The convolutions behind each other, without names: inputs, outputs, kernel, stride.
+fn shapes(spec: &ImageSpec) -> Vec<[usize; 4]> {
+    spec.convs().map(|conv| [conv.inputs, conv.outputs, conv.kernel, conv.stride]).collect()
+}
+
+#[test]
+fn a_small_residual_network() {
+    let spec = parse(IMAGE_CONFIG).unwrap();
+    let expected = Preprocessing {
+        height: 8,
+        width: 6,
+        channels: 1,
+        order: ChannelOrder::Rgb,
+        crop_share: 0.9,
+        interpolation: Interpolation::Bilinear,
+        mean: vec![0.5],
+        std: vec![0.25],
+    };
+    assert_eq!(spec.preprocessing, expected);
+    assert_eq!(spec.labels, ["no", "yes", "maybe"]);
+    let names: Vec<_> = spec.segments.iter().map(|segment| segment.name.as_str()).collect();
+    assert_eq!(names, ["layer1.0", "layer2.0", "layer3.0"]);
+    let widths: Vec<_> = spec.segments.iter().map(|segment| segment.width()).collect();
+    assert_eq!(widths, [2, 4, 6]);
+    assert_eq!((spec.tail.len(), spec.head.features, spec.head.classes), (0, 6, 3));
+    let stem = Conv {
+        filter: Filter::Trained {
+            weight: "conv1.weight".into(),
+            bias: None,
+            norm: Some("bn1".into()),
+        },
+        inputs: 1,
+        outputs: 2,
+        kernel: 3,
+        stride: 1,
+        padding: 1,
+        relu: true,
+    };
+    let [Step::Conv(first), Step::Residual { path, shortcut: None }] = &spec.segments[0].steps[..]
+    else {
+        panic!("{:?}", spec.segments[0].steps)
+    };
+    assert_eq!(*first, stem);
+    assert_eq!(path.iter().map(|conv| conv.relu).collect::<Vec<_>>(), [true, false]);
+    let [Step::Residual { path, shortcut: Some(shortcut) }] = &spec.segments[1].steps[..] else {
+        panic!("{:?}", spec.segments[1].steps)
+    };
+    assert_eq!((path[0].stride, path[1].stride), (2, 1));
+    assert_eq!(shortcut.filter, Filter::Copy);
+    assert_eq!((shortcut.inputs, shortcut.outputs, shortcut.stride), (2, 4, 2));
+}
+
+#[test]
+fn architectures_have_their_known_sizes() {
+    let known = [
+        ("resnet18", 8, 20, 512),
+        ("resnet34", 16, 36, 512),
+        ("resnet50", 16, 53, 2048),
+        ("resnet101", 33, 104, 2048),
+        ("resnet152", 50, 155, 2048),
+        ("resnet20", 9, 21, 64),
+        ("resnet32", 15, 33, 64),
+        ("resnet44", 21, 45, 64),
+        ("resnet56", 27, 57, 64),
+        ("resnet110", 54, 111, 64),
+        ("vgg11", 5, 10, 4096),
+        ("vgg13_bn", 5, 12, 4096),
+        ("vgg16", 5, 15, 4096),
+        ("vgg19_bn", 5, 18, 4096),
+    ];
+    for (name, segments, convs, features) in known {
+        let spec = named(name, "").unwrap();
+        let found = (spec.segments.len(), spec.convs().count(), spec.head.features);
+        assert_eq!(found, (segments, convs, features), "{name}");
+        assert_eq!((spec.head.classes, spec.labels[999].as_str()), (1000, "LABEL_999"), "{name}");
+    }
+    let parameters = |name: &str| {
+        let spec = named(name, "").unwrap();
+        let convs: usize = spec.convs().map(|conv| conv.outputs * conv.columns()).sum();
+        convs + spec.head.features * spec.head.classes
+    };
+    assert_eq!(parameters("resnet50"), 25_502_912);
+    assert_eq!(parameters("vgg16"), 138_344_128);
+}
+
+#[test]
+fn a_bottleneck_strides_in_its_3x3_or_in_its_first() {
+    let first_of_stage = |more: &str| {
+        let spec = named("resnet50", more).unwrap();
+        let [Step::Residual { path, .. }] = &spec.segments[3].steps[..] else { panic!() };
+        path.iter().map(|conv| conv.stride).collect::<Vec<_>>()
+    };
+    assert_eq!(first_of_stage(""), [1, 2, 1]);
+    assert_eq!(first_of_stage(r#", "stride_in_1x1": true"#), [2, 1, 1]);
+    let expected =
+        "`stride_in_1x1` must be false: this architecture has no bottlenecks, found true";
+    refused(named("resnet18", r#", "stride_in_1x1": true"#), expected);
+}
+
+#[test]
+fn vgg_numbers_its_layers_as_torchvision() {
+    let weights = |name: &str| {
+        let spec = named(name, "").unwrap();
+        let weight = |conv: &Conv| match &conv.filter {
+            Filter::Trained { weight, .. } => weight.trim_end_matches(".weight").to_owned(),
+            Filter::Copy => panic!("a copy"),
+        };
+        spec.convs().map(weight).collect::<Vec<_>>().join(" ")
+    };
+    let expected = "features.0 features.2 features.5 features.7 features.10 features.12 \
+                    features.14 features.17 features.19 features.21 features.24 features.26 \
+                    features.28 classifier.0 classifier.3";
+    assert_eq!(weights("vgg16"), expected);
+    let expected = "features.0 features.4 features.8 features.11 features.15 features.18 \
+                    features.22 features.25 classifier.0 classifier.3";
+    assert_eq!(weights("vgg11_bn"), expected);
+    let spec = named("vgg16", "").unwrap();
+    let names: Vec<_> = spec.segments.iter().map(|segment| segment.name.as_str()).collect();
+    assert_eq!(names, ["features.4", "features.9", "features.16", "features.23", "features.30"]);
+    assert_eq!(spec.tail[0], Step::MeanTo { side: 7 });
+    assert_eq!(shapes(&spec)[13..], [[512, 4096, 7, 1], [4096, 4096, 1, 1]]);
+}
+
+#[test]
+fn hugging_faces_words() {
+    let config = r#"{"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16],
+        "depths": [2, 1], "layer_type": "bottleneck", "hidden_act": "relu", "num_channels": 1,
+        "downsample_in_first_stage": true, "id2label": {"0": "cat", "1": "dog"}}"#;
+    let spec = parse(config).unwrap();
+    assert_eq!((spec.architecture.as_str(), spec.labels.len()), ("resnet", 2));
+    assert_eq!(spec.preprocessing.channels, 1);
+    let expected = [
+        [1, 8, 7, 2],
+        [8, 2, 1, 1],
+        [2, 2, 3, 2],
+        [2, 8, 1, 1],
+        [8, 8, 1, 2],
+        [8, 2, 1, 1],
+        [2, 2, 3, 1],
+        [2, 8, 1, 1],
+        [8, 4, 1, 1],
+        [4, 4, 3, 2],
+        [4, 16, 1, 1],
+        [8, 16, 1, 2],
+    ];
+    assert_eq!(shapes(&spec), expected);
+    assert_eq!(spec.segments[1].name, "stages.0.layers.1");
+    let names = spec.tensors();
+    let last = "resnet.encoder.stages.1.layers.0.layer.2.normalization.running_var";
+    assert!(names.contains(last), "{names:?}");
+    assert!(names.contains("resnet.encoder.stages.1.layers.0.shortcut.convolution.weight"));
+    let with = |from: &str, to: &str| parse(&config.replacen(from, to, 1));
+    refused(with("\"relu\"", "\"gelu\""), "`hidden_act` must be `relu`, found `gelu`");
+    refused(with("bottleneck", "wide"), "`layer_type` must be basic or bottleneck, found `wide`");
+    refused(with("[8, 16]", "[8, 18]"), "`hidden_sizes` must be multiples of 4, found 18");
+    let expected = "`hidden_sizes` must be as many stages as `depths`, 2, found 1";
+    refused(with("[8, 16]", "[8]"), expected);
+    refused(with("[2, 1]", "[100, 100]"), "`depths` must be at most 128 in all, found 200");
+    refused(
+        with("\"num_channels\": 1", "\"num_channels\": 4"),
+        "`num_channels` must be 1 or 3, found 4",
+    );
+    refused(with("_size\": 8", "_size\": 0"), "`embedding_size` must be 1 to 16384, found 0");
+}
+
+#[test]
+fn what_is_not_given_is_as_usual() {
+    let spec = named("resnet50", "").unwrap();
+    let found = spec.preprocessing;
+    assert_eq!((found.channels, found.height, found.width, found.crop_share), (3, 224, 224, 0.875));
+    assert_eq!((found.mean[0], found.std[2]), (0.485, 0.225));
+    let found = named("resnet20", "").unwrap().preprocessing;
+    assert_eq!((found.channels, found.height, found.crop_share), (3, 32, 1.0));
+    let grey = named("vgg11", r#", "pretrained_cfg": {"input_size": [1, 64, 64]}"#).unwrap();
+    assert_eq!((grey.preprocessing.mean, grey.preprocessing.std), (vec![0.449], vec![0.226]));
+    let grey = named("vgg11", r#", "pretrained_cfg": {"mean": [0.3], "std": [0.2]}"#).unwrap();
+    assert_eq!((grey.preprocessing.channels, grey.convs().next().unwrap().inputs), (1, 1));
+    let found = named("vgg11", r#", "channel_order": "bgr""#).unwrap();
+    assert_eq!(found.preprocessing.order, ChannelOrder::Bgr);
+}
+
+#[test]
+fn preprocessing_out_of_range_is_refused() {
+    let with = |keys: &str| named("resnet18", &format!(r#", "pretrained_cfg": {{{keys}}}"#));
+    let cases = [
+        (r#""input_size": [2, 8, 8]"#, "`input_size` must be of 1 channel or 3, found 2 channels"),
+        (
+            r#""input_size": [3, 0, 8]"#,
+            "`input_size` must be 1 to 4096 pixels high and wide, found 0",
+        ),
+        (
+            r#""input_size": [3, 8, 9999]"#,
+            "`input_size` must be 1 to 4096 pixels high and wide, found 9999",
+        ),
+        (r#""mean": [0.5, 0.5]"#, "`mean` must be of 1 channel or 3, found 2 channels"),
+        (
+            r#""input_size": [3, 64, 64], "mean": [0.5]"#,
+            "`mean` must be one value per channel, 3, found 1",
+        ),
+        (r#""std": [0.5, 0, 0.5]"#, "`std` must be finite, above 0, found 0"),
+        (r#""std": [0.5, 1e300, 0.5]"#, "`std` must be finite, above 0, found inf"),
+        (r#""crop_pct": 0"#, "`crop_pct` must be 0.01 to 1, found 0"),
+        (r#""crop_pct": 1.5"#, "`crop_pct` must be 0.01 to 1, found 1.5"),
+        (r#""crop_mode": "squash""#, "`crop_mode` must be `center`, found `squash`"),
+        (
+            r#""interpolation": "lanczos""#,
+            "`interpolation` must be nearest, bilinear or bicubic, found `lanczos`",
+        ),
+    ];
+    for (keys, expected) in cases {
+        refused(with(keys), expected);
+    }
+    refused(
+        named("vgg11", r#", "channel_order": "gbr""#),
+        "`channel_order` must be rgb or bgr, found `gbr`",
+    );
+}
+
+#[test]
+fn an_input_of_which_nothing_is_left_is_refused() {
+    let sized = |name: &str, side: usize| {
+        named(name, &format!(r#", "pretrained_cfg": {{"input_size": [3, {side}, {side}]}}"#))
+    };
+    assert!(sized("vgg11", 32).is_ok());
+    let expected = "`input_size` must be large enough for vgg11: features.20 is left with nothing, \
+                    found 31x31";
+    refused(sized("vgg11", 31), expected);
+    // Padding keeps a residual network's maps alive.
+    assert!(sized("resnet18", 1).is_ok());
+}
+
+#[test]
+fn overrides_are_checked() {
+    let cases = [
+        ("resnet18", r#""depths": []"#, "`depths` must be one stage or more, found none"),
+        ("resnet18", r#""depths": [1, 0, 1, 1]"#, "`depths` must be 1 to 128, found 0"),
+        (
+            "resnet18",
+            r#""depths": [1, 1]"#,
+            "`widths` must be as many stages as `depths`, 2, found 4",
+        ),
+        ("resnet18", r#""widths": [1, 2, 3, 5000]"#, "`widths` must be 1 to 4096, found 5000"),
+        ("resnet18", r#""stem_width": -1"#, "`stem_width` must be 1 to 16384, found -1"),
+        (
+            "resnet18",
+            r#""hidden_width": 8"#,
+            "`hidden_width` must be left out for this architecture, found it",
+        ),
+        (
+            "vgg11",
+            r#""stem_width": 8"#,
+            "`stem_width` must be left out for this architecture, found it",
+        ),
+        ("vgg11", r#""hidden_width": 0"#, "`hidden_width` must be 1 to 16384, found 0"),
+        (
+            "resnet20",
+            r#""widths": [8, 4, 8]"#,
+            "`widths` must be rising: the shortcuts of this architecture only add channels, \
+             found [8, 4, 8]",
+        ),
+        (
+            "resnet20",
+            r#""stem_width": 32"#,
+            "`stem_width` must be 1 to 16, the first of `widths`, found 32",
+        ),
+    ];
+    for (name, keys, expected) in cases {
+        refused(named(name, &format!(", {keys}")), expected);
+    }
+    let error = named("resnet19", "").unwrap_err();
+    assert!(error.contains("one of resnet18, 34, 50, 101, 152 (ImageNet), resnet20"), "{error}");
+    assert!(error.ends_with("found `resnet19`"), "{error}");
+}
+
+#[test]
+fn labels() {
+    let found = |more: &str| named("resnet18", more).map(|spec| spec.labels);
+    assert_eq!(found(r#", "label_names": ["a", "b"]"#).unwrap(), ["a", "b"]);
+    assert_eq!(found(r#", "id2label": {"1": "b", "0": "a"}"#).unwrap(), ["a", "b"]);
+    assert_eq!(found(r#", "num_classes": 3"#).unwrap(), ["LABEL_0", "LABEL_1", "LABEL_2"]);
+    let expected = "`num_classes` must be 2, the number of entries in `label_names`, found 3";
+    refused(named("resnet18", r#", "num_classes": 3, "label_names": ["a", "b"]"#), expected);
+    refused(
+        named("vgg11", r#", "label_names": []"#),
+        "`label_names` must be one label or more, found none",
+    );
+    refused(named("vgg11", r#", "num_classes": 0"#), "`num_classes` must be 1 to 65536, found 0");
+}
+
+#[test]
+fn a_spec_answers_for_text_and_images_alike() {
+    let file = "config.json".as_ref();
+    let image = ModelSpec::parse(IMAGE_CONFIG.as_bytes(), file).unwrap();
+    assert_eq!((image.name(), image.classes(), image.sites()), ("resnet20", 3, 3));
+    assert_eq!([0, 1, 2, 3].map(|site| image.site_width(site)), [2, 4, 6, 0]);
+    assert!(image.text().is_none() && image.image().is_some());
+    let text = ModelSpec::Text(common::spec());
+    assert_eq!((text.name(), text.classes(), text.sites()), ("bert", 3, 2));
+    assert_eq!([0, 1, 2].map(|site| text.site_width(site)), [4, 4, 0]);
+    assert_eq!(text.labels(), image.labels());
+    assert!(text.image().is_none() && text.text().is_some());
+}
+
+/// `preprocessor_config.json` counts for Hugging Face's networks, and for no others.
+#[test]
+fn the_preprocessor_beside() {
+    let dir = tempfile::tempdir().unwrap();
+    let read = |preprocessor: &str| {
+        common::write(dir.path(), "preprocessor_config.json", preprocessor.as_bytes());
+        let spec = ModelSpec::read(dir.path());
+        spec.map(|spec| spec.image().unwrap().preprocessing.clone())
+    };
+    common::write(dir.path(), "config.json", br#"{"model_type": "resnet"}"#);
+    let found = read(
+        r#"{"size": {"shortest_edge": 96}, "crop_pct": 0.5, "resample": 0,
+        "image_mean": [0.1, 0.2, 0.3], "image_std": [1, 2, 3]}"#,
+    );
+    let found = found.unwrap();
+    assert_eq!((found.height, found.width, found.crop_share), (96, 96, 0.5));
+    assert_eq!((found.interpolation, found.mean), (Interpolation::Nearest, vec![0.1, 0.2, 0.3]));
+    let share = |preprocessor: &str| read(preprocessor).unwrap().crop_share;
+    assert_eq!(share(r#"{"size": 224}"#), 0.875);
+    assert_eq!(share(r#"{"size": {"shortest_edge": 384}}"#), 1.0);
+    assert_eq!(share(r#"{"size": {"height": 64, "width": 32}}"#), 1.0);
+    let cropped = r#"{"size": {"shortest_edge": 128}, "crop_size": {"height": 64, "width": 32}}"#;
+    let found = read(cropped).unwrap();
+    assert_eq!((found.height, found.width, found.crop_share), (64, 32, 0.5));
+    let found = read(r#"{"do_normalize": false, "image_mean": [0.5]}"#).unwrap();
+    assert_eq!((found.mean, found.std), (vec![0.0; 3], vec![1.0; 3]));
+    for (bad, expected) in [
+        (r#"{"resample": 1}"#, "`resample` must be 0 (nearest), 2 (bilinear) or 3 (bicubic)"),
+        (r#"{"size": {}}"#, "a size has shortest_edge, or height and width"),
+        (r#"{"size": -4}"#, "`size` must be 1 to 4096 pixels high and wide, found -4"),
+        (r#"{"do_rescale": false}"#, "`do_rescale` must be true, found false"),
+        (r#"{"image_std": [0.5]}"#, "`image_std` must be one value per channel, 3, found 1"),
+    ] {
+        let error = read(bad).unwrap_err();
+        assert_eq!(error.file().file_name().unwrap(), "preprocessor_config.json");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    common::write(dir.path(), "config.json", br#"{"architecture": "resnet18"}"#);
+    assert_eq!(read("not JSON").unwrap().crop_share, 0.875);
+    common::write(dir.path(), "config.json", br#"{"model_type": "resnet"}"#);
+    assert_eq!(read("not JSON").unwrap_err().kind(), ErrorKind::Damaged);
+}
