@@ -55,7 +55,7 @@ impl Product {
     fn ours(&mut self, simd: Simd, team: &mut Team) {
         let rows = Rows { data: &self.x, count: self.m, stride: self.k };
         let (activation, residual) = (Activation::None, Residual::None);
-        let epilogue = Epilogue { bias: &self.bias, activation, residual };
+        let epilogue = Epilogue { bias: &self.bias, activation, residual, activates_last: false };
         multiply(simd, team, rows, &self.packed, &epilogue, &mut self.out).expect("fitting sizes");
     }
 
