@@ -18,6 +18,8 @@
 //!
 //! # Example
 //!
+//! Text; for pictures see [`Preprocessor`] and `examples/04_images.rs`.
+//!
 //! ```
 //! use offramp::{AfterExit, Answer, Engine, EngineOptions, Exits, Model, PassSettings};
 //!

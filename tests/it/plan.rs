@@ -2,9 +2,9 @@
 
 use offramp::plan::{check, lower};
 use offramp::{Limits, Model};
-use offramp_tests::golden_dir;
+use offramp_tests::{golden_dir, golden_images_dir};
 
-use crate::support::model_with_ramps;
+use crate::support::{golden, model_with_ramps};
 
 const LIMITS: Limits = Limits { rows_max: 4, tokens_max: 64 };
 
@@ -22,8 +22,21 @@ fn distilbert_without_head() {
 }
 
 #[test]
+fn resnet_of_bottlenecks_with_ramps() {
+    let model = model_with_ramps("resnet-bottleneck", 1);
+    insta::assert_snapshot!(lower(model.spec(), &model.ramp_shapes(), LIMITS));
+}
+
+#[test]
+fn vgg_without_ramps() {
+    let model = golden("vgg-bn");
+    insta::assert_snapshot!(lower(model.spec(), &[], LIMITS));
+}
+
+#[test]
 fn every_plan_holds_what_plans_must_hold() {
-    for entry in std::fs::read_dir(golden_dir()).unwrap() {
+    let dirs = [golden_dir(), golden_images_dir()];
+    for entry in dirs.iter().flat_map(|dir| std::fs::read_dir(dir).unwrap()) {
         let model = Model::open(entry.unwrap().path()).unwrap();
         check(&lower(model.spec(), &[], LIMITS)).unwrap();
     }

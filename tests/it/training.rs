@@ -7,7 +7,7 @@ use offramp::{Error, Model, Policy};
 use offramp_tests::golden_dir;
 
 use crate::machine;
-use crate::support::random_rows;
+use crate::support::{golden, random_rows};
 
 fn quick() -> RampOptions {
     let settings = Settings { epochs_max: 15, hidden: Some(16), ..Settings::default() };
@@ -61,4 +61,20 @@ fn too_few_rows_are_refused() {
     let model = Model::open(golden_dir().join("bert-cls")).unwrap();
     let error = train_ramps(&model, &random_rows(1, &model, 1), &quick(), &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::Train { .. }), "{error}");
+}
+
+#[test]
+fn a_network_over_images_is_trained_the_same_way() {
+    let mut model = golden("resnet-hf-bottleneck");
+    let trained = train_ramps(&model, &random_rows(200, &model, 1), &quick(), &mut |_| {}).unwrap();
+    let widths: Vec<usize> = trained.bundle.ramps.iter().map(|ramp| ramp.width()).collect();
+    let sites = model.spec().sites() - 1;
+    let expected: Vec<usize> = (0..sites).map(|site| model.spec().site_width(site)).collect();
+    assert_eq!(widths, expected, "a ramp on every site, as wide as the map there");
+    model.set_ramps(Some(trained.bundle));
+    let goal = Goal { agreement: 0.8, confidence: None };
+    let rows = random_rows(200, &model, 2);
+    let (file, fitted) = fit_thresholds(&model, &rows, &fit_options(goal), &mut |_| {}).unwrap();
+    assert_eq!(file.thresholds.len(), sites);
+    assert!(fitted.agreement >= 0.8, "{fitted:?}");
 }

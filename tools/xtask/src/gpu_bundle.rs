@@ -5,7 +5,7 @@
 //! run.sh                       tests | sanitizer | bench | all
 //! bin/                         cuda kernels gpu offramp
 //! peers/gpu.py
-//! tests/data/golden/  weights/models/
+//! tests/data/golden/  tests/data/golden-images/  weights/models/
 //! ```
 
 use std::fs;
@@ -63,6 +63,7 @@ const DATA: [(&str, &str); 4] = [
     ("benches/gpu/run.sh", "run.sh"),
     ("benches/peers/gpu.py", "peers/gpu.py"),
     ("tests/data/golden", "tests/data/golden"),
+    ("tests/data/golden-images", "tests/data/golden-images"),
     ("weights/models", "weights/models"),
 ];
 

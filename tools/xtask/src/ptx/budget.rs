@@ -10,7 +10,7 @@ const REGISTERS: [(&str, u32); 18] = [
     ("attention_64", 128),
     ("attention_any", 48),
     ("compact", 32),
-    ("conv2d_any", 128),
+    ("conv2d_any", 168),
     ("conv2d_few", 128),
     ("conv2d_thin", 128),
     ("conv2d_wide", 128),
