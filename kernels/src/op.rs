@@ -2,8 +2,8 @@
 //!
 //! Every matrix of activations is `[tokens, width]` row-major over the packed tokens of the rows
 //! alive; the contracts say `x[t]` for the vector of token `t`. The tokens of an image are its
-//! pixels, row by row (NHWC), so all its rows have the same number: see [`crate::RowTokens`]. An op reads and writes live
-//! tokens only. `Display` prints an op as one line of assembly.
+//! pixels, row by row (NHWC), so all images have the same number: see [`crate::RowTokens`]. An op
+//! reads and writes live tokens only. `Display` prints an op as one line of assembly.
 
 use std::fmt;
 

@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 
 use offramp_kernels::cuda::Elem;
 use offramp_kernels::{
-    Activation, Attention, Compact, Embed, ExitId, Hidden, Linear, Narrow, Norm, Op, Pool, Ramp,
-    RampHead, RowTokens, Span, WeightId,
+    Activation, Attention, Compact, Conv2d, Embed, ExitId, Grid, Hidden, Linear, Narrow, Norm, Op,
+    Pool, Pool2d, Ramp, RampHead, RowTokens, Span, WeightId, Window,
 };
 use offramp_libcuda::Simulator;
 use offramp_tests::suite::{Make, Start, Suite, Tolerance};
@@ -123,6 +123,54 @@ fn ramp(start: &mut Start, pool: Pool, hidden: Option<usize>) -> (Op, usize, usi
     (op.into(), 2 * pooled * width + layers, rows * (24 + 4 * classes))
 }
 
+/// A convolution of square maps; an image is one token as wide as all its pixels, and the layout
+/// is one for images.
+fn conv2d(
+    start: &mut Start,
+    side: usize,
+    [inputs, outputs]: [usize; 2],
+    [kernel, stride, padding]: [usize; 3],
+    with_residual: bool,
+) -> (Op, usize, usize) {
+    start.layout.row_pixels = 16;
+    let from = Grid { height: side, width: side };
+    let k = kernel * kernel * inputs;
+    let to = from.windows(kernel, stride, padding).pixels();
+    let (weight, bias) = (start.matrix(outputs, k), start.vector(outputs));
+    let (x, out) = (aligned(start, from.pixels() * inputs), aligned(start, to * outputs));
+    let residual = with_residual.then_some(out);
+    let activation = Activation::Relu;
+    let images = start.tokens();
+    let writes = 2 * images * to * outputs;
+    let reads = 2 * (images * from.pixels() * inputs + outputs * k) + 4 * outputs;
+    let reads = if with_residual { reads + writes } else { reads };
+    let op = Conv2d {
+        x,
+        from,
+        inputs,
+        weight,
+        bias,
+        kernel,
+        stride,
+        padding,
+        residual,
+        activation,
+        out,
+        outputs,
+    };
+    (op.into(), reads, writes)
+}
+
+fn pool2d(start: &mut Start, side: usize, window: Window) -> (Op, usize, usize) {
+    let (from, width) = (Grid { height: side, width: side }, 64);
+    let x = aligned(start, from.pixels() * width);
+    let mut op = Pool2d { x, from, width, window, out: x };
+    op.out = aligned(start, op.to().pixels() * width);
+    let bytes = |grid: Grid| 2 * grid.pixels() * width;
+    let (reads, writes) = (start.tokens() * bytes(from), start.tokens() * bytes(op.to()));
+    (op.into(), reads, writes)
+}
+
 /// A span on a boundary of 128 bytes, as plans have them.
 fn aligned(start: &mut Start, width: usize) -> Span {
     start.layout.activations = start.layout.activations.next_multiple_of(64);
@@ -156,6 +204,19 @@ cases! {
     "attention 4x9, 5 heads of 32", F16, 4 x 9, |start| attention(start, 5, 32);
     "norm 128x768", F16, 1 x 128, norm;
     "embed 128x768", F16, 1 x 128, embed;
+    "conv2d 4x14x14x128, 3x3 to 128", machine::wide, 4 x 1,
+        |s| conv2d(s, 14, [128, 128], [3, 1, 1], false);
+    "conv2d 4x14x14x64, 3x3 to 64 + residual", F16, 4 x 1,
+        |s| conv2d(s, 14, [64, 64], [3, 1, 1], true);
+    "conv2d 4x14x14x64, 1x1/2 to 128", F16, 4 x 1, |s| conv2d(s, 14, [64, 128], [1, 2, 0], false);
+    "conv2d 1x7x7x256, 1x1 to 256", F16, 1 x 1, |s| conv2d(s, 7, [256, 256], [1, 1, 0], false);
+    "conv2d 2x28x28x16, 3x3 to 16 + residual", F16, 2 x 1,
+        |s| conv2d(s, 28, [16, 16], [3, 1, 1], true);
+    "conv2d 1x32x32x3, 7x7/2 to 64", F16, 1 x 1, |s| conv2d(s, 32, [3, 64], [7, 2, 3], false);
+    "pool2d 2x28x28x64, max 3x3/2", F16, 2 x 1,
+        |s| pool2d(s, 28, Window::Max { kernel: 3, stride: 2, padding: 1 });
+    "pool2d 4x7x7x64, mean", F16, 4 x 1,
+        |s| pool2d(s, 7, Window::MeanTo(Grid { height: 1, width: 1 }));
     "ramp 8x16x768, first", F16, 8 x 16, |start| ramp(start, Pool::First, None);
     "ramp 8x16x768, mean", F16, 8 x 16, |start| ramp(start, Pool::Mean, None);
     "ramp 2x16x768, hidden 768", F16, 2 x 16, |start| ramp(start, Pool::First, Some(768));

@@ -11,9 +11,11 @@ use offramp_libcuda::Simulator;
 pub(crate) const CASES: u32 = 3;
 /// Largest difference to the original framework's f32 logits, absolute.
 pub(crate) const LOGITS_ABS: f32 = 2e-3;
-/// The same, relative to the largest logit of the row. The worst is a residual network of four
-/// channels: rounding weights and values to f16 alone moves its logits by 2.5 %.
-pub(crate) const LOGITS_REL: f32 = 3e-2;
+/// The same, relative to the largest logit of the row.
+pub(crate) const LOGITS_REL: f32 = 2e-2;
+/// The same for images. The worst is a residual network of four channels: rounding weights and
+/// values to f16 alone moves its logits by 2.5 %.
+pub(crate) const IMAGE_LOGITS_REL: f32 = 3e-2;
 
 /// Whether the machine's own driver is under test.
 pub(crate) fn is_real() -> bool {

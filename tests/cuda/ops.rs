@@ -1,8 +1,9 @@
 //! The op suite on CUDA: both storage formats, and the large tiles.
 
 use offramp_kernels::cuda::Elem;
+use offramp_kernels::{Activation, Conv2d, Grid, Span};
 use offramp_tests::op_suite;
-use offramp_tests::suite::{Suite, Tolerance, pass};
+use offramp_tests::suite::{Make, Start, Suite, Tolerance, pass};
 
 use crate::machine;
 
@@ -14,4 +15,45 @@ op_suite!(wide, machine::wide, Tolerance::F16);
 fn the_size_of_tiles_changes_no_bit() {
     let run = |make| pass::transcript(&Suite { make, tolerance: Tolerance::F16 });
     assert_eq!(run(machine::wide), run(machine::small));
+}
+
+/// What a convolution of three images gives.
+fn convolved(make: Make) -> Vec<u32> {
+    let suite = Suite { make, tolerance: Tolerance::F16 };
+    let from = Grid { height: 9, width: 7 };
+    let (images, inputs, outputs, kernel) = (3, 24, 72, 3);
+    let mut start = Start::new(&[1; 3]);
+    start.layout.row_pixels = 16;
+    let (weight, bias) = (start.matrix(outputs, kernel * kernel * inputs), start.vector(outputs));
+    let mut aligned = |width: usize| {
+        start.layout.activations = start.layout.activations.next_multiple_of(64);
+        start.span(width)
+    };
+    let (wide, size) = (from.pixels() * inputs, from.pixels() * outputs);
+    let (x, out): (Span, Span) = (aligned(wide), aligned(size));
+    let mut stage = start.begin(&suite);
+    let values: Vec<f32> = (0..images * wide).map(|i| (i % 1999) as f32 / 1000.0 - 1.0).collect();
+    stage.write(x, &values);
+    let (stride, padding, residual, activation) = (1, 1, None, Activation::None);
+    stage.issue(Conv2d {
+        x,
+        from,
+        inputs,
+        weight,
+        bias,
+        kernel,
+        stride,
+        padding,
+        residual,
+        activation,
+        out,
+        outputs,
+    });
+    stage.output(out, size).into_iter().map(f32::to_bits).collect()
+}
+
+#[test]
+fn the_size_of_tiles_changes_no_bit_of_a_convolution() {
+    let [wide, small] = [machine::wide, machine::small].map(convolved);
+    assert!(wide == small, "they differ");
 }

@@ -56,7 +56,7 @@ fn check(name: &str) {
     for (index, ((_, case), found)) in cases.iter().zip(&together).enumerate() {
         assert_eq!(found.len(), case.logits.len(), "{name}");
         let largest = case.logits.iter().fold(0.0_f32, |largest, v| largest.max(v.abs()));
-        let tolerance = machine::LOGITS_ABS + machine::LOGITS_REL * largest;
+        let tolerance = machine::LOGITS_ABS + machine::IMAGE_LOGITS_REL * largest;
         for (found, expected) in found.iter().zip(&case.logits) {
             let close = (found - expected).abs() <= tolerance;
             assert!(close, "{name}, image {index}: {found} instead of {expected}");

@@ -8,6 +8,8 @@ pub(crate) const CASES: u32 = 48;
 pub(crate) const LOGITS_ABS: f32 = 1e-4;
 /// The same, relative to the largest logit of the row.
 pub(crate) const LOGITS_REL: f32 = 0.0;
+/// The same for images.
+pub(crate) const IMAGE_LOGITS_REL: f32 = 0.0;
 
 /// How to start an engine here.
 pub(crate) fn options() -> EngineOptions {

@@ -44,8 +44,8 @@ Images: a PNG or JPEG file, a folder of them, an IDX file of bytes (gzip too), o
 --shape. They are resized and cropped as the model's configuration says; their ids are file names,
 or numbers from 1.
 
-exit is the encoder layer or block behind which the row left, from 0, or \"final\"; depth is the share of
-the layers or blocks that it had run by then. Text longer than the model reads is cut, tokens are not.
+exit is the encoder layer or block behind which the row left, from 0, or \"final\"; depth is the
+share of them that it had run by then. Text longer than the model reads is cut, tokens are not.
 The exit code is 1 where any line failed.";
 
 /// Flags of `classify`.

@@ -25,6 +25,7 @@ mod race;
 mod report;
 mod rows;
 mod shipped;
+mod stream;
 mod svg;
 mod table;
 mod train_ramps;
@@ -69,6 +70,9 @@ enum Verb {
     /// Make a model folder of a CNN's weights
     #[command(after_long_help = convert::EXAMPLES)]
     Convert(convert::Convert),
+    /// Make a video-like stream of labelled images
+    #[command(after_long_help = stream::EXAMPLES)]
+    Stream(stream::Stream),
     /// Tell what there is to run on
     #[command(after_long_help = devices::EXAMPLES)]
     Devices(devices::Devices),
@@ -99,6 +103,7 @@ fn dispatch(verb: &Verb) -> Result<()> {
         Verb::Bench(args) => bench::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Convert(args) => convert::run(args),
+        Verb::Stream(args) => stream::run(args),
         Verb::Devices(args) => devices::run(args),
         Verb::Profile(args) => profile::run(args),
     }

@@ -27,7 +27,8 @@ pub mod files {
     pub const PROFILE: &str = "profile.json";
 }
 
-/// A checkpoint with what offramp adds to it: `config.json`, `model.safetensors`, and where they exist `tokenizer.json`, `ramps.safetensors`, `thresholds.json`.
+/// A checkpoint with what offramp adds to it: `config.json`, `model.safetensors`, and where they
+/// exist `tokenizer.json`, `ramps.safetensors`, `thresholds.json`.
 #[derive(Debug)]
 pub struct Model {
     dir: PathBuf,

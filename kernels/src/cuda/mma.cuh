@@ -20,6 +20,14 @@ __device__ __forceinline__ void copy_chunk(u32 to, const elem* from, bool live) 
                  : "memory");
 }
 
+// The same, told by the bytes to read: all or none.
+__device__ __forceinline__ void copy_bytes(u32 to, const elem* from, u32 bytes) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 :
+                 : "r"(to), "l"(from), "r"(bytes)
+                 : "memory");
+}
+
 // Ends a group of copies; groups end in order, and an empty one is at once complete.
 __device__ __forceinline__ void copies_commit() {
     asm volatile("cp.async.commit_group;" : : : "memory");

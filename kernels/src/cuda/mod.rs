@@ -16,7 +16,10 @@
 //!
 //! Two kernels multiply matrices by the same chain of products and sums, so the tile size changes
 //! no bit. Passes of few tokens cut the sum over `k` into shares ([`Tuning::split_tokens`]); a
-//! token's result then depends on that, and on nothing else in its batch.
+//! token's result then depends on that, and on nothing else in its batch. Convolutions are never
+//! cut.
+//!
+//! In a pass over images an entry of a map stands for a whole image (the `rows` module).
 
 mod driver;
 mod elem;

@@ -1,20 +1,20 @@
 //! IDX files of bytes, as the MNIST family comes: images `[n, height, width]`, labels `[n]`, big
 //! endian, often gzipped. (Y. LeCun, "THE MNIST DATABASE of handwritten digits".)
 
-use std::fs::File;
-use std::io::{BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
 use offramp::Picture;
 use offramp::image::SIDE_MAX;
 
 use super::Found;
-use crate::failure::{Failure, Result};
+use super::content::Content;
+use super::labels;
+use crate::failure::Result;
 
 const IMAGES: u32 = 0x0803;
-const LABELS: u32 = 0x0801;
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+const EXPECTED: &str = "an IDX file of images (it begins with 0x00000803), PNG, JPEG, a folder, \
+                        or raw bytes with --shape";
 
 /// Images of an IDX file, with the labels beside it.
 pub(crate) struct Idx {
@@ -29,7 +29,10 @@ pub(crate) struct Idx {
 impl Idx {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let mut images = Content::open(path)?;
-        images.expect_magic(IMAGES, "images")?;
+        let magic = images.number()?;
+        if magic != IMAGES {
+            return Err(images.wrong(EXPECTED, &format!("{magic:#010x}")));
+        }
         let [count, height, width] =
             [images.number()?, images.number()?, images.number()?].map(|n| n as usize);
         let sides = 1..=SIDE_MAX;
@@ -37,18 +40,17 @@ impl Idx {
             let found = format!("{height} x {width}");
             return Err(images.wrong(&format!("sides from 1 to {SIDE_MAX}"), &found));
         }
-        let labels = labels_beside(path).map(|path| labels(&path, count)).transpose()?;
+        let labels = labels::beside(path).map(|path| labels::idx(&path, count)).transpose()?;
         Ok(Self { images, count, done: 0, height, width, labels })
     }
 
     pub(super) fn next(&mut self) -> Result<Option<Found>> {
         if self.done == self.count {
-            self.images.expect_end()?;
+            self.images.expect_end("image")?;
             return Ok(None);
         }
-        let mut pixels = vec![0; self.height * self.width];
         let what = format!("image {} of {}", self.done + 1, self.count);
-        self.images.fill(&mut pixels, &what)?;
+        let pixels = self.images.bytes(self.height * self.width, &what)?;
         let picture =
             Picture::new([self.height, self.width, 1], pixels).map_err(|error| error.to_string());
         let label = self.labels.as_ref().map(|labels| labels[self.done].to_string());
@@ -57,89 +59,14 @@ impl Idx {
     }
 }
 
-/// `x-images-idx3-ubyte.gz` has its labels in `x-labels-idx1-ubyte.gz`.
-fn labels_beside(path: &Path) -> Option<PathBuf> {
-    let name = path.file_name()?.to_str()?;
-    let labels = name.replace("images", "labels").replace("idx3", "idx1");
-    let path = path.with_file_name(&labels);
-    (labels != name && path.exists()).then_some(path)
-}
-
-fn labels(path: &Path, count: usize) -> Result<Vec<u8>> {
-    let mut content = Content::open(path)?;
-    content.expect_magic(LABELS, "labels")?;
-    let found = content.number()? as usize;
-    if found != count {
-        return Err(content.wrong(&format!("{count} labels, one an image"), &found.to_string()));
-    }
-    let mut labels = Vec::new();
-    let read = (&mut content.from).take(count as u64 + 1).read_to_end(&mut labels);
-    read.map_err(|source| Failure::io(path, "read", source))?;
-    match labels.len() {
-        found if found == count => Ok(labels),
-        found => Err(content.wrong(&format!("{count} bytes of labels"), &found.to_string())),
-    }
-}
-
-/// A file, unpacked where it is packed.
-struct Content {
-    path: PathBuf,
-    from: Box<dyn Read>,
-}
-
-impl Content {
-    fn open(path: &Path) -> Result<Self> {
-        let failed = |source| Failure::io(path, "open", source);
-        let mut file = BufReader::new(File::open(path).map_err(failed)?);
-        let is_packed = std::io::BufRead::fill_buf(&mut file).map_err(failed)?.starts_with(&GZIP);
-        let from: Box<dyn Read> = match is_packed {
-            true => Box::new(BufReader::new(MultiGzDecoder::new(file))),
-            false => Box::new(file),
-        };
-        Ok(Self { path: path.to_owned(), from })
-    }
-
-    fn fill(&mut self, bytes: &mut [u8], what: &str) -> Result<()> {
-        self.from.read_exact(bytes).map_err(|source| match source.kind() {
-            std::io::ErrorKind::UnexpectedEof => self.wrong(what, "the end of the file"),
-            _ => Failure::io(&self.path, "read", source),
-        })
-    }
-
-    fn number(&mut self) -> Result<u32> {
-        let mut bytes = [0; 4];
-        self.fill(&mut bytes, "a header")?;
-        Ok(u32::from_be_bytes(bytes))
-    }
-
-    fn expect_magic(&mut self, magic: u32, what: &str) -> Result<()> {
-        let found = self.number()?;
-        if found == magic {
-            return Ok(());
-        }
-        let expected = format!(
-            "an IDX file of {what} (it begins with {magic:#010x}), PNG, JPEG, a folder, or raw \
-             bytes with --shape"
-        );
-        Err(self.wrong(&expected, &format!("{found:#010x}")))
-    }
-
-    fn expect_end(&mut self) -> Result<()> {
-        let mut byte = [0];
-        match self.from.read(&mut byte) {
-            Ok(0) => Ok(()),
-            Ok(_) => Err(self.wrong("the end after the last image", "more bytes")),
-            Err(source) => Err(Failure::io(&self.path, "read", source)),
-        }
-    }
-
-    fn wrong(&self, expected: &str, found: &str) -> Failure {
-        Failure::Failed(format!("{}: expected {expected}, found {found}", self.path.display()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::super::labels::LABELS;
     use super::*;
 
     fn idx(magic: u32, sizes: &[u32], bytes: usize) -> Vec<u8> {
@@ -190,6 +117,47 @@ mod tests {
         for (images, labels, expected) in cases {
             let message = read(&images, labels.as_deref()).unwrap_err().to_string();
             assert!(message.contains(expected) && message.contains("t-"), "{message}");
+        }
+    }
+
+    fn packed(bytes: &[u8]) -> Vec<u8> {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+        packer.write_all(bytes).unwrap();
+        packer.finish().unwrap()
+    }
+
+    #[test]
+    fn damage_to_packed_files_is_found() {
+        let good = packed(&idx(IMAGES, &[2, 1, 3], 6));
+        assert_eq!(read(&good, None).unwrap().len(), 2);
+        for end in 2..good.len() {
+            assert!(read(&good[..end], None).is_err(), "cut to {end} bytes");
+        }
+        // The header's flags and dates do not matter; everything behind them is summed up.
+        for at in 10..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            assert!(read(&bad, None).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn whatever_the_bytes_nothing_panics_and_the_file_is_named() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let (images, labels) = (idx(IMAGES, &[3, 2, 2], 12), idx(LABELS, &[3], 3));
+        for _ in 0..2_000 {
+            let [mut images, mut labels] = [images.clone(), labels.clone()];
+            for bytes in [&mut images, &mut labels] {
+                for _ in 0..rng.usize(0..3) {
+                    let at = rng.usize(0..bytes.len());
+                    bytes[at] = rng.u8(..);
+                }
+                bytes.truncate(rng.usize(bytes.len() / 2..bytes.len() * 3));
+            }
+            match read(&images, Some(&labels)) {
+                Ok(found) => assert_eq!(u32::from(images[7]), found.len() as u32),
+                Err(error) => assert!(error.to_string().contains("ubyte"), "{error}"),
+            }
         }
     }
 }

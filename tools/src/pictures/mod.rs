@@ -1,6 +1,8 @@
 //! Pictures in: IDX files, PNG and JPEG, folders of them, raw bytes.
 
+mod content;
 mod idx;
+mod labels;
 mod raw;
 
 use std::path::{Path, PathBuf};

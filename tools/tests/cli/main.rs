@@ -9,4 +9,5 @@ mod errors;
 mod images;
 mod ramps;
 mod shown;
+mod stream;
 mod support;

@@ -59,7 +59,7 @@ const PROGRAMS: [Program; 4] = [
 ];
 
 /// Files and folders: where they are in the repository, and in the bundle.
-const DATA: [(&str, &str); 4] = [
+const DATA: [(&str, &str); 5] = [
     ("benches/gpu/run.sh", "run.sh"),
     ("benches/peers/gpu.py", "peers/gpu.py"),
     ("tests/data/golden", "tests/data/golden"),

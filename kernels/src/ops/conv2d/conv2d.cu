@@ -73,6 +73,23 @@ struct Corner {
     }
 };
 
+// Lines and columns of a window that lie in the map, a bit each, so that two shifts tell of any
+// pixel how much of a chunk to read: columns from bit 4 on, lines from bit 20 on. So there is
+// room for 12 of each, as the launch knows.
+__device__ __forceinline__ u32 inside(int first, u32 size, u32 kernel) {
+    const u32 begin = min((u32)max(-first, 0), kernel);
+    const u32 end = min((u32)max((int)size - first, 0), kernel);
+    return ((1u << end) - 1) & ~((1u << begin) - 1);
+}
+
+__device__ __forceinline__ u32 window_mask(const Corner& corner, const Windows& w) {
+    return inside(corner.x, w.width, w.kernel) << 4 | inside(corner.y, w.height, w.kernel) << 20;
+}
+
+__device__ __forceinline__ u32 bytes_inside(u32 mask, u32 ky, u32 kx) {
+    return mask >> kx & mask >> (16 + ky) & CHUNK_BYTES;
+}
+
 // The thread's part of a stage: one column of chunks, every `STEP`th row.
 template <class S> struct Part {
     static constexpr int STEP = S::THREADS / K_CHUNKS;
@@ -103,8 +120,8 @@ template <class S> struct ChunkLoader : Part<S> {
 
     const Convolution& p;
     int at[PIXELS];
-    u32 corners[PIXELS]; // y above x, 16 bits each
-    u32 live;            // one bit a row: pixels, then outputs
+    u32 masks[PIXELS]; // none of a dead pixel
+    u32 live;          // outputs, one bit each
     const elem* weight;
     // The pixel of the window, and the input in it, that the next stage begins with.
     u32 ky;
@@ -112,21 +129,20 @@ template <class S> struct ChunkLoader : Part<S> {
     u32 input;
 
     __device__ __forceinline__ ChunkLoader(const Convolution& p) : p(p) {
-        live = 0;
 #pragma unroll
         for (int i = 0; i < PIXELS; i++) {
             const u32 token = p.token0 + this->row + i * STEP;
             const bool lives = token < p.tokens;
             const Corner corner(p, lives ? token : 0);
             at[i] = corner.at;
-            corners[i] = (u32)corner.y << 16 | ((u32)corner.x & 0xffff);
-            live |= (u32)lives << i;
+            masks[i] = lives ? window_mask(corner, p.windows) : 0;
         }
         const u32 output = p.column0 + this->row;
+        live = 0;
         weight = p.weight + (u64)output * p.k + this->column;
 #pragma unroll
         for (int i = 0; i < OUTPUTS; i++)
-            live |= (u32)(output + i * STEP < p.n) << (PIXELS + i);
+            live |= (u32)(output + i * STEP < p.n) << i;
         ky = kx = 0;
         input = this->column;
         settle();
@@ -145,19 +161,19 @@ template <class S> struct ChunkLoader : Part<S> {
 
     // Starts the copies of a stage and goes on to the next step of k.
     __device__ __forceinline__ void copy(u32 stage) {
-        const u32 alive = this->column < p.k ? live : 0;
+        // Past the last input the window has no more lines, and no bits in the masks.
         const int moved = (int)((ky * p.windows.width + kx) * p.windows.inputs + input);
 #pragma unroll
         for (int i = 0; i < PIXELS; i++) {
-            const u32 y = (u32)((int)corners[i] >> 16) + ky, x = (u32)(int)(short)corners[i] + kx;
-            const bool inside = y < p.windows.height && x < p.windows.width;
-            copy_chunk(this->chunk(stage, i), p.x + (at[i] + moved), inside && (alive >> i & 1));
+            const u32 bytes = bytes_inside(masks[i], ky, kx);
+            copy_bytes(this->chunk(stage, i), p.x + (at[i] + moved), bytes);
         }
+        const u32 alive = this->column < p.k ? live : 0;
 #pragma unroll
         for (int i = 0; i < OUTPUTS; i++)
             copy_chunk(
                 this->chunk(stage, PIXELS + i), weight + (u64)(i * STEP) * p.k,
-                alive >> (PIXELS + i) & 1
+                alive >> i & 1
             );
         weight += K_STEP;
         this->column += K_STEP;
@@ -166,69 +182,95 @@ template <class S> struct ChunkLoader : Part<S> {
     }
 };
 
-// Gathers element by element: any number of inputs, any alignment.
+// Reads an element where told to, else it is zero. Written out, as the compiler would jump round
+// every load.
+__device__ __forceinline__ u32 read_if(bool reads, const elem* from) {
+    u32 bits;
+    asm volatile("{ .reg .pred %%p; setp.ne.u32 %%p, %2, 0; mov.u32 %0, 0; "
+                 "@%%p ld.global.u16 %0, [%1]; }"
+                 : "=&r"(bits)
+                 : "l"(from), "r"((u32)reads));
+    return bits;
+}
+
+__device__ __forceinline__ void put_chunk(u32 to, const u32 (&pairs)[CHUNK / 2]) {
+    asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};"
+                 :
+                 : "r"(to), "r"(pairs[0]), "r"(pairs[1]), "r"(pairs[2]), "r"(pairs[3])
+                 : "memory");
+}
+
+// Gathers element by element: any number of inputs, any alignment. A line of a window is a run of
+// elements in the map, of which those from `begin` on, `length` of them, lie in it.
 template <class S> struct ElementLoader : Part<S> {
     using Part<S>::STEP;
     using Part<S>::PIXELS;
     using Part<S>::OUTPUTS;
 
     const Convolution& p;
+    int at[PIXELS];
+    int y[PIXELS];
+    u32 begin[PIXELS];
+    u32 length[PIXELS];
 
-    __device__ __forceinline__ ElementLoader(const Convolution& p) : p(p) {}
-
-    __device__ __forceinline__ void copy(u32 stage) {
-#pragma unroll 1
+    __device__ __forceinline__ ElementLoader(const Convolution& p) : p(p) {
+        const Windows& w = p.windows;
+#pragma unroll
         for (int i = 0; i < PIXELS; i++) {
             const u32 token = p.token0 + this->row + i * STEP;
             const bool lives = token < p.tokens;
-            gather_window(Corner(p, lives ? token : 0), lives, this->chunk(stage, i));
+            const Corner corner(p, lives ? token : 0);
+            const int first = max(-corner.x, 0);
+            const int end = min((int)w.kernel, (int)w.width - corner.x);
+            at[i] = corner.at;
+            y[i] = corner.y;
+            begin[i] = first * w.inputs;
+            length[i] = lives ? max(end - first, 0) * w.inputs : 0;
         }
-#pragma unroll 1
-        for (int i = 0; i < OUTPUTS; i++)
-            gather_weight(p.column0 + this->row + i * STEP, this->chunk(stage, PIXELS + i));
+    }
+
+    __device__ __forceinline__ void copy(u32 stage) {
+        gather_windows(stage);
+        gather_weights(stage);
         this->column += K_STEP;
     }
 
-    __device__ __forceinline__ void gather_window(const Corner& corner, bool lives, u32 to) const {
+    __device__ __forceinline__ void gather_windows(u32 stage) const {
         const Windows& w = p.windows;
-        const u32 pixel = this->column / w.inputs;
-        u32 input = this->column % w.inputs, ky = pixel / w.kernel, kx = pixel % w.kernel;
-        u16 bits[CHUNK];
+        const u32 run = w.kernel * w.inputs;
+        u32 line = this->column / run, in_run = this->column % run;
+        u32 pairs[PIXELS][CHUNK / 2] = {};
 #pragma unroll
         for (u32 j = 0; j < CHUNK; j++) {
-            const u32 y = (u32)corner.y + ky, x = (u32)corner.x + kx;
-            const bool reads = lives && ky < w.kernel && y < w.height && x < w.width;
-            const int at = corner.at + (int)((ky * w.width + kx) * w.inputs + input);
-            bits[j] = reads ? ((const u16*)p.x)[at] : 0;
-            if (++input == w.inputs) {
-                input = 0;
-                kx = kx + 1 == w.kernel ? 0 : kx + 1;
-                ky += kx == 0;
+            const int moved = (int)(line * w.width * w.inputs + in_run);
+            const bool more = line < w.kernel;
+#pragma unroll
+            for (int i = 0; i < PIXELS; i++) {
+                const bool reads =
+                    more && in_run - begin[i] < length[i] && (u32)y[i] + line < w.height;
+                pairs[i][j / 2] |= read_if(reads, p.x + (at[i] + moved)) << j % 2 * 16;
             }
+            in_run++;
+            line += in_run == run;
+            in_run = in_run == run ? 0 : in_run;
         }
-        put_chunk(to, bits);
+#pragma unroll
+        for (int i = 0; i < PIXELS; i++)
+            put_chunk(this->chunk(stage, i), pairs[i]);
     }
 
-    __device__ __forceinline__ void gather_weight(u32 output, u32 to) const {
-        const u16* row = (const u16*)p.weight + (u64)output * p.k;
-        u16 bits[CHUNK];
+    __device__ __forceinline__ void gather_weights(u32 stage) const {
 #pragma unroll
-        for (u32 j = 0; j < CHUNK; j++) {
-            const u32 at = this->column + j;
-            bits[j] = output < p.n && at < p.k ? row[at] : 0;
+        for (int i = 0; i < OUTPUTS; i++) {
+            const u32 output = p.column0 + this->row + i * STEP;
+            const elem* row = p.weight + (u64)output * p.k + this->column;
+            const u32 columns = output < p.n ? p.k - min(p.k, this->column) : 0;
+            u32 pairs[CHUNK / 2] = {};
+#pragma unroll
+            for (u32 j = 0; j < CHUNK; j++)
+                pairs[j / 2] |= read_if(j < columns, row + j) << j % 2 * 16;
+            put_chunk(this->chunk(stage, PIXELS + i), pairs);
         }
-        put_chunk(to, bits);
-    }
-
-    __device__ __forceinline__ static void put_chunk(u32 to, const u16 (&bits)[CHUNK]) {
-        u32 pairs[CHUNK / 2];
-#pragma unroll
-        for (u32 j = 0; j < CHUNK / 2; j++)
-            pairs[j] = bits[2 * j] | (u32)bits[2 * j + 1] << 16;
-        asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};"
-                     :
-                     : "r"(to), "r"(pairs[0]), "r"(pairs[1]), "r"(pairs[2]), "r"(pairs[3])
-                     : "memory");
     }
 };
 

@@ -38,6 +38,8 @@ type Tile = [usize; 2];
 const WIDE: Tile = [128, 128];
 const FEW: Tile = [64, 64];
 const THIN: Tile = [128, 32];
+/// Pixels of a side of the windows that all but `conv2d_any` take.
+const KERNEL_MAX: usize = 12;
 /// Coordinates of a pixel have 16 bits and a sign.
 const SIDE_MAX: usize = 1 << 14;
 /// Elements of a map are counted in 32 bits.
@@ -98,7 +100,8 @@ impl Conv2d {
     }
 
     fn choose(&self, x: Value, weight: u64, tokens: usize, tuning: &Tuning) -> (Kernel, Tile) {
-        if self.inputs == 0 || !x.is_aligned(self.inputs) || !weight.is_multiple_of(16) {
+        let is_aligned = x.is_aligned(self.inputs) && weight.is_multiple_of(16);
+        if self.inputs == 0 || !is_aligned || self.kernel > KERNEL_MAX {
             (Kernel::Conv2dAny, FEW)
         } else if self.outputs <= THIN[1] {
             (Kernel::Conv2dThin, THIN)

@@ -129,8 +129,8 @@ __device__ __forceinline__ void accumulate(L& loader, u32 steps, Sums<S>& sums) 
 // writing of fragments nor the reading of runs has two lanes at one bank.
 template <class S> __device__ __forceinline__ u32 staged(u32 token, u32 column) {
     static_assert(S::TOKENS * S::COLUMNS * 4 <= S::STAGES * S::STAGE_BYTES, "the tile fits");
-    const u32 four = column / 4;
-    return token * S::COLUMNS + (four ^ token % 4 * 2 ^ four / 8 % 2) * 4;
+    const u32 four = column / 4, turn = S::COLUMNS == 32 ? token % 2 : four / 8 % 2;
+    return token * S::COLUMNS + (four ^ token % 4 * 2 ^ turn) * 4;
 }
 
 // Puts sums + bias where whole rows can be read.

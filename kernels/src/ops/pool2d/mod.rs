@@ -9,7 +9,7 @@ use std::fmt;
 use crate::{ArenaLayout, Cost, Error, Grid, Result, RowTokens, Span};
 
 /// `out[y, x] = max or mean of in over the window of (y, x)`, by channel, for every row alive.
-/// Pixels outside the map do not count.
+/// Pixels outside the map do not count; a maximum over a NaN is NaN.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pool2d {
     /// `[rows, from.height, from.width, width]`, read.

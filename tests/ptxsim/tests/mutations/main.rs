@@ -7,8 +7,11 @@
 mod attention;
 mod bug;
 mod bugs_attention;
+mod bugs_images;
 mod bugs_linear;
 mod bugs_rows;
+mod conv2d;
+mod images;
 mod linear;
 mod maps;
 mod norm;
@@ -34,6 +37,12 @@ const EMBED: Subject = subject("embed", "embed", norm::embed);
 const RAMP: Subject = subject("ramp", "ramp", ramp::ramp);
 const COMPACT: Subject = subject("compact", "compact", maps::compact);
 const NARROW: Subject = subject("narrow", "narrow", maps::narrow);
+const CONV_WIDE: Subject = subject("conv2d", "conv2d_wide", conv2d::wide);
+const CONV_FEW: Subject = subject("conv2d", "conv2d_few", conv2d::few);
+const CONV_THIN: Subject = subject("conv2d", "conv2d_thin", conv2d::thin);
+const CONV_ANY: Subject = subject("conv2d", "conv2d_any", conv2d::any);
+const PIXELS: Subject = subject("pixels", "pixels", images::pixels);
+const POOL: Subject = subject("pool2d", "pool2d", images::pool);
 
 #[test]
 fn kernels_are_right_as_they_ship() {
@@ -50,6 +59,12 @@ fn kernels_are_right_as_they_ship() {
         RAMP,
         COMPACT,
         NARROW,
+        CONV_WIDE,
+        CONV_FEW,
+        CONV_THIN,
+        CONV_ANY,
+        PIXELS,
+        POOL,
     ] {
         subject.is_right();
     }

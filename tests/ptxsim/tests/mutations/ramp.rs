@@ -14,6 +14,8 @@ struct Problem {
     mean: bool,
     score: u32,
     is_final: bool,
+    /// Vectors of an image, which is one token to the tables; 0: rows are texts.
+    image: u32,
 }
 
 const LENS: [u32; 4] = [3, 13, 1, 20];
@@ -34,14 +36,22 @@ const STATES: [[u32; 6]; 6] = [
 ];
 
 pub(crate) fn ramp(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
-    let plain =
-        Problem { width: 72, hidden: 0, classes: 9, mean: false, score: 0, is_final: false };
+    let plain = Problem {
+        width: 72,
+        hidden: 0,
+        classes: 9,
+        mean: false,
+        score: 0,
+        is_final: false,
+        image: 0,
+    };
     for problem in [
         Problem { width: 264, hidden: 40, classes: 35, mean: true, ..plain },
         Problem { width: 37, hidden: 21, mean: true, score: 1, is_final: true, ..plain },
         Problem { width: 29, score: 2, ..plain },
         Problem { score: 3, ..plain },
         Problem { width: 528, classes: 0, mean: true, ..plain },
+        Problem { width: 24, mean: true, image: 10, ..plain },
     ] {
         solve(kernel, elem, &problem)?;
     }
@@ -77,12 +87,13 @@ impl Layer {
 }
 
 fn solve(kernel: &Kernel, elem: Elem, problem: &Problem) -> Result<(), Flaw> {
-    let &Problem { width, hidden, classes, mean, score, is_final } = problem;
+    let &Problem { width, hidden, classes, mean, score, is_final, image } = problem;
     let mut world = World::new();
-    let tokens = LENS.iter().sum::<u32>() as usize;
-    let mut x = world.matrix(elem, tokens + 3, width);
+    let lens = if image > 0 { [1; 4] } else { LENS };
+    let tokens = lens.iter().sum::<u32>() as usize;
+    let mut x = world.matrix(elem, tokens + 3, image.max(1) as usize * width);
     let (map, map_at) = world.map(tokens, tokens + 3);
-    let offsets: Vec<u32> = (0..=4).map(|row| LENS[..row].iter().sum()).collect();
+    let offsets: Vec<u32> = (0..=4).map(|row| lens[..row].iter().sum()).collect();
     // The first token of the third row is not finite.
     x.spoil(&world, map[offsets[2] as usize]);
     let layers = [
@@ -102,14 +113,16 @@ fn solve(kernel: &Kernel, elem: Elem, problem: &Problem) -> Result<(), Flaw> {
     args.extend([hidden as u32, 2].map(U));
     args.extend(layers[1].at.map(P));
     args.extend([classes as u32, width as u32, mean.into(), EXIT, is_final.into()].map(U));
-    args.push(U(stride as u32));
+    args.extend([stride as u32, image].map(U));
     let shared = (width + hidden + classes.max(1) + 64) * 4;
     world.launch(kernel, [[6, 1, 1], [256, 1, 1]], shared as u32, &args)?;
     for slot in 0..6 {
         let row = SLOTS.iter().position(|&other| other == slot);
         let expected = row.map(|row| {
-            let row: Vec<Vec<f64>> =
-                (offsets[row]..offsets[row + 1]).map(|t| x.row(map[t as usize])).collect();
+            let tokens = (offsets[row]..offsets[row + 1]).map(|t| x.row(map[t as usize]));
+            let vectors =
+                |token: Vec<f64>| token.chunks(width).map(<[f64]>::to_vec).collect::<Vec<_>>();
+            let row: Vec<Vec<f64>> = tokens.flat_map(vectors).collect();
             let features = pooled(&row, mean);
             layers[1].of(layers[0].of(features, 2), 0)
         });

@@ -1,10 +1,13 @@
 //! Pictures of any size to the input of a model.
 
-use image::imageops::{FilterType, resize};
-use image::{ImageBuffer, Luma, Pixel, Rgb};
-use offramp_weights::image::{ChannelOrder, Interpolation, Preprocessing};
+mod resize;
+
+use std::ops::Range;
+
+use offramp_weights::image::{ChannelOrder, Preprocessing};
 
 use crate::error::InputError;
+use resize::{Side, resize};
 
 /// A decoded picture: `[height, width, channels]`, grey or red-green-blue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,9 @@ pub struct Picture {
 
 /// Longest side of a picture that is taken, pixels.
 pub const SIDE_MAX: usize = 16_384;
+
+/// Below this a picture would be enlarged a hundredfold.
+const CROP_SHARE_MIN: f32 = 0.01;
 
 impl Picture {
     /// Takes pixels over.
@@ -47,9 +53,9 @@ impl Picture {
 /// Turns pictures into inputs of one model, as its [`Preprocessing`] says: channels, size, order.
 ///
 /// A picture is resized so that it just covers the input's sides, each divided by `crop_share`
-/// and rounded down, and then cropped at its centre (as timm and torchvision do; the filters
-/// widen when shrinking, as Pillow's do). One of the right size is left alone where `crop_share`
-/// is 1. Means and scales are not applied here but by the model.
+/// and rounded down, and then cropped at its centre: to the byte what torchvision's and timm's
+/// `Resize` and `CenterCrop` make of it with Pillow 11. One of the right size is left alone where
+/// `crop_share` is 1. Means and scales are not applied here but by the model.
 #[derive(Clone, Debug)]
 pub struct Preprocessor(Preprocessing);
 
@@ -64,11 +70,7 @@ impl Preprocessor {
         let input = &self.0;
         let coloured = recoloured(picture, input.channels);
         let source = coloured.as_deref().unwrap_or(&picture.pixels);
-        let size = (picture.height, picture.width);
-        let mut pixels = match input.channels {
-            1 => self.fitted::<Luma<u8>>(source, size),
-            _ => self.fitted::<Rgb<u8>>(source, size),
-        };
+        let mut pixels = self.fitted(source, picture.height, picture.width);
         if input.order == ChannelOrder::Bgr && input.channels == 3 {
             pixels.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| pixel.swap(0, 2));
         }
@@ -76,40 +78,33 @@ impl Preprocessor {
     }
 
     /// Resized and cropped.
-    fn fitted<P: Pixel<Subpixel = u8> + 'static>(
-        &self,
-        source: &[u8],
-        (height, width): (usize, usize),
-    ) -> Vec<u8> {
-        let Preprocessing { height: to_height, width: to_width, crop_share, .. } = self.0;
-        if (height, width) == (to_height, to_width) && crop_share >= 1.0 {
+    fn fitted(&self, source: &[u8], height: usize, width: usize) -> Vec<u8> {
+        let input = &self.0;
+        if (height, width) == (input.height, input.width) && input.crop_share >= 1.0 {
             return source.to_vec();
         }
-        let [least_height, least_width] = [to_height, to_width]
-            .map(|side| ((side as f32 / crop_share).floor() as usize).max(side));
-        let scale = (least_height as f64 / height as f64).max(least_width as f64 / width as f64);
-        let scaled = |side: usize, least: usize| ((side as f64 * scale) as usize).max(least);
-        let (tall, wide) = (scaled(height, least_height), scaled(width, least_width));
-        let Some(picture) = ImageBuffer::<P, _>::from_raw(width as u32, height as u32, source)
-        else {
-            return vec![0; to_height * to_width * self.0.channels];
-        };
-        let filter = match self.0.interpolation {
-            Interpolation::Nearest => FilterType::Nearest,
-            Interpolation::Bilinear => FilterType::Triangle,
-            Interpolation::Bicubic => FilterType::CatmullRom,
-        };
-        let resized = resize(&picture, wide as u32, tall as u32, filter).into_raw();
-        crop(&resized, [tall, wide, self.0.channels], [to_height, to_width])
+        let [tall, wide] = self.covering(height, width);
+        let rows = Side { from: height, to: tall, wanted: centre(tall, input.height) };
+        let columns = Side { from: width, to: wide, wanted: centre(wide, input.width) };
+        resize(source, &[rows, columns], input.channels, input.interpolation)
+    }
+
+    /// Sides of a picture of the same shape that the crop is taken of.
+    fn covering(&self, height: usize, width: usize) -> [usize; 2] {
+        let share = self.0.crop_share.clamp(CROP_SHARE_MIN, 1.0);
+        let [least_height, least_width] = [self.0.height, self.0.width]
+            .map(|side| ((side as f32 / share).floor() as usize).max(side));
+        match least_height * width >= least_width * height {
+            true => [least_height, least_height * width / height],
+            false => [least_width * height / width, least_width],
+        }
     }
 }
 
-/// The centre of a picture; a margin of an odd number of pixels is halved to the even side.
-fn crop(pixels: &[u8], [tall, wide, channels]: [usize; 3], [height, width]: [usize; 2]) -> Vec<u8> {
-    let margin = |from: usize, to: usize| ((from - to) as f64 / 2.0).round_ties_even() as usize;
-    let (top, left) = (margin(tall, height), margin(wide, width));
-    let lines = pixels.chunks_exact(wide * channels).skip(top).take(height);
-    lines.flat_map(|line| &line[left * channels..(left + width) * channels]).copied().collect()
+/// The middle; a margin of an odd number of pixels is halved to the even side.
+fn centre(from: usize, to: usize) -> Range<usize> {
+    let start = ((from - to) as f64 / 2.0).round_ties_even() as usize;
+    start..start + to
 }
 
 /// With another number of channels; `None` where it has that already. Grey is ITU-R 601 luma in
@@ -128,6 +123,8 @@ fn recoloured(picture: &Picture, channels: usize) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use offramp_weights::image::Interpolation;
+
     use super::*;
 
     fn input(height: usize, width: usize, channels: usize, crop_share: f32) -> Preprocessing {
@@ -175,6 +172,40 @@ mod tests {
                 assert_eq!(ready.apply(&picture(1)).len(), height * width * channels);
             }
         }
+    }
+
+    /// Numbers of torchvision's `Resize` and `CenterCrop` as arithmetic around Pillow 11.3.
+    #[test]
+    fn pixels_are_those_of_pillow() {
+        use Interpolation::{Bicubic, Bilinear, Nearest};
+        let made = |interpolation, [height, width, channels]: [usize; 3], share| {
+            let input = Preprocessing { interpolation, ..input(height, width, channels, share) };
+            Preprocessor::new(&input).apply(&picture(channels))
+        };
+        let [three, two] = [([3, 3, 1], 1.0), ([2, 2, 3], 0.5)];
+        let expected = [
+            (Nearest, three, vec![0, 74, 148, 119, 193, 16, 238, 61, 135]),
+            (Bilinear, three, vec![101, 75, 103, 130, 149, 121, 133, 105, 124]),
+            (Bicubic, three, vec![103, 70, 98, 129, 157, 123, 131, 97, 130]),
+            (Nearest, two, vec![19, 56, 93, 241, 27, 64, 72, 109, 146, 43, 80, 117]),
+            (Bilinear, two, vec![92, 102, 120, 168, 112, 103, 142, 132, 112, 125, 115, 95]),
+            (Bicubic, two, vec![76, 98, 118, 184, 114, 97, 147, 135, 116, 124, 108, 86]),
+        ];
+        for (interpolation, (shape, share), expected) in expected {
+            assert_eq!(made(interpolation, shape, share), expected, "{interpolation} {shape:?}");
+        }
+        let enlarged = [
+            147, 180, 161, 166, 148, 12, 63, 103, 150, 191, 191, 121, 133, 63, 63, 104, 151, 191,
+            242, 106, 88, 93, 76, 116,
+        ];
+        assert_eq!(made(Bicubic, [4, 6, 1], 0.875), enlarged);
+    }
+
+    #[test]
+    fn a_line_of_pixels_is_not_blown_up() {
+        let line = Picture::new([1, SIDE_MAX, 1], (0..SIDE_MAX).map(|i| i as u8).collect());
+        let ready = Preprocessor::new(&input(512, 512, 1, 0.1)).apply(&line.unwrap());
+        assert!(ready.len() == 512 * 512 && ready.iter().all(|pixel| (114..=141).contains(pixel)));
     }
 
     #[test]

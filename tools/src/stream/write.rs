@@ -1,0 +1,135 @@
+//! A stream's files: packed IDX images and labels, and lines of JSON about its scenes.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::write::GzEncoder;
+use flate2::{Compression, GzBuilder};
+
+use crate::failure::{Failure, Result};
+
+const IMAGES: u32 = 0x0803;
+const LABELS: u32 = 0x0801;
+
+/// Where the files of a stream are.
+pub(super) struct Paths {
+    pub(super) images: PathBuf,
+    pub(super) labels: PathBuf,
+    pub(super) scenes: PathBuf,
+}
+
+impl Paths {
+    /// Names that begin with `prefix`.
+    pub(super) fn new(prefix: &Path) -> Self {
+        let path = |end: &str| {
+            let mut name = prefix.as_os_str().to_owned();
+            name.push(end);
+            PathBuf::from(name)
+        };
+        Self {
+            images: path("-images-idx3-ubyte.gz"),
+            labels: path("-labels-idx1-ubyte.gz"),
+            scenes: path("-scenes.jsonl"),
+        }
+    }
+}
+
+/// Images and labels on their way to their files, which appear at the end.
+pub(super) struct Idx {
+    images: Packed,
+    labels: Packed,
+}
+
+impl Idx {
+    pub(super) fn create(paths: &Paths, frames: u32, sides: [usize; 2]) -> Result<Self> {
+        let [height, width] = sides.map(|side| side as u32);
+        let mut images = Packed::create(&paths.images)?;
+        images.numbers(&[IMAGES, frames, height, width])?;
+        let mut labels = Packed::create(&paths.labels)?;
+        labels.numbers(&[LABELS, frames])?;
+        Ok(Self { images, labels })
+    }
+
+    pub(super) fn add(&mut self, pixels: &[u8], label: u8) -> Result<()> {
+        self.images.bytes(pixels)?;
+        self.labels.bytes(&[label])
+    }
+
+    pub(super) fn finish(self) -> Result<()> {
+        self.images.finish()?;
+        self.labels.finish()
+    }
+}
+
+/// A file that is packed beside its place and moved there when it is whole.
+struct Packed {
+    path: PathBuf,
+    aside: Aside,
+    to: GzEncoder<BufWriter<File>>,
+}
+
+impl Packed {
+    fn create(path: &Path) -> Result<Self> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|source| Failure::io(folder, "create", source))?;
+        }
+        let aside = Aside::of(path);
+        let file = File::create(&aside.0).map_err(|source| Failure::io(path, "create", source))?;
+        // No time of day in it: the same stream is the same file.
+        let to = GzBuilder::new().mtime(0).write(BufWriter::new(file), Compression::default());
+        Ok(Self { path: path.to_owned(), aside, to })
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.to.write_all(bytes).map_err(|source| Failure::io(&self.path, "write", source))
+    }
+
+    fn numbers(&mut self, numbers: &[u32]) -> Result<()> {
+        numbers.iter().try_for_each(|number| self.bytes(&number.to_be_bytes()))
+    }
+
+    fn finish(self) -> Result<()> {
+        let Self { path, aside, to } = self;
+        let written = to.finish().and_then(|mut file| file.flush());
+        let done = written.and_then(|()| fs::rename(&aside.0, &path));
+        done.map_err(|source| Failure::io(&path, "write", source))
+    }
+}
+
+/// A file that goes when what was to be written is not.
+struct Aside(PathBuf);
+
+impl Aside {
+    fn of(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Self(path.with_file_name(format!(".{name}.{}.tmp", std::process::id())))
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // Best effort: mostly it has been moved to its place.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_not_finished_leave_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::new(&dir.path().join("deep/s"));
+        let count = || fs::read_dir(dir.path().join("deep")).unwrap().count();
+        let mut idx = Idx::create(&paths, 2, [1, 1]).unwrap();
+        idx.add(&[3], 1).unwrap();
+        assert_eq!(count(), 2);
+        drop(idx);
+        assert_eq!(count(), 0);
+        Idx::create(&paths, 0, [1, 1]).unwrap().finish().unwrap();
+        assert!(paths.images.exists() && paths.labels.exists());
+        assert_eq!(count(), 2);
+    }
+}
