@@ -10,11 +10,11 @@ const WEIGHT_MIN: f32 = 0.01;
 pub(crate) struct Mix(Vec<f32>);
 
 impl Mix {
-    /// A few classes of many are common: weights are fourth powers of even numbers.
+    /// A few classes of many are common: weights are fourth powers of uniform numbers.
     pub(super) fn random(classes: usize, rng: &mut Rng) -> Self {
         let weight = |_| {
-            let even = rng.f32();
-            even * even * even * even + WEIGHT_MIN
+            let uniform = rng.f32();
+            uniform * uniform * uniform * uniform + WEIGHT_MIN
         };
         Self::of((0..classes).map(weight).collect())
     }
