@@ -1,9 +1,10 @@
-//! Windows, one output pixel at a time.
+//! Windows, one line of output pixels at a time.
 
 use std::ops::Range;
 
 use super::{Pool2d, Window};
-use crate::cpu::{CpuDevice, Shared};
+use crate::cpu::simd::vectorised;
+use crate::cpu::{CpuDevice, Shared, Simd};
 use crate::{Result, RowTokens};
 
 impl Pool2d {
@@ -13,34 +14,30 @@ impl Pool2d {
         let x = device.live(self.x, RowTokens::Each(from), self.width);
         let out = device.live(self.out, RowTokens::Each(to), self.width);
         let ([x], out) = device.arena.views([x], out)?;
-        let (from, to) = ((from * self.width).max(1), (to * self.width).max(1));
-        let (rows, width, out) = (device.rows.live(), self.to().width, Shared::new(out));
-        device.team.run(rows, (rows * from) as f64, &|row, _| {
-            // SAFETY: each task writes the row of its own number.
-            let out = unsafe { out.part(row * to, to) };
-            let x = &x[row * from..][..from];
-            for (pixel, out) in out.chunks_exact_mut(self.width.max(1)).enumerate() {
-                self.pixel(x, pixel / width, pixel % width, out);
+        let (rows, lines, image) = (device.rows.live(), self.to().height, from * self.width);
+        let (simd, out, line_len) = (device.simd, Shared::new(out), self.to().width * self.width);
+        device.team.run(rows * lines, (rows * image) as f64, &|task, _| {
+            // SAFETY: each task writes the line of its own number.
+            let out = unsafe { out.part(task * line_len, line_len) };
+            let x = &x[task / lines * image..][..image];
+            for (column, out) in out.chunks_exact_mut(self.width.max(1)).enumerate() {
+                self.pixel(simd, x, (task % lines, column), out);
             }
         })
     }
 
-    fn pixel(&self, x: &[f32], row: usize, column: usize, out: &mut [f32]) {
-        let (rows, columns) = (
-            self.side(row, self.from.height, self.to().height),
-            self.side(column, self.from.width, self.to().width),
-        );
+    fn pixel(&self, simd: Simd, x: &[f32], (row, column): (usize, usize), out: &mut [f32]) {
+        let rows = self.side(row, self.from.height, self.to().height);
+        let columns = self.side(column, self.from.width, self.to().width);
         let count = (rows.len() * columns.len()) as f32;
         let is_max = matches!(self.window, Window::Max { .. });
         out.fill(if is_max { f32::NEG_INFINITY } else { 0.0 });
         for at in rows.flat_map(|row| columns.clone().map(move |column| (row, column))) {
             let pixel = &x[(at.0 * self.from.width + at.1) * self.width..][..self.width];
-            for (out, &value) in out.iter_mut().zip(pixel) {
-                if !is_max {
-                    *out += value;
-                } else if value > *out || value.is_nan() {
-                    *out = value;
-                }
+            if is_max {
+                largest(simd, pixel, out);
+            } else {
+                add(simd, pixel, out);
             }
         }
         if !is_max {
@@ -57,5 +54,30 @@ impl Pool2d {
             }
             Window::MeanTo(_) => index * from / to..((index + 1) * from).div_ceil(to),
         }
+    }
+}
+
+vectorised! {
+    /// `out = max(out, x)`; NaN wins.
+    fn largest(x: &[f32], out: &mut [f32]) = largest_body
+}
+
+#[inline(always)]
+fn largest_body(x: &[f32], out: &mut [f32]) {
+    for (out, &x) in out.iter_mut().zip(x) {
+        // Without a branch, so that it vectorises.
+        *out = if (x > *out) | x.is_nan() { x } else { *out };
+    }
+}
+
+vectorised! {
+    /// `out = out + x`
+    fn add(x: &[f32], out: &mut [f32]) = add_body
+}
+
+#[inline(always)]
+fn add_body(x: &[f32], out: &mut [f32]) {
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out += x;
     }
 }
