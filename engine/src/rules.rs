@@ -50,6 +50,18 @@ impl RowRules {
         }
     }
 
+    /// A row of random tokens, or of random pixels, for measurements.
+    pub fn random(&self, tokens: usize, seed: u64) -> Row {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        match self {
+            Self::Text(rules) => {
+                let ids = (0..tokens).map(|_| rng.u32(0..rules.vocab as u32)).collect();
+                TokenRow { ids, kinds: Vec::new() }.into()
+            }
+            Self::Image(rules) => Row::Image((0..rules.bytes()).map(|_| rng.u8(..)).collect()),
+        }
+    }
+
     /// The same for passes within `limits`: every row that keeps them fits an empty batch.
     pub(crate) fn within(self, limits: Limits) -> Self {
         match self {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use offramp::{AfterExit, Answer, Engine, Exits, Model, PassSettings, RowSlot};
+use offramp::{AfterExit, Answer, Engine, Exits, Model, PassSettings, Row, RowSlot, TokenRow};
 use offramp_tests::golden_dir;
 use serde::Deserialize;
 
@@ -24,6 +24,10 @@ struct Case {
 }
 
 impl Case {
+    fn row(&self) -> Row {
+        TokenRow { ids: self.tokens.clone(), kinds: self.types.clone() }.into()
+    }
+
     /// What the final exit must give: logits, or the features of a base model.
     fn expected(&self) -> &[f32] {
         let any = self.logits.as_ref().or(self.pooled.as_ref()).or(self.mean.as_ref());
@@ -36,36 +40,32 @@ fn read_cases(dir: &Path) -> Vec<Case> {
     serde_json::from_str::<Golden>(&text).unwrap().cases
 }
 
-/// Logits of all cases, run as one batch.
-fn logits(model: &Model, cases: &[&Case]) -> Vec<Vec<f32>> {
+/// Logits of all rows, run as one batch to the end; every row is answered once.
+pub(crate) fn logits(model: &Model, rows: &[Row]) -> Vec<Vec<f32>> {
     let mut engine = Engine::new(model, &machine::options()).unwrap();
     let mut batch = engine.batch();
-    for case in cases {
-        batch.push(&case.tokens, &case.types).unwrap().expect("room in the batch");
+    for row in rows {
+        batch.push_row(row).unwrap().expect("room in the batch");
     }
     let exits = Exits::off(engine.plan());
     let settings = PassSettings::new(&exits, AfterExit::Compact);
-    let mut answered = vec![0; cases.len()];
+    let mut answered = vec![0; rows.len()];
     engine
         .run(&batch, &settings, &mut |answer: Answer<'_>| answered[answer.slot.0 as usize] += 1)
         .unwrap();
     assert!(answered.iter().all(|&times| times == 1), "{answered:?}");
     let last = engine.plan().ramps();
-    (0..cases.len() as u32).map(|slot| engine.logits(last, RowSlot(slot)).to_vec()).collect()
+    (0..rows.len() as u32).map(|slot| engine.logits(last, RowSlot(slot)).to_vec()).collect()
 }
 
-fn assert_close(name: &str, case: &Case, found: &[f32]) {
-    let expected = case.expected();
-    assert_eq!(found.len(), expected.len(), "{name}");
+/// Panics unless all of `found` are within `rel` of the largest number expected.
+pub(crate) fn assert_close(what: &str, found: &[f32], expected: &[f32], rel: f32) {
+    assert_eq!(found.len(), expected.len(), "{what}");
     let largest = expected.iter().fold(0.0_f32, |largest, v| largest.max(v.abs()));
-    let tolerance = machine::LOGITS_ABS + machine::LOGITS_REL * largest;
+    let tolerance = machine::LOGITS_ABS + rel * largest;
     for (found, expected) in found.iter().zip(expected) {
         let difference = (found - expected).abs();
-        assert!(
-            difference <= tolerance,
-            "{name}, {} tokens: {found} instead of {expected}",
-            case.tokens.len()
-        );
+        assert!(difference <= tolerance, "{what}: {found} instead of {expected}");
     }
 }
 
@@ -74,10 +74,12 @@ fn check(name: &str) {
     let model = Model::open(&dir).unwrap();
     let cases = read_cases(&dir);
     assert!(cases.len() >= 7, "{name} has {} cases", cases.len());
-    let all: Vec<&Case> = cases.iter().collect();
-    for (case, together) in all.iter().zip(logits(&model, &all)) {
-        assert_close(name, case, &together);
-        assert_eq!(logits(&model, &[case])[0], together, "{name}: alone and in company");
+    let rows: Vec<Row> = cases.iter().map(Case::row).collect();
+    for ((case, row), together) in cases.iter().zip(&rows).zip(logits(&model, &rows)) {
+        let what = format!("{name}, {} tokens", case.tokens.len());
+        assert_close(&what, &together, case.expected(), machine::LOGITS_REL);
+        let alone = logits(&model, std::slice::from_ref(row));
+        assert_eq!(alone[0], together, "{name}: alone and in company");
     }
 }
 

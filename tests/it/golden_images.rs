@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use offramp::{AfterExit, Answer, Engine, Exits, Model, PassSettings, Picture, Row};
+use offramp::{Model, Picture, Row};
 use offramp_tests::golden_images_dir;
 use serde::Deserialize;
 
+use crate::golden::{assert_close, logits};
 use crate::machine;
 
 #[derive(Deserialize)]
@@ -33,36 +34,16 @@ fn read_cases(dir: &Path, model: &Model) -> Vec<(Row, Case)> {
     images.map(row).zip(cases).collect()
 }
 
-fn logits(model: &Model, cases: &[(Row, Case)]) -> Vec<Vec<f32>> {
-    let mut engine = Engine::new(model, &machine::options()).unwrap();
-    let mut batch = engine.batch();
-    for (image, _) in cases {
-        batch.push_row(image).unwrap().expect("room in the batch");
-    }
-    let exits = Exits::off(engine.plan());
-    let settings = PassSettings::new(&exits, AfterExit::Compact);
-    let mut found = vec![Vec::new(); cases.len()];
-    let mut sink = |answer: Answer<'_>| found[answer.slot.0 as usize] = answer.logits.to_vec();
-    engine.run(&batch, &settings, &mut sink).unwrap();
-    found
-}
-
 fn check(name: &str) {
     let dir = golden_images_dir().join(name);
     let model = Model::open(&dir).unwrap();
-    let cases = read_cases(&dir, &model);
+    let (rows, cases): (Vec<Row>, Vec<Case>) = read_cases(&dir, &model).into_iter().unzip();
     assert!(!cases.is_empty(), "{name}");
-    let together = logits(&model, &cases);
-    for (index, ((_, case), found)) in cases.iter().zip(&together).enumerate() {
-        assert_eq!(found.len(), case.logits.len(), "{name}");
-        let largest = case.logits.iter().fold(0.0_f32, |largest, v| largest.max(v.abs()));
-        let tolerance = machine::LOGITS_ABS + machine::IMAGE_LOGITS_REL * largest;
-        for (found, expected) in found.iter().zip(&case.logits) {
-            let close = (found - expected).abs() <= tolerance;
-            assert!(close, "{name}, image {index}: {found} instead of {expected}");
-        }
-        let alone = logits(&model, &cases[index..=index]);
-        assert_eq!(&alone[0], found, "{name}, image {index}: alone and in company");
+    for (index, (case, found)) in cases.iter().zip(logits(&model, &rows)).enumerate() {
+        let what = format!("{name}, image {index}");
+        assert_close(&what, &found, &case.logits, machine::IMAGE_LOGITS_REL);
+        let alone = logits(&model, &rows[index..=index]);
+        assert_eq!(alone[0], found, "{what}: alone and in company");
     }
 }
 

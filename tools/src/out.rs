@@ -62,15 +62,28 @@ pub(crate) fn note(text: impl Display) {
 
 /// Replaces a file whole or not at all, with its folder where that is missing.
 pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|source| Failure::io(folder, "create", source))?;
+    let aside = Aside::of(path)?;
+    let done = fs::write(&aside.0, content).and_then(|()| fs::rename(&aside.0, path));
+    done.map_err(|source| Failure::io(path, "write", source))
+}
+
+/// A file beside the one to be written, which goes when that is not written.
+pub(crate) struct Aside(pub(crate) PathBuf);
+
+impl Aside {
+    /// For `path`, whose folder is made.
+    pub(crate) fn of(path: &Path) -> Result<Self> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|source| Failure::io(folder, "create", source))?;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Ok(Self(path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))))
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let aside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let done = fs::write(&aside, content).and_then(|()| fs::rename(&aside, path));
-    done.map_err(|source| {
-        // Best effort: the write's own error is the one worth telling.
-        let _ = fs::remove_file(&aside);
-        Failure::io(path, "write", source)
-    })
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // Best effort: mostly it has been moved to its place.
+        let _ = fs::remove_file(&self.0);
+    }
 }

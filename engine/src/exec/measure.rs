@@ -8,8 +8,6 @@ use crate::batch::Batch;
 use crate::clock;
 use crate::error::Result;
 use crate::exit::Exits;
-use crate::rules::{Row, RowRules};
-use crate::text::TokenRow;
 
 /// How many rows of how many tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,24 +109,13 @@ impl Engine {
 
     /// Rows of seeded random tokens or pixels.
     fn synthetic(&self, shape: Shape) -> Result<Batch> {
-        let mut rng = fastrand::Rng::with_seed(7);
         let mut batch = self.batch();
-        for _ in 0..shape.rows {
-            if batch.push_row(&random_row(&self.rules, shape.tokens, &mut rng))?.is_none() {
+        for row in 0..shape.rows {
+            if batch.push_row(&self.rules.random(shape.tokens, row as u64))?.is_none() {
                 offramp_kernels::Error::check_fits("rows to measure", shape.rows, batch.rows())?;
             }
         }
         Ok(batch)
-    }
-}
-
-fn random_row(rules: &RowRules, tokens: usize, rng: &mut fastrand::Rng) -> Row {
-    match rules {
-        RowRules::Text(rules) => {
-            let ids = (0..tokens).map(|_| rng.u32(0..rules.vocab as u32)).collect();
-            Row::Text(TokenRow { ids, kinds: vec![] })
-        }
-        RowRules::Image(rules) => Row::Image((0..rules.bytes()).map(|_| rng.u8(..)).collect()),
     }
 }
 

@@ -57,11 +57,7 @@ impl Binder<'_> {
         let part_rows = rows / parts.len();
         for (index, &part) in parts.iter().enumerate() {
             let tensor = self.tensor(part, layer)?;
-            let first_row = index * part_rows;
-            let chunk = (CHUNK / width).max(1) * width;
-            tensor.for_each_chunk(chunk, |at, values| {
-                device.load(weight, first_row + at / width, values).map_err(Error::from)
-            })?;
+            load_rows(&tensor, width, weight, index * part_rows, device)?;
         }
         Ok(())
     }
@@ -89,8 +85,7 @@ impl Binder<'_> {
 
     /// Loads a convolution in pieces; gives its biases.
     fn filter(&self, weight: WeightId, conv: &Conv, device: &mut dyn Device) -> Result<Vec<f32>> {
-        let k = conv.kernel * conv.kernel * conv.inputs;
-        let step = (CHUNK / k).max(1);
+        let step = (CHUNK / conv.columns()).max(1);
         let mut biases = Vec::with_capacity(conv.outputs);
         for first in (0..conv.outputs).step_by(step) {
             let rows = first..(first + step).min(conv.outputs);
@@ -104,10 +99,7 @@ impl Binder<'_> {
     fn head(&self, weight: WeightId, device: &mut dyn Device) -> Result<()> {
         let head = &self.image()?.head;
         let tensor = self.model.checkpoint.tensor(&head.weight)?;
-        let chunk = (CHUNK / head.features).max(1) * head.features;
-        tensor.for_each_chunk(chunk, |at, values| {
-            device.load(weight, at / head.features, values).map_err(Error::from)
-        })
+        load_rows(&tensor, head.features, weight, 0, device)
     }
 
     fn head_bias(&self) -> Result<Vec<f32>> {
@@ -124,6 +116,20 @@ impl Binder<'_> {
         let bundle = self.model.ramps().ok_or_else(missing)?;
         ramp_values(bundle, source).ok_or_else(missing)
     }
+}
+
+/// Loads a tensor in pieces, as rows `first_row ..` of a weight, `width` elements each.
+fn load_rows(
+    tensor: &Tensor<'_>,
+    width: usize,
+    weight: WeightId,
+    first_row: usize,
+    device: &mut dyn Device,
+) -> Result<()> {
+    let chunk = (CHUNK / width).max(1) * width;
+    tensor.for_each_chunk(chunk, |at, values| {
+        device.load(weight, first_row + at / width, values).map_err(Error::from)
+    })
 }
 
 /// `(pixel / 255 - mean) / std` as one multiply-add.

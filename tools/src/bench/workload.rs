@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::ValueEnum;
-use offramp::{Batch, Engine, ExitWindow, Model, Row, RowRules, TokenRow};
+use offramp::{Batch, Engine, ExitWindow, Model, Row, RowRules};
 
 use crate::failure::{Failure, Result};
 use crate::lines::{Line, Lines};
@@ -37,7 +37,7 @@ pub(super) fn fixed(lengths: &[usize], model: &Model) -> Vec<Rows> {
     let mut lengths: Vec<usize> = lengths.iter().map(|&n| n.min(longest)).collect();
     lengths.dedup();
     let rows = |&length: &usize| {
-        let rows = (0..FIXED_ROWS).map(|number| random(length, &rules, number));
+        let rows = (0..FIXED_ROWS).map(|number| rules.random(length, SEED ^ number));
         Rows { kind: "fixed", rows: rows.collect() }
     };
     lengths.iter().map(rows).collect()
@@ -58,7 +58,7 @@ pub(super) fn read_lengths(file: &Path, model: &Model) -> Result<Rows> {
             line,
             message: format!("expected a number of tokens from 1 to {longest}"),
         })?;
-        rows.push(random(length, &rules, line));
+        rows.push(rules.random(length, SEED ^ line));
     }
     if rows.is_empty() {
         return Err(Failure::Failed(format!("{}: no lengths", file.display())));
@@ -70,17 +70,6 @@ pub(super) fn read_lengths(file: &Path, model: &Model) -> Result<Rows> {
 pub(super) fn shipped(model: &Model) -> Result<Rows> {
     let rows = shipped::rows(model, None)?;
     Ok(Rows { kind: "inputs", rows: rows.into_iter().map(|row| row.input).collect() })
-}
-
-fn random(length: usize, rules: &RowRules, number: u64) -> Row {
-    let mut rng = fastrand::Rng::with_seed(SEED ^ number);
-    match rules {
-        RowRules::Text(rules) => {
-            let ids = (0..length).map(|_| rng.u32(0..rules.vocab as u32)).collect();
-            Row::Text(TokenRow { ids, kinds: Vec::new() })
-        }
-        RowRules::Image(rules) => Row::Image((0..rules.bytes()).map(|_| rng.u8(..)).collect()),
-    }
 }
 
 impl Rows {
@@ -176,6 +165,8 @@ impl ExitProfile {
 
 #[cfg(test)]
 mod tests {
+    use offramp::TokenRow;
+
     use super::*;
 
     #[test]

@@ -11,7 +11,8 @@ use super::content::Content;
 use super::labels;
 use crate::failure::Result;
 
-const IMAGES: u32 = 0x0803;
+/// What the file begins with.
+pub(crate) const IMAGES: u32 = 0x0803;
 
 const EXPECTED: &str = "an IDX file of images (it begins with 0x00000803), PNG, JPEG, a folder, \
                         or raw bytes with --shape";

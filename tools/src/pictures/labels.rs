@@ -6,7 +6,7 @@ use super::content::Content;
 use crate::failure::Result;
 
 /// What the file begins with.
-pub(super) const LABELS: u32 = 0x0801;
+pub(crate) const LABELS: u32 = 0x0801;
 
 /// `x-images-idx3-ubyte.gz` has its labels in `x-labels-idx1-ubyte.gz`.
 pub(super) fn beside(path: &Path) -> Option<PathBuf> {

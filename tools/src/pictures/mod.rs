@@ -11,6 +11,9 @@ use offramp::Picture;
 
 use crate::failure::{Failure, Result};
 
+pub(crate) use idx::IMAGES;
+pub(crate) use labels::LABELS;
+
 use idx::Idx;
 use raw::Raw;
 

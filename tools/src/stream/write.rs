@@ -8,9 +8,8 @@ use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 
 use crate::failure::{Failure, Result};
-
-const IMAGES: u32 = 0x0803;
-const LABELS: u32 = 0x0801;
+use crate::out::Aside;
+use crate::pictures::{IMAGES, LABELS};
 
 /// Where the files of a stream are.
 pub(super) struct Paths {
@@ -71,10 +70,7 @@ struct Packed {
 
 impl Packed {
     fn create(path: &Path) -> Result<Self> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(|source| Failure::io(folder, "create", source))?;
-        }
-        let aside = Aside::of(path);
+        let aside = Aside::of(path)?;
         let file = File::create(&aside.0).map_err(|source| Failure::io(path, "create", source))?;
         // No time of day in it: the same stream is the same file.
         let to = GzBuilder::new().mtime(0).write(BufWriter::new(file), Compression::default());
@@ -94,23 +90,6 @@ impl Packed {
         let written = to.finish().and_then(|mut file| file.flush());
         let done = written.and_then(|()| fs::rename(&aside.0, &path));
         done.map_err(|source| Failure::io(&path, "write", source))
-    }
-}
-
-/// A file that goes when what was to be written is not.
-struct Aside(PathBuf);
-
-impl Aside {
-    fn of(path: &Path) -> Self {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Self(path.with_file_name(format!(".{name}.{}.tmp", std::process::id())))
-    }
-}
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        // Best effort: mostly it has been moved to its place.
-        let _ = fs::remove_file(&self.0);
     }
 }
 

@@ -133,8 +133,7 @@ impl<'a> Lowering<'a> {
         let in_place = added.filter(|added| taken.iter().all(|map| map.place != added.place));
         let taken: Vec<Map> = [x].into_iter().chain(taken.iter().copied()).chain(added).collect();
         let out = in_place.unwrap_or_else(|| self.map(&taken, grid, conv.outputs));
-        let k = conv.kernel * conv.kernel * conv.inputs;
-        let matrix = WeightForm::Matrix { n: conv.outputs, k };
+        let matrix = WeightForm::Matrix { n: conv.outputs, k: conv.columns() };
         let vector = WeightForm::Vector { len: conv.outputs };
         let relu = conv.relu || added.is_some();
         let op = Conv2d {

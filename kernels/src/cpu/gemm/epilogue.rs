@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::PANEL;
-use crate::Activation;
 use crate::cpu::math;
 use crate::cpu::simd::{Simd, vectorised};
+use crate::{Activation, Span};
 
 /// What is added to a product.
 #[derive(Clone, Copy)]
@@ -16,6 +16,17 @@ pub enum Residual<'a> {
     InPlace,
     /// A matrix of the output's shape.
     From(&'a [f32]),
+}
+
+impl<'a> Residual<'a> {
+    /// Of an op that adds `given` and writes `out`; `read` is what lies there, where that is apart.
+    pub(crate) fn of(given: Option<Span>, out: Span, read: &'a [f32]) -> Self {
+        match given {
+            None => Self::None,
+            Some(given) if given.at == out.at => Self::InPlace,
+            Some(_) => Self::From(read),
+        }
+    }
 }
 
 /// `act(x + bias) + residual`, or `act(x + bias + residual)`.

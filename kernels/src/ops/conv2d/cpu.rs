@@ -40,11 +40,7 @@ impl Conv2d {
         let apart = self.residual.filter(|residual| residual.at != self.out.at);
         let third = apart.map_or(x, |residual| device.live(residual, to, self.outputs));
         let ([x, residual], out) = device.arena.views([x, third], out)?;
-        let residual = match (self.residual, apart) {
-            (None, _) => Residual::None,
-            (Some(_), None) => Residual::InPlace,
-            (Some(_), Some(_)) => Residual::From(residual),
-        };
+        let residual = Residual::of(self.residual, self.out, residual);
         let weight = device.weights.matrix(self.weight, self.outputs, self.k())?;
         let bias = device.weights.vector(self.bias, self.outputs)?;
         let epilogue =

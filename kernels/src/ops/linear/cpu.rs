@@ -16,11 +16,7 @@ impl Linear {
         let apart = self.residual.filter(|residual| residual.at != self.out.at);
         let third = apart.map_or(x, |residual| device.packed(residual, self.n));
         let ([x, residual], out) = device.arena.views([x, third], out)?;
-        let residual = match (self.residual, apart) {
-            (None, _) => Residual::None,
-            (Some(_), None) => Residual::InPlace,
-            (Some(_), Some(_)) => Residual::From(residual),
-        };
+        let residual = Residual::of(self.residual, self.out, residual);
         let rows = Rows { data: x, count, stride: self.k };
         let epilogue =
             Epilogue { bias, activation: self.activation, residual, activates_last: false };
