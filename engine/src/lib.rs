@@ -54,6 +54,7 @@ mod device;
 mod error;
 mod exec;
 mod exit;
+pub mod feedback;
 pub mod image;
 pub mod model;
 pub mod plan;
@@ -71,7 +72,7 @@ pub use exec::{
     Answer, Engine, EngineOptions, Exit, Observation, PassReport, PassSettings, Seen, SegmentTime,
     Shape, Sink,
 };
-pub use exit::{AfterExit, Exits, OFF, score_of};
+pub use exit::{AfterExit, Exits, OFF, Publisher, Subscriber, score_of, threshold_table};
 pub use image::{Picture, Preprocessor};
 pub use model::Model;
 pub use offramp_kernels::{Cost, ExitWindow, LiveBound, Pool, RowSlot, Score};

@@ -93,6 +93,8 @@ pub(crate) enum ExitsSwitch {
     On,
     /// Every row runs to the end
     Off,
+    /// Every ramp runs and shows what it would say, nobody leaves
+    Watch,
 }
 
 /// `--after-exit`.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use offramp::{
-    Answer, Batch, DeviceChoice, Engine, Exit, Exits, Model, Observation, PassSettings, Sink,
+    Answer, Batch, DeviceChoice, Engine, Exit, Exits, Limits, Model, Observation, PassSettings,
+    Sink,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -13,9 +14,10 @@ use serde_json::Value;
 use crate::agreement::{Feedback, at};
 use crate::args::{AfterExitArg, EngineArgs, ExitArgs, ModelArg, share, switch};
 use crate::failure::{Failure, Result};
-use crate::open::open;
+use crate::open::{ExitPlan, open};
 use crate::out::{Out, STANDARD, note};
 use crate::pictures::shape;
+use crate::record::Recorder;
 use crate::rows::{BadRow, Row, RowReader};
 
 /// Bad lines that may wait for a batch to fill, for each row of it: keeps memory bounded.
@@ -30,6 +32,7 @@ Examples:
   offramp classify --model DIR --input photos/
   offramp classify --model DIR --input test-images-idx3-ubyte.gz
   offramp classify --model DIR --input frames.u8 --shape 224x224x3
+  offramp classify --model DIR --input questions.jsonl --exits watch --record questions.record
 
 Texts, one a line; other keys are ignored:
   {\"id\": 7, \"text\": \"Who wrote Hamlet?\"}            text_pair for a second text
@@ -74,6 +77,9 @@ pub(crate) struct Classify {
     #[arg(long, value_name = "SHARE", default_value = "0", env = "OFFRAMP_AUDIT_RATE",
           value_parser = share::<f64>)]
     audit_rate: f64,
+    /// Keep what rows showed at the ramps, for `offramp tune`
+    #[arg(long, value_name = "FILE", env = "OFFRAMP_RECORD")]
+    record: Option<PathBuf>,
     #[command(flatten)]
     engine: EngineArgs,
 }
@@ -84,14 +90,16 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
     let (model, exit_plan) = open(&args.model.model, &args.exit)?;
     model.expect_classifier()?;
     let options = args.engine.options(&model);
-    let engine = Engine::new(&model, &options)?;
+    let mut engine = Engine::new(&model, &options)?;
     if options.device == DeviceChoice::Auto && engine.is_on_gpu() {
         note(format_args!("on {}", engine.device_name()));
     }
     let exits = exit_plan.exits(engine.plan())?;
     let mut reader = RowReader::open(&args.input, &model, args.shape)?;
     let out = Out::create(&args.output)?;
+    let recorder = recorder(args, &model, &mut engine, &exit_plan, options.limits)?;
     let mut session = Session::new(args, &model, engine, &exits, out);
+    session.answers.recorder = recorder;
     while let Some((line, row)) = reader.next()? {
         session.take(line, row)?;
         if reader.may_wait() {
@@ -102,6 +110,22 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
     session.answer()?;
     session.out.flush()?;
     session.finish()
+}
+
+fn recorder(
+    args: &Classify,
+    model: &Model,
+    engine: &mut Engine,
+    exits: &ExitPlan,
+    limits: Limits,
+) -> Result<Option<Recorder>> {
+    let Some(path) = &args.record else { return Ok(None) };
+    let policy = exits.policy().ok_or_else(|| {
+        let message =
+            "--record needs ramps that run: add --exits watch, where nobody leaves, or on";
+        Failure::Usage(message.to_owned())
+    })?;
+    Recorder::create(path, model, engine, limits, policy, &args.input).map(Some)
 }
 
 /// Opening the output would empty the input.
@@ -234,7 +258,10 @@ impl<'a> Session<'a> {
     }
 
     /// Says what the run showed; fails where a line failed.
-    fn finish(&self) -> Result<()> {
+    fn finish(mut self) -> Result<()> {
+        if let (Some(recorder), Some(path)) = (self.answers.recorder.take(), &self.args.record) {
+            recorder.finish(path)?;
+        }
         if let Some(summary) = self.answers.feedback.summary() {
             note(summary);
         }
@@ -279,12 +306,16 @@ struct Answers {
     by_slot: Vec<Kept>,
     ramps: u32,
     feedback: Feedback,
+    recorder: Option<Recorder>,
 }
 
 impl Answers {
     fn start(&mut self, rows: usize) {
         self.by_slot.clear();
         self.by_slot.resize(rows, Kept::default());
+        if let Some(recorder) = &mut self.recorder {
+            recorder.start(rows);
+        }
     }
 }
 
@@ -298,5 +329,8 @@ impl Sink for Answers {
     fn observe(&mut self, observation: Observation<'_>) {
         let answered = self.by_slot[at(observation.slot)].label;
         self.feedback.book(&observation, self.ramps, answered);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.push(&observation);
+        }
     }
 }

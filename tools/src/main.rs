@@ -22,6 +22,7 @@ mod pictures;
 mod profile;
 mod progress;
 mod race;
+mod record;
 mod report;
 mod rows;
 mod shipped;

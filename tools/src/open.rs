@@ -14,6 +14,8 @@ use crate::failure::{Failure, Result};
 pub(crate) enum ExitPlan {
     /// Every row runs to the end.
     Off,
+    /// So it does, and every ramp shows what it would say.
+    Watching(Policy),
     /// One threshold for all ramps.
     Uniform(Policy, f32),
     /// Fitted thresholds.
@@ -25,6 +27,7 @@ impl ExitPlan {
     pub(crate) fn exits(&self, plan: &Plan) -> Result<Exits> {
         Ok(match self {
             Self::Off => Exits::off(plan),
+            Self::Watching(policy) => Exits::watching(plan, score_of(*policy)),
             Self::Uniform(policy, threshold) => {
                 Exits::uniform(plan, score_of(*policy), *threshold)?
             }
@@ -33,13 +36,23 @@ impl ExitPlan {
     }
 
     pub(crate) fn is_off(&self) -> bool {
-        matches!(self, Self::Off)
+        matches!(self, Self::Off | Self::Watching(_))
+    }
+
+    /// How ramps score; none where they do not run.
+    pub(crate) fn policy(&self) -> Option<Policy> {
+        match self {
+            Self::Off => None,
+            Self::Watching(policy) | Self::Uniform(policy, _) => Some(*policy),
+            Self::Fitted(file) => Some(file.policy),
+        }
     }
 
     /// For people.
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Off => "off".to_owned(),
+            Self::Watching(policy) => format!("{policy}, watched only"),
             Self::Uniform(policy, threshold) => format!("{policy} >= {threshold} at every ramp"),
             Self::Fitted(file) => {
                 format!("{}, fitted for {} agreement", file.policy, percent(file.target_agreement))
@@ -70,8 +83,9 @@ pub(crate) fn open(dir: &Path, args: &ExitArgs) -> Result<(Model, ExitPlan)> {
 }
 
 fn without_ramps(model: Model, args: &ExitArgs) -> Result<(Model, ExitPlan)> {
-    let is_asked =
-        args.exits == ExitsSwitch::On || args.threshold.is_some() || args.thresholds.is_some();
+    let is_asked = matches!(args.exits, ExitsSwitch::On | ExitsSwitch::Watch)
+        || args.threshold.is_some()
+        || args.thresholds.is_some();
     if !is_asked {
         return Ok((model, ExitPlan::Off));
     }
@@ -84,6 +98,9 @@ fn without_ramps(model: Model, args: &ExitArgs) -> Result<(Model, ExitPlan)> {
 }
 
 fn exit_plan(model: &Model, ramps: &Path, args: &ExitArgs) -> Result<ExitPlan> {
+    if args.exits == ExitsSwitch::Watch {
+        return Ok(ExitPlan::Watching(args.policy.unwrap_or(Policy::Confidence)));
+    }
     let beside = ramps.with_file_name(files::THRESHOLDS);
     let file: Option<PathBuf> =
         args.thresholds.clone().or_else(|| beside.exists().then(|| beside.clone()));

@@ -10,6 +10,8 @@ mod pass;
 use offramp_kernels::{Device, ExitId, ExitWindow, RowSlot};
 
 pub use answer::{Answer, Exit, Observation, PassReport, Seen, Sink};
+#[cfg(test)]
+pub(crate) use measure::median;
 pub use measure::{SegmentTime, Shape};
 
 use crate::batch::{Batch, Limits};

@@ -1,5 +1,9 @@
 //! Who may leave where: thresholds, active ramps, and what becomes of a row that has its answer.
 
+mod seqlock;
+mod sync;
+mod table;
+
 use offramp_kernels::Score;
 use offramp_weights::{Policy, ThresholdFile};
 
@@ -7,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::plan::Plan;
 
 pub use crate::tune::OFF;
+pub use table::{Publisher, Subscriber, threshold_table};
 
 /// One versioned set of thresholds with the ramps that are on. A pass takes one snapshot.
 ///

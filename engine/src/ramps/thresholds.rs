@@ -8,7 +8,7 @@ use crate::exec::{Answer, Engine, EngineOptions, Observation, PassSettings, Sink
 use crate::exit::{AfterExit, Exits, score_of};
 use crate::model::Model;
 use crate::rules::Row;
-use crate::tune::{Calibration, Fitted, Goal, fit, fit_tested};
+use crate::tune::{Fitted, Goal, Window, fit, fit_tested};
 
 /// What thresholds are fitted for.
 #[derive(Clone, Debug)]
@@ -46,10 +46,10 @@ pub fn fit_thresholds(
         progress(done);
         Ok(())
     })?;
-    let calibration = watcher.calibration(&engine)?;
+    let window = watcher.window(&engine)?;
     let fitted = match options.goal.confidence {
-        Some(_) => fit_tested(&calibration, &options.goal, options.engine.seed),
-        None => fit(&calibration, &options.goal),
+        Some(_) => fit_tested(&window, &options.goal, options.engine.seed),
+        None => fit(&window, &options.goal),
     };
     let fitted_on = FittedOn { model: model.hash(), ramps: ramps.hash() };
     let sites = engine.plan().ramp_sites().collect::<Vec<_>>();
@@ -65,10 +65,10 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn calibration(self, engine: &Engine) -> Result<Calibration> {
+    fn window(self, engine: &Engine) -> Result<Window> {
         let mut depths = engine.plan().depths();
         depths.pop();
-        Calibration::new(depths, self.scores, self.labels, self.final_labels)
+        Window::new(depths, &self.scores, &self.labels, &self.final_labels)
             .map_err(|error| Error::Options(error.to_string()))
     }
 }

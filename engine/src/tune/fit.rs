@@ -1,7 +1,7 @@
 //! Thresholds that save the most while keeping the promise about agreement.
 //!
 //! The promise is turned into a whole number of disagreements first (with a confidence: the most
-//! whose Clopper-Pearson bound fits, see `bound`), which `allocate` then spends.
+//! whose Clopper-Pearson bound fits, see `bound`), which a search then spends.
 //!
 //! [`fit`] counts on the rows it searched, and a search finds luck as well as merit: a fresh sample
 //! breaks the promise more often than its confidence says. [`fit_tested`] keeps the promise by
@@ -12,9 +12,10 @@
 //! broke the promise in 29 % of samples of 1,000 rows and 18 % of 3,000, [`fit_tested`] in 0.5 % of
 //! either, for 3 and 2 % more of the forward run.
 
-use super::allocate::{Allocation, Search};
 use super::bound::{clopper_pearson_upper, errors_allowed, is_within};
-use super::calibration::{Calibration, OFF, Replay, replay};
+use super::replay::{Replay, replay};
+use super::search::{Allocation, Budget, Exact, Solver};
+use super::window::{OFF, Window};
 
 /// What thresholds must keep.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,7 +42,7 @@ const RAMP_SLACK: f64 = 10.0;
 const CONFIDENCE: f64 = 0.95;
 
 impl Goal {
-    fn limit(&self) -> f64 {
+    pub(super) fn limit(&self) -> f64 {
         1.0 - self.agreement
     }
 
@@ -53,6 +54,10 @@ impl Goal {
             // The small share makes up for 0.01 not being a binary fraction.
             None => Some(((self.limit() + 1e-12) * rows as f64).floor().min(rows as f64) as u64),
         }
+    }
+
+    fn spend(&self, budget: u64, rows: u64) -> Budget {
+        Budget { wrong: budget as f64, exits_min: self.exits_min(budget, rows) }
     }
 
     /// For each number of errors up to `budget` the fewest exits a ramp needs to be believed.
@@ -98,13 +103,14 @@ pub struct Fitted {
 
 /// Chooses thresholds on all rows and counts on the same rows: saves the most, but the counted
 /// figures flatter (see the module). A goal that cannot be kept gives every ramp off.
-pub fn fit(calibration: &Calibration, goal: &Goal) -> Fitted {
-    let rows = calibration.rows() as u64;
+pub fn fit(window: &Window, goal: &Goal) -> Fitted {
+    let rows = window.rows() as u64;
     let Some(budget) = goal.budget(rows) else {
-        return judged(calibration, off(calibration), goal);
+        return judged(window, off(window), goal);
     };
-    let search = Search::new(calibration, goal.exits_min(budget, rows));
-    judged(calibration, search.best(budget as usize).thresholds, goal)
+    let budget = goal.spend(budget, rows);
+    let found = Solver::new(window, &budget, Exact::OFFLINE).best(budget.wrong);
+    judged(window, found.thresholds, goal)
 }
 
 /// Sets of thresholds tested with errors in the choosing half, and shares kept of those without.
@@ -113,55 +119,58 @@ const STRICT: [f64; 4] = [0.25, 0.5, 0.75, 0.9];
 
 /// Chooses thresholds on one seeded half of the rows and counts on the other, so that the bound
 /// holds for thresholds that were chosen. Without a confidence the share counted there is tested.
-pub fn fit_tested(calibration: &Calibration, goal: &Goal, seed: u64) -> Fitted {
-    let (choose, test) = halves(calibration, seed);
+pub fn fit_tested(window: &Window, goal: &Goal, seed: u64) -> Fitted {
+    let (choose, test) = halves(window, seed);
     let mut best = judged(&test, off(&test), goal);
     let (Some(budget), Some(allowed)) =
         (goal.budget(choose.rows() as u64), goal.budget(test.rows() as u64))
     else {
         return best;
     };
-    for thresholds in ladder(&choose, goal, budget) {
+    ladder(&choose, goal, budget, |thresholds| {
         let next = judged(&test, thresholds, goal);
-        if next.disagreements > allowed {
-            break;
-        }
-        if next.mean_depth < best.mean_depth {
+        let passes = next.disagreements <= allowed;
+        if passes && next.mean_depth < best.mean_depth {
             best = next;
         }
-    }
+        passes
+    });
     best
 }
 
 /// Thresholds from strict to loose: parts of what leaves without an error, then ever more errors
-/// up to a little beyond the budget, where testing may still pass if the choosing half was unlucky.
-fn ladder(choose: &Calibration, goal: &Goal, budget: u64) -> impl Iterator<Item = Vec<f32>> {
+/// up to a little beyond the budget, where testing may still pass if the choosing half was unlucky;
+/// as long as `try_rung` wants more.
+fn ladder(choose: &Window, goal: &Goal, budget: u64, mut try_rung: impl FnMut(Vec<f32>) -> bool) {
     let most = budget + budget / RUNGS + 1;
-    let search = Search::new(choose, goal.exits_min(most, choose.rows() as u64));
-    let strict: Vec<Allocation> = STRICT.iter().map(|&keep| search.strict(keep)).collect();
+    let budget = goal.spend(most, choose.rows() as u64);
+    let solver = Solver::new(choose, &budget, Exact::OFFLINE);
+    let strict = STRICT.iter().map(|&keep| solver.strict(keep));
     let stride = most.div_ceil(RUNGS).max(1) as usize;
-    let loose = (0..=most as usize).step_by(stride).map(move |errors| search.best(errors));
-    strict.into_iter().chain(loose).map(|allocation| allocation.thresholds)
+    let loose = (0..=most).step_by(stride).map(|errors| solver.best(errors as f64));
+    let mut rungs = strict.chain(loose).map(|allocation: Allocation| allocation.thresholds);
+    while rungs.next().is_some_and(&mut try_rung) {}
 }
 
-fn halves(calibration: &Calibration, seed: u64) -> (Calibration, Calibration) {
-    let mut rows: Vec<u32> = (0..calibration.rows() as u32).collect();
+fn halves(window: &Window, seed: u64) -> (Window, Window) {
+    let mut rows: Vec<u32> = (0..window.rows() as u32).collect();
     fastrand::Rng::with_seed(seed).shuffle(&mut rows);
     let (choose, test) = rows.split_at(rows.len() / 2);
-    (calibration.subset(choose), calibration.subset(test))
+    (window.subset(choose), window.subset(test))
 }
 
-fn off(calibration: &Calibration) -> Vec<f32> {
-    vec![OFF; calibration.ramps()]
+fn off(window: &Window) -> Vec<f32> {
+    vec![OFF; window.ramps()]
 }
 
-fn judged(calibration: &Calibration, thresholds: Vec<f32>, goal: &Goal) -> Fitted {
-    let rows = calibration.rows() as u64;
-    let Replay { agreement, disagreements, exits, mean_depth } = replay(calibration, &thresholds);
+fn judged(window: &Window, thresholds: Vec<f32>, goal: &Goal) -> Fitted {
+    let rows = window.rows() as u64;
+    let Replay { agreement, disagreements, exits, mean_depth } = replay(window, &thresholds);
     let is_off = thresholds.iter().all(|&threshold| threshold == OFF);
     let confidence = goal.confidence.unwrap_or(CONFIDENCE);
     let upper_bound =
         if is_off { 0.0 } else { clopper_pearson_upper(disagreements, rows, confidence) };
+    let exits = exits.iter().map(|&rows| rows as u64).collect();
     Fitted { thresholds, agreement, disagreements, upper_bound, mean_depth, exits, rows }
 }
 

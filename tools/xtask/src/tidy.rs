@@ -15,7 +15,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const COLUMNS_MAX: usize = 100;
 
 /// Which workspace package may depend on which: every other arrow is a mistake.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("offramp-kernels", &[]),
     ("offramp-weights", &[]),
     ("offramp", &["offramp-kernels", "offramp-weights"]),
@@ -24,6 +24,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
         "offramp-tests",
         &["offramp", "offramp-kernels", "offramp-libcuda", "offramp-ptxsim", "offramp-weights"],
     ),
+    ("offramp-loom", &[]),
     ("offramp-ptxsim", &[]),
     ("offramp-libcuda", &["offramp-ptxsim"]),
     ("offramp-benches", &["offramp", "offramp-kernels", "offramp-tests", "offramp-weights"]),

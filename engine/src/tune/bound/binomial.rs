@@ -24,7 +24,7 @@ pub fn clopper_pearson_upper(errors: u64, rows: u64, confidence: f64) -> f64 {
 }
 
 /// Whether the upper bound of `errors` in `rows` is at most `limit`; cheaper than the bound.
-pub(super) fn is_within(errors: u64, rows: u64, limit: f64, confidence: f64) -> bool {
+pub(in crate::tune) fn is_within(errors: u64, rows: u64, limit: f64, confidence: f64) -> bool {
     if limit >= 1.0 {
         return true;
     }
@@ -33,7 +33,7 @@ pub(super) fn is_within(errors: u64, rows: u64, limit: f64, confidence: f64) -> 
 }
 
 /// The most errors in `rows` whose upper bound is at most `limit`; none if even 0 is too many.
-pub(super) fn errors_allowed(rows: u64, limit: f64, confidence: f64) -> Option<u64> {
+pub(in crate::tune) fn errors_allowed(rows: u64, limit: f64, confidence: f64) -> Option<u64> {
     if !is_within(0, rows, limit, confidence) {
         return None;
     }

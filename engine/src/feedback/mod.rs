@@ -1,0 +1,44 @@
+//! What rows showed, on its way from the executor to whoever learns from it: a bounded ring to
+//! the control thread, which loses rows rather than make the executor wait, and record files.
+//! Both hold the same words.
+
+mod record;
+mod ring;
+mod words;
+
+use crate::exec::{Observation, Seen};
+
+pub use record::{RecordHeader, RecordReader, RecordWriter};
+pub use ring::{FeedbackReader, FeedbackWriter, ring};
+
+/// An [`Observation`] that stands by itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feedback {
+    /// What the active ramps said that the row passed, in order.
+    pub seen: Vec<Seen>,
+    /// The exit that answered: a ramp's index, or the number of ramps for the final one.
+    pub exit: u32,
+    /// The full model's label, where it is known.
+    pub final_label: Option<u32>,
+    /// How many rows it stands for: the inverse of the chance that its final label is known, 0
+    /// where it is not.
+    pub weight: f64,
+    /// Version of the thresholds it met.
+    pub version: u64,
+    /// Rows of its pass.
+    pub pass_rows: u32,
+}
+
+impl Feedback {
+    /// Of an observation in a pass of so many rows.
+    pub fn of(observation: &Observation<'_>, pass_rows: u32) -> Self {
+        let Observation { seen, exit, final_label, weight, version, .. } = *observation;
+        Self { seen: seen.to_vec(), exit, final_label, weight, version, pass_rows }
+    }
+
+    /// Whether a ramp answered with another label than the full model's.
+    pub fn is_wrong(&self) -> bool {
+        let label = self.seen.iter().find(|seen| seen.ramp == self.exit).map(|seen| seen.label);
+        label.zip(self.final_label).is_some_and(|(early, full)| early != full)
+    }
+}

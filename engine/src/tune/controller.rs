@@ -1,0 +1,53 @@
+//! Tuner and ramp manager together: what follows the workload. Pure: what rows showed in, what is
+//! to hold from now on out.
+
+use super::latency::Latency;
+use super::manager::Manager;
+use super::tuner::{Change, Tuner};
+use crate::feedback::Feedback;
+
+/// Decides thresholds and active ramps.
+pub struct Controller {
+    tuner: Tuner,
+    /// Without one the ramps stay as they are.
+    manager: Option<Manager>,
+    latency: Latency,
+    rows_since_look: usize,
+}
+
+impl Controller {
+    /// Over a tuner whose active ramps are the manager's.
+    pub fn new(tuner: Tuner, manager: Option<Manager>, latency: Latency) -> Self {
+        Self { tuner, manager, latency, rows_since_look: 0 }
+    }
+
+    /// Takes in what rows showed; what is to hold from now on, where that changes.
+    pub fn step(&mut self, rows: impl IntoIterator<Item = Feedback>) -> Option<Change> {
+        let mut taken = 0;
+        let counted = rows.into_iter().inspect(|_| taken += 1);
+        let change = self.tuner.step(counted);
+        self.rows_since_look += taken;
+        // A promise in danger comes first.
+        change.or_else(|| self.look())
+    }
+
+    /// By ramp.
+    pub fn thresholds(&self) -> &[f32] {
+        self.tuner.thresholds()
+    }
+
+    /// Ramps that run.
+    pub fn active(&self) -> &[bool] {
+        self.tuner.active()
+    }
+
+    fn look(&mut self) -> Option<Change> {
+        let manager = self.manager.as_mut()?;
+        if self.rows_since_look < manager.period_rows() {
+            return None;
+        }
+        self.rows_since_look = 0;
+        let active = manager.step(&self.tuner.in_force().replay, &self.latency)?;
+        Some(self.tuner.activate(active, &self.latency))
+    }
+}

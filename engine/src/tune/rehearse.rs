@@ -1,0 +1,110 @@
+//! What a controller would have made of recorded rows: they pass as if live, in passes that each meet
+//! one set of thresholds, and it learns only what it would have learnt.
+
+use super::controller::Controller;
+use super::latency::Latency;
+use super::tuner::Change;
+use crate::exit::AfterExit;
+use crate::feedback::Feedback;
+
+/// How recorded rows are run again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Conditions {
+    /// What becomes of rows that have their answer.
+    pub after_exit: AfterExit,
+    /// Under [`AfterExit::Compact`]: share of rows that run to the end anyway.
+    pub audit_rate: f64,
+    /// Seed of the audit draw.
+    pub seed: u64,
+}
+
+/// What became of a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fate {
+    /// The ramp where it left, or the number of ramps.
+    pub exit: usize,
+    /// Whether its answer was the full model's.
+    pub agrees: bool,
+    /// Until its answer, in microseconds.
+    pub latency_us: f64,
+}
+
+/// What became of all rows, and what was changed when.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rehearsal {
+    /// By row.
+    pub fates: Vec<Fate>,
+    /// Rows that had been answered before each change.
+    pub changes: Vec<(usize, Change)>,
+}
+
+/// Runs recorded rows, which must have met all of the model's ramps and the end, past a controller.
+pub fn rehearse(
+    rows: &[Feedback],
+    latency: &Latency,
+    controller: &mut Controller,
+    conditions: &Conditions,
+) -> Rehearsal {
+    let mut rehearsal = Rehearsal::default();
+    let mut rng = fastrand::Rng::with_seed(conditions.seed);
+    let mut version = 0;
+    let mut rest = rows;
+    while let Some(first) = rest.first() {
+        let (pass, after) = rest.split_at((first.pass_rows.max(1) as usize).min(rest.len()));
+        rest = after;
+        let (thresholds, active) = (controller.thresholds().to_vec(), controller.active().to_vec());
+        let mut shown = Vec::with_capacity(pass.len());
+        for row in pass {
+            let fate = fate(row, &thresholds, &active, latency);
+            shown.push(show(row, &fate, &active, version, conditions, &mut rng));
+            rehearsal.fates.push(fate);
+        }
+        if let Some(change) = controller.step(shown) {
+            version += 1;
+            rehearsal.changes.push((rehearsal.fates.len(), change));
+        }
+    }
+    rehearsal
+}
+
+fn fate(row: &Feedback, thresholds: &[f32], active: &[bool], latency: &Latency) -> Fate {
+    let mut seen = row.seen.iter().filter(|seen| active[seen.ramp as usize]);
+    let left = seen.find(|seen| seen.score >= thresholds[seen.ramp as usize]);
+    let exit = left.map_or(thresholds.len(), |seen| seen.ramp as usize);
+    Fate {
+        exit,
+        agrees: left.is_none_or(|seen| Some(seen.label) == row.final_label),
+        latency_us: latency.until_us(exit, active),
+    }
+}
+
+/// What the executor would have shown of the row.
+fn show(
+    row: &Feedback,
+    fate: &Fate,
+    active: &[bool],
+    version: u64,
+    conditions: &Conditions,
+    rng: &mut fastrand::Rng,
+) -> Feedback {
+    let rate = match conditions.after_exit {
+        AfterExit::Release => 1.0,
+        AfterExit::Compact => conditions.audit_rate,
+    };
+    let stays = rate >= 1.0 || rng.f64() < rate;
+    let left = fate.exit < active.len();
+    let is_gone = left && !stays;
+    let met = |ramp: u32| active[ramp as usize] && !(is_gone && ramp as usize > fate.exit);
+    Feedback {
+        seen: row.seen.iter().filter(|seen| met(seen.ramp)).copied().collect(),
+        exit: fate.exit as u32,
+        final_label: row.final_label.filter(|_| !is_gone),
+        weight: match (left, stays) {
+            (false, _) => 1.0,
+            (true, true) => 1.0 / rate,
+            (true, false) => 0.0,
+        },
+        version,
+        pass_rows: row.pass_rows,
+    }
+}

@@ -1,0 +1,54 @@
+//! Searches for thresholds, all behind one trait: ours, and those it is measured against.
+
+mod exact;
+mod greedy;
+mod grid;
+mod rows;
+mod tethered;
+mod uniform;
+
+pub(super) use exact::{Allocation, Solver};
+
+pub use exact::Exact;
+pub use greedy::Greedy;
+pub use grid::Grid;
+pub use tethered::Tethered;
+pub use uniform::Uniform;
+
+use super::window::Window;
+
+/// What a search may spend.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Budget {
+    /// Rows that wrong answers may stand for.
+    pub wrong: f64,
+    /// By number of errors: the fewest exits with which a ramp is believed. Empty: always. A
+    /// ramp never errs more often than this has entries for. Only [`Exact`] heeds it.
+    pub exits_min: Vec<usize>,
+}
+
+impl Budget {
+    /// So many wrong answers, wherever.
+    pub fn of(wrong: f64) -> Self {
+        Self { wrong, exits_min: Vec::new() }
+    }
+
+    /// Whether a ramp with so many errors among its exits may be used.
+    fn believes(&self, errors: usize, exits: impl FnOnce() -> usize) -> bool {
+        let least = self.exits_min.get(errors);
+        self.exits_min.is_empty() || least.is_some_and(|&least| exits() >= least)
+    }
+}
+
+/// Chooses thresholds on a window.
+pub trait Search: Send {
+    /// Its name on the command line and in tables.
+    fn name(&self) -> &'static str;
+
+    /// One threshold for each ramp ([`OFF`](super::OFF) where it is not used) that let rows leave
+    /// as early as this search can find, wrong answers standing for no more than the budget.
+    fn search(&self, window: &Window, budget: &Budget) -> Vec<f32>;
+}
+
+#[cfg(test)]
+pub(super) mod tests;

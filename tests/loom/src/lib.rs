@@ -1,0 +1,1 @@
+//! Every order in which threads may meet: tests of the lock-free parts.
