@@ -48,6 +48,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod adapt;
 mod batch;
 mod clock;
 mod device;

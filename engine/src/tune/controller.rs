@@ -1,6 +1,7 @@
 //! Tuner and ramp manager together: what follows the workload. Pure: what rows showed in, what is
 //! to hold from now on out.
 
+use super::audit::AuditRate;
 use super::latency::Latency;
 use super::manager::Manager;
 use super::tuner::{Change, Tuner};
@@ -11,14 +12,15 @@ pub struct Controller {
     tuner: Tuner,
     /// Without one the ramps stay as they are.
     manager: Option<Manager>,
+    audit: AuditRate,
     latency: Latency,
     rows_since_look: usize,
 }
 
 impl Controller {
     /// Over a tuner whose active ramps are the manager's.
-    pub fn new(tuner: Tuner, manager: Option<Manager>, latency: Latency) -> Self {
-        Self { tuner, manager, latency, rows_since_look: 0 }
+    pub fn new(tuner: Tuner, manager: Option<Manager>, audit: AuditRate, latency: Latency) -> Self {
+        Self { tuner, manager, audit, latency, rows_since_look: 0 }
     }
 
     /// Takes in what rows showed; what is to hold from now on, where that changes.
@@ -27,8 +29,18 @@ impl Controller {
         let counted = rows.into_iter().inspect(|_| taken += 1);
         let change = self.tuner.step(counted);
         self.rows_since_look += taken;
+        if let Some(change) = &change {
+            let limit = 1.0 - self.tuner.goal().agreement;
+            let bound = change.expected.upper_bound;
+            self.audit.adapt(bound, limit, change.expected.replay.mean_depth >= 1.0);
+        }
         // A promise in danger comes first.
         change.or_else(|| self.look())
+    }
+
+    /// Share of rows that should run to the end under compaction.
+    pub fn audit_rate(&self) -> f64 {
+        self.audit.rate()
     }
 
     /// By ramp.

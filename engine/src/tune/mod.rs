@@ -1,5 +1,6 @@
 //! Chooses thresholds within a promise about agreement. Pure: no clock, thread or device.
 
+mod audit;
 mod bound;
 mod controller;
 mod fit;
@@ -12,6 +13,7 @@ pub mod search;
 mod tuner;
 mod window;
 
+pub use audit::AuditRate;
 pub use bound::{Betting, Drift, clopper_pearson_upper};
 pub use controller::Controller;
 pub use fit::{Fitted, Goal, fit, fit_tested};

@@ -1,5 +1,5 @@
-//! What a controller would have made of recorded rows: they pass as if live, in passes that each meet
-//! one set of thresholds, and it learns only what it would have learnt.
+//! What a controller would have made of recorded rows: they pass as if live, in passes that each
+//! meet one set of thresholds, and it learns only what it would have learnt.
 
 use super::controller::Controller;
 use super::latency::Latency;
@@ -12,8 +12,6 @@ use crate::feedback::Feedback;
 pub struct Conditions {
     /// What becomes of rows that have their answer.
     pub after_exit: AfterExit,
-    /// Under [`AfterExit::Compact`]: share of rows that run to the end anyway.
-    pub audit_rate: f64,
     /// Seed of the audit draw.
     pub seed: u64,
 }
@@ -27,6 +25,8 @@ pub struct Fate {
     pub agrees: bool,
     /// Until its answer, in microseconds.
     pub latency_us: f64,
+    /// Whether it left early and ran on to be audited.
+    pub is_audited: bool,
 }
 
 /// What became of all rows, and what was changed when.
@@ -52,11 +52,17 @@ pub fn rehearse(
     while let Some(first) = rest.first() {
         let (pass, after) = rest.split_at((first.pass_rows.max(1) as usize).min(rest.len()));
         rest = after;
+        let rate = match conditions.after_exit {
+            AfterExit::Release => 1.0,
+            AfterExit::Compact => controller.audit_rate(),
+        };
         let (thresholds, active) = (controller.thresholds().to_vec(), controller.active().to_vec());
         let mut shown = Vec::with_capacity(pass.len());
         for row in pass {
-            let fate = fate(row, &thresholds, &active, latency);
-            shown.push(show(row, &fate, &active, version, conditions, &mut rng));
+            let mut fate = fate(row, &thresholds, &active, latency);
+            shown.push(show(row, &fate, &active, version, (rate, &mut rng)));
+            let is_known = shown.last().is_some_and(|shown| shown.final_label.is_some());
+            fate.is_audited = fate.exit < active.len() && is_known;
             rehearsal.fates.push(fate);
         }
         if let Some(change) = controller.step(shown) {
@@ -75,6 +81,7 @@ fn fate(row: &Feedback, thresholds: &[f32], active: &[bool], latency: &Latency) 
         exit,
         agrees: left.is_none_or(|seen| Some(seen.label) == row.final_label),
         latency_us: latency.until_us(exit, active),
+        is_audited: false,
     }
 }
 
@@ -84,13 +91,8 @@ fn show(
     fate: &Fate,
     active: &[bool],
     version: u64,
-    conditions: &Conditions,
-    rng: &mut fastrand::Rng,
+    (rate, rng): (f64, &mut fastrand::Rng),
 ) -> Feedback {
-    let rate = match conditions.after_exit {
-        AfterExit::Release => 1.0,
-        AfterExit::Compact => conditions.audit_rate,
-    };
     let stays = rate >= 1.0 || rng.f64() < rate;
     let left = fate.exit < active.len();
     let is_gone = left && !stays;

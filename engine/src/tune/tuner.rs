@@ -76,9 +76,9 @@ pub struct Tuner {
 /// Rows between two false alarms, at the limit of the promise, on average.
 const FALSE_ALARM_ROWS: f64 = 5000.0;
 
-/// The share of the promised disagreement that a search may spend. A bound holds for rows like those
-/// of the window; where the workload drifts the next ones are not. So what thresholds really did
-/// corrects what is asked of them (Gibbs and Candès, "Adaptive Conformal Inference Under
+/// The share of the promised disagreement that a search may spend. A bound holds for rows like
+/// those of the window; where the workload drifts the next ones are not. So what thresholds really
+/// did corrects what is asked of them (Gibbs and Candès, "Adaptive Conformal Inference Under
 /// Distribution Shift", NeurIPS 2021): each wrong answer makes the next search more careful, each
 /// right one a little less, in balance at half the promise.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -155,6 +155,11 @@ impl Tuner {
         self.depths = latency.depths(&active);
         self.active = active;
         self.change(Reason::Ramps, self.in_force())
+    }
+
+    /// What is promised.
+    pub fn goal(&self) -> &Goal {
+        &self.options.goal
     }
 
     /// Thresholds in force, by ramp.

@@ -142,7 +142,8 @@ fn generalisation() {
                 judged(window, t.thresholds, &goal)
             });
             println!(
-                "{rows} rows, {confidence:?}: (broken, depth) fit {plain:?}, tested {tested:?} edged {edged:?}"
+                "{rows} rows, {confidence:?}: (broken, depth) fit {plain:?}, tested {tested:?}, \
+                 edges counted {edged:?}"
             );
         }
     }

@@ -1,0 +1,90 @@
+//! Every decision as a line of JSON.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::Adapted;
+use crate::error::{Error, Result};
+use crate::tune::{Change, Reason};
+
+/// One decision.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Entry {
+    /// Rows learnt from before it.
+    pub rows: u64,
+    /// Rows lost on the way to the control thread so far.
+    pub lost_rows: u64,
+    /// Version from which it holds.
+    pub version: u64,
+    /// Why.
+    pub reason: Reason,
+    /// By ramp; 2 lets nobody out.
+    pub thresholds: Vec<f32>,
+    /// By ramp.
+    pub active: Vec<bool>,
+    /// Share of rows to run to the end under compaction.
+    pub audit_rate: f64,
+    /// Rows it was chosen on.
+    pub window_rows: usize,
+    /// Agreement on them.
+    pub expected_agreement: f64,
+    /// What the disagreement of rows to come is at most, at the promise's confidence.
+    pub disagreement_at_most: f64,
+    /// Share of the latency of going to the end that it saves on them.
+    pub expected_saving: f64,
+}
+
+impl Entry {
+    /// Of a change, after so many rows.
+    pub fn of(change: &Change, version: u64, audit_rate: f64, seen: Adapted) -> Self {
+        let expected = &change.expected;
+        Self {
+            rows: seen.rows,
+            lost_rows: seen.lost_rows,
+            version,
+            reason: change.reason,
+            thresholds: change.thresholds.clone(),
+            active: change.active.clone(),
+            audit_rate,
+            window_rows: change.window_rows,
+            expected_agreement: expected.replay.agreement,
+            disagreement_at_most: expected.upper_bound,
+            expected_saving: 1.0 - expected.replay.mean_depth,
+        }
+    }
+}
+
+/// A file of decisions.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+impl Journal {
+    /// Begins a journal; an old file of that name goes.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).map_err(|error| failed(path, &error))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Adds a line, whole, so that a reader may follow.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&mut self, entry: &Entry) -> Result<()> {
+        let mut line = serde_json::to_vec(entry).unwrap_or_default();
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(|error| failed(&self.path, &error))
+    }
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> Error {
+    Error::Options(format!("{}: {error}", path.display()))
+}

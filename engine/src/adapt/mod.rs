@@ -1,0 +1,173 @@
+//! Exits that follow the workload while it is served.
+//!
+//! ```text
+//! executor                                 control thread "offramp-control"
+//! ────────                                 ────────────────────────────────
+//! one snapshot ◄── table (lock-free) ◄──── publish ◄── Controller::step
+//! Engine::run                                              ▲
+//!   Sink::observe ──► ring (lossy) ────────────────────────┘   decisions ──► journal
+//! ```
+//!
+//! Nothing else is shared. The executor never waits: it takes the newest snapshot there is, and
+//! where the ring is full a row is lost and counted.
+
+mod control;
+mod journal;
+
+use std::path::PathBuf;
+
+pub use journal::{Entry, Journal};
+
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::exec::{Answer, Engine, Observation, PassReport, PassSettings, Sink};
+use crate::exit::{AfterExit, Exits, OFF, Subscriber, threshold_table};
+use crate::feedback::{FeedbackWriter, ring};
+use crate::profile::ShapeProfile;
+use crate::tune::search::Tethered;
+use crate::tune::{AuditRate, Controller, Latency, Manager, ManagerOptions, Tuner, TunerOptions};
+use control::Control;
+
+/// How exits follow the workload.
+#[derive(Clone, Debug)]
+pub struct AdaptOptions {
+    /// The promise, and how thresholds are chosen.
+    pub tuner: TunerOptions,
+    /// How ramps are chosen; without, those active at the start stay.
+    pub manager: Option<ManagerOptions>,
+    /// Under compaction: the share of rows that run to the end anyway.
+    pub audit: AuditRate,
+    /// Rows that may wait for the control thread.
+    pub ring_rows: usize,
+    /// Where decisions are written, a line of JSON each.
+    pub journal: Option<PathBuf>,
+}
+
+impl Default for AdaptOptions {
+    fn default() -> Self {
+        Self {
+            tuner: TunerOptions::default(),
+            manager: Some(ManagerOptions::default()),
+            audit: AuditRate::default(),
+            ring_rows: 16_384,
+            journal: None,
+        }
+    }
+}
+
+/// The executor's side of the loop. Dropping it ends the control thread.
+pub struct Adaptive {
+    subscriber: Subscriber,
+    feedback: FeedbackWriter,
+    control: Control,
+}
+
+/// What the control thread did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Adapted {
+    /// Rows it learnt from.
+    pub rows: u64,
+    /// Rows lost on the way to it.
+    pub lost_rows: u64,
+    /// Sets of thresholds or ramps that it published.
+    pub changes: u64,
+}
+
+impl Adaptive {
+    /// Starts the control thread for an engine that begins with `exits`; `shapes` say what segments
+    /// and ramps cost here.
+    ///
+    /// # Errors
+    /// The journal cannot be written; the thread cannot be started.
+    pub fn start(
+        engine: &Engine,
+        exits: &Exits,
+        shapes: &[ShapeProfile],
+        options: &AdaptOptions,
+    ) -> Result<Self> {
+        let sites: Vec<usize> = engine.plan().ramp_sites().collect();
+        let largest = shapes.last().map(|shape| shape.rows as u32);
+        let latency = Latency::seen(&sites, shapes, largest);
+        let (controller, exits) = controller(exits, latency, options);
+        let (publisher, subscriber) = threshold_table(&exits, options.audit.rate());
+        let (feedback, reader) = ring(sites.len(), options.ring_rows);
+        let journal = options.journal.as_deref().map(Journal::create).transpose()?;
+        let control = Control::start(controller, publisher, reader, journal)?;
+        Ok(Self { subscriber, feedback, control })
+    }
+
+    /// Runs a batch under the newest thresholds, and lets the control thread learn from it.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub fn run(
+        &mut self,
+        engine: &mut Engine,
+        batch: &Batch,
+        after_exit: AfterExit,
+        sink: &mut dyn Sink,
+    ) -> Result<PassReport> {
+        self.subscriber.refresh();
+        let mut settings = PassSettings::new(self.subscriber.exits(), after_exit);
+        settings.audit_rate = self.subscriber.audit_rate();
+        let pass_rows = batch.rows() as u32;
+        let mut both = Both { sink, feedback: &mut self.feedback, pass_rows };
+        let report = engine.run(batch, &settings, &mut both)?;
+        self.control.wake();
+        Ok(report)
+    }
+
+    /// The snapshot of the last pass.
+    pub fn exits(&self) -> &Exits {
+        self.subscriber.exits()
+    }
+
+    /// Ends the loop once the control thread has seen every row; says what it did.
+    ///
+    /// # Errors
+    /// The journal could not be written.
+    pub fn finish(self) -> Result<Adapted> {
+        let Self { feedback, control, .. } = self;
+        drop(feedback);
+        control.finish()
+    }
+}
+
+/// A controller over the ramps that a manager begins with, and the exits that go with it.
+fn controller(exits: &Exits, latency: Latency, options: &AdaptOptions) -> (Controller, Exits) {
+    let manager = options.manager.map(|manager| Manager::new(manager, &latency, None));
+    let mut exits = exits.clone();
+    if let Some(manager) = &manager {
+        exits.active = manager.active().to_vec();
+    }
+    for (threshold, active) in exits.thresholds.iter_mut().zip(&exits.active) {
+        *threshold = if *active { *threshold } else { OFF };
+    }
+    let ramps = exits.active.len();
+    let tuner = Tuner::new(
+        options.tuner.clone(),
+        Box::new(Tethered::default()),
+        &latency,
+        exits.active.clone(),
+        exits.thresholds[..ramps].to_vec(),
+    );
+    (Controller::new(tuner, manager, options.audit, latency), exits)
+}
+
+/// Answers go to the caller, observations to the control thread too.
+struct Both<'a> {
+    sink: &'a mut dyn Sink,
+    feedback: &'a mut FeedbackWriter,
+    pass_rows: u32,
+}
+
+impl Sink for Both<'_> {
+    fn answer(&mut self, answer: Answer<'_>) {
+        self.sink.answer(answer);
+    }
+
+    fn observe(&mut self, observation: Observation<'_>) {
+        self.feedback.push(&observation, self.pass_rows);
+        self.sink.observe(observation);
+    }
+}
