@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{BoolishValueParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use offramp::tune::Goal;
 use offramp::{AfterExit, DeviceChoice, EngineOptions, Limits, Model, Policy, Precision};
 
 /// Tokens a row is expected to have at most where `--tokens-max` is not given.
@@ -115,6 +116,38 @@ impl From<AfterExitArg> for AfterExit {
     }
 }
 
+/// What is promised.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct PromiseArgs {
+    /// Most answers that may differ from the full model's: 0.01 or 1%
+    #[arg(long, value_name = "SHARE", default_value = "1%", env = "OFFRAMP_MAX_DISAGREEMENT",
+          value_parser = percent)]
+    pub(crate) max_disagreement: f64,
+    /// How sure the promise is: 0.95 or 95%
+    #[arg(long, value_name = "SHARE", default_value = "95%", env = "OFFRAMP_CONFIDENCE",
+          value_parser = percent)]
+    pub(crate) confidence: f64,
+    /// bound: an upper bound keeps the promise; point: the share counted does, as in Apparate
+    #[arg(long, value_enum, default_value = "bound", env = "OFFRAMP_PROMISE")]
+    pub(crate) promise: PromiseArg,
+}
+
+impl PromiseArgs {
+    pub(crate) fn goal(&self) -> Goal {
+        let confidence = (self.promise == PromiseArg::Bound).then_some(self.confidence);
+        Goal { agreement: 1.0 - self.max_disagreement, confidence }
+    }
+}
+
+/// `--promise`.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PromiseArg {
+    /// The upper bound of the disagreement keeps it
+    Bound,
+    /// The share counted in the window keeps it
+    Point,
+}
+
 /// `--json`.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct JsonArg {
@@ -160,6 +193,13 @@ pub(crate) fn open_share(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     let fits = number > 0.0 && number < 1.0;
     fits.then_some(number).ok_or_else(|| "must be above 0 and below 1".to_owned())
+}
+
+/// `0.01` or `1%`, above 0 and below 1.
+fn percent(text: &str) -> Result<f64, String> {
+    let Some(percent) = text.strip_suffix('%') else { return open_share(text) };
+    let number: f64 = percent.trim().parse().map_err(|_| "not a number".to_owned())?;
+    open_share(&(number / 100.0).to_string())
 }
 
 /// A finite number of seconds above 0.

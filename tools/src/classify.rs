@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use offramp::adapt::Adaptive;
 use offramp::{
     Answer, Batch, DeviceChoice, Engine, Exit, Exits, Limits, Model, Observation, PassSettings,
     Sink,
@@ -11,6 +12,7 @@ use offramp::{
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::adapt::AdaptArgs;
 use crate::agreement::{Feedback, at};
 use crate::args::{AfterExitArg, EngineArgs, ExitArgs, ModelArg, share, switch};
 use crate::failure::{Failure, Result};
@@ -32,7 +34,8 @@ Examples:
   offramp classify --model DIR --input photos/
   offramp classify --model DIR --input test-images-idx3-ubyte.gz
   offramp classify --model DIR --input frames.u8 --shape 224x224x3
-  offramp classify --model DIR --input questions.jsonl --exits watch --record questions.record
+  offramp classify --model DIR --input day.jsonl --exits watch --record day.record
+  offramp classify --model DIR --adapt --journal decisions.jsonl < questions.txt
 
 Texts, one a line; other keys are ignored:
   {\"id\": 7, \"text\": \"Who wrote Hamlet?\"}            text_pair for a second text
@@ -74,12 +77,14 @@ pub(crate) struct Classify {
     #[arg(long, value_enum, default_value = "compact", env = "OFFRAMP_AFTER_EXIT")]
     after_exit: AfterExitArg,
     /// Share of early leavers that run to the end anyway, to estimate agreement from
-    #[arg(long, value_name = "SHARE", default_value = "0", env = "OFFRAMP_AUDIT_RATE",
-          value_parser = share::<f64>)]
-    audit_rate: f64,
+    /// [default: none; with --adapt as many as the promise needs]
+    #[arg(long, value_name = "SHARE", env = "OFFRAMP_AUDIT_RATE", value_parser = share::<f64>)]
+    audit_rate: Option<f64>,
     /// Keep what rows showed at the ramps, for `offramp tune`
     #[arg(long, value_name = "FILE", env = "OFFRAMP_RECORD")]
     record: Option<PathBuf>,
+    #[command(flatten)]
+    adapt: AdaptArgs,
     #[command(flatten)]
     engine: EngineArgs,
 }
@@ -97,9 +102,12 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
     let exits = exit_plan.exits(engine.plan())?;
     let mut reader = RowReader::open(&args.input, &model, args.shape)?;
     let out = Out::create(&args.output)?;
+    let adaptive =
+        args.adapt.start(&model, &mut engine, &exits, options.limits, args.audit_rate)?;
     let recorder = recorder(args, &model, &mut engine, &exit_plan, options.limits)?;
     let mut session = Session::new(args, &model, engine, &exits, out);
     session.answers.recorder = recorder;
+    session.adaptive = adaptive;
     while let Some((line, row)) = reader.next()? {
         session.take(line, row)?;
         if reader.may_wait() {
@@ -178,6 +186,7 @@ struct Session<'a> {
     batch: Batch,
     waiting: Vec<Waiting>,
     answers: Answers,
+    adaptive: Option<Adaptive>,
     out: Out,
     lines: u64,
     failed: u64,
@@ -194,7 +203,20 @@ impl<'a> Session<'a> {
         let answers = Answers { ramps: engine.plan().ramps() as u32, ..Answers::default() };
         let batch = engine.batch();
         let waiting = Vec::new();
-        Self { model, exits, args, engine, batch, waiting, answers, out, lines: 0, failed: 0 }
+        let adaptive = None;
+        Self {
+            model,
+            exits,
+            args,
+            engine,
+            batch,
+            waiting,
+            answers,
+            adaptive,
+            out,
+            lines: 0,
+            failed: 0,
+        }
     }
 
     /// Takes a line; runs the batch first where that is full.
@@ -227,10 +249,7 @@ impl<'a> Session<'a> {
     /// Runs what is in the batch and writes every waiting line.
     fn answer(&mut self) -> Result<()> {
         if !self.batch.is_empty() {
-            let mut settings = PassSettings::new(self.exits, self.args.after_exit.into());
-            settings.audit_rate = self.args.audit_rate;
-            self.answers.start(self.batch.rows());
-            self.engine.run(&self.batch, &settings, &mut self.answers)?;
+            self.run()?;
             self.batch.clear();
         }
         let mut slot = 0;
@@ -238,6 +257,19 @@ impl<'a> Session<'a> {
             self.write(&waiting, slot)?;
             slot += usize::from(waiting.row.is_ok());
         }
+        Ok(())
+    }
+
+    fn run(&mut self) -> Result<()> {
+        let after_exit = self.args.after_exit.into();
+        self.answers.start(self.batch.rows());
+        if let Some(adaptive) = &mut self.adaptive {
+            adaptive.run(&mut self.engine, &self.batch, after_exit, &mut self.answers)?;
+            return Ok(());
+        }
+        let mut settings = PassSettings::new(self.exits, after_exit);
+        settings.audit_rate = self.args.audit_rate.unwrap_or(0.0);
+        self.engine.run(&self.batch, &settings, &mut self.answers)?;
         Ok(())
     }
 
@@ -261,6 +293,9 @@ impl<'a> Session<'a> {
     fn finish(mut self) -> Result<()> {
         if let (Some(recorder), Some(path)) = (self.answers.recorder.take(), &self.args.record) {
             recorder.finish(path)?;
+        }
+        if let Some(adaptive) = self.adaptive.take() {
+            self.args.adapt.finish(adaptive)?;
         }
         if let Some(summary) = self.answers.feedback.summary() {
             note(summary);

@@ -2,6 +2,7 @@
 //! what went wrong into a sentence and an exit code.
 #![forbid(unsafe_code)]
 
+mod adapt;
 mod agreement;
 mod args;
 mod bench;
@@ -30,6 +31,7 @@ mod stream;
 mod svg;
 mod table;
 mod train_ramps;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -59,6 +61,9 @@ enum Verb {
     /// Fit thresholds of trained ramps to another goal
     #[command(after_long_help = fit_thresholds::EXAMPLES)]
     FitThresholds(fit_thresholds::FitThresholds),
+    /// Compare searches for thresholds on recorded rows
+    #[command(after_long_help = tune::EXAMPLES)]
+    Tune(tune::Tune),
     /// Tell what early exits change on a file of inputs
     #[command(after_long_help = evaluate::EXAMPLES)]
     Evaluate(evaluate::Evaluate),
@@ -100,6 +105,7 @@ fn dispatch(verb: &Verb) -> Result<()> {
         Verb::Classify(args) => classify::run(args),
         Verb::TrainRamps(args) => train_ramps::run(args),
         Verb::FitThresholds(args) => fit_thresholds::run(args),
+        Verb::Tune(args) => tune::run(args),
         Verb::Evaluate(args) => evaluate::run(args),
         Verb::Bench(args) => bench::run(args),
         Verb::Inspect(args) => inspect::run(args),

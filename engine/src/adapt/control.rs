@@ -8,7 +8,7 @@ use super::journal::{Entry, Journal};
 use crate::error::{Error, Result};
 use crate::exit::Publisher;
 use crate::feedback::FeedbackReader;
-use crate::tune::Controller;
+use crate::tune::{Change, Controller};
 
 /// It looks at least this often, also if nobody wakes it.
 const NAP: Duration = Duration::from_millis(20);
@@ -72,11 +72,11 @@ impl Work {
             return Ok(());
         }
         let Some(change) = self.controller.step(rows) else { return Ok(()) };
-        let audit_rate = self.controller.audit_rate();
-        let version = self.publisher.publish(&change.thresholds, &change.active, audit_rate)?;
+        let Change { thresholds, active, audit_rate, .. } = &change;
+        let version = self.publisher.publish(thresholds, active, *audit_rate)?;
         self.done.changes += 1;
         if let Some(journal) = &mut self.journal {
-            let entry = Entry::of(&change, version, audit_rate, self.done);
+            let entry = Entry::of(&change, version, self.done);
             journal.write(&entry)?;
         }
         Ok(())

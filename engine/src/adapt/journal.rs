@@ -39,7 +39,7 @@ pub struct Entry {
 
 impl Entry {
     /// Of a change, after so many rows.
-    pub fn of(change: &Change, version: u64, audit_rate: f64, seen: Adapted) -> Self {
+    pub fn of(change: &Change, version: u64, seen: Adapted) -> Self {
         let expected = &change.expected;
         Self {
             rows: seen.rows,
@@ -48,7 +48,7 @@ impl Entry {
             reason: change.reason,
             thresholds: change.thresholds.clone(),
             active: change.active.clone(),
-            audit_rate,
+            audit_rate: change.audit_rate,
             window_rows: change.window_rows,
             expected_agreement: expected.replay.agreement,
             disagreement_at_most: expected.upper_bound,

@@ -27,7 +27,7 @@ impl Controller {
     pub fn step(&mut self, rows: impl IntoIterator<Item = Feedback>) -> Option<Change> {
         let mut taken = 0;
         let counted = rows.into_iter().inspect(|_| taken += 1);
-        let change = self.tuner.step(counted);
+        let mut change = self.tuner.step(counted);
         self.rows_since_look += taken;
         if let Some(change) = &change {
             let limit = 1.0 - self.tuner.goal().agreement;
@@ -35,7 +35,8 @@ impl Controller {
             self.audit.adapt(bound, limit, change.expected.replay.mean_depth >= 1.0);
         }
         // A promise in danger comes first.
-        change.or_else(|| self.look())
+        change = change.or_else(|| self.look());
+        change.map(|change| Change { audit_rate: self.audit.rate(), ..change })
     }
 
     /// Share of rows that should run to the end under compaction.

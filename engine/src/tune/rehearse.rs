@@ -62,7 +62,7 @@ pub fn rehearse(
             let mut fate = fate(row, &thresholds, &active, latency);
             shown.push(show(row, &fate, &active, version, (rate, &mut rng)));
             let is_known = shown.last().is_some_and(|shown| shown.final_label.is_some());
-            fate.is_audited = fate.exit < active.len() && is_known;
+            fate.is_audited = rate < 1.0 && fate.exit < active.len() && is_known;
             rehearsal.fates.push(fate);
         }
         if let Some(change) = controller.step(shown) {

@@ -21,13 +21,21 @@ pub struct TunerOptions {
     pub window_rows: usize,
     /// Such rows between two searches.
     pub step_rows: usize,
+    /// Keep the first thresholds that let rows leave, whatever comes: for comparison.
+    pub once: bool,
     /// New thresholds must save this share of the forward more than those in force.
     pub gain_min: f64,
 }
 
 impl Default for TunerOptions {
     fn default() -> Self {
-        Self { goal: Goal::default(), window_rows: 2048, step_rows: 64, gain_min: 0.005 }
+        Self {
+            goal: Goal::default(),
+            window_rows: 2048,
+            step_rows: 64,
+            once: false,
+            gain_min: 0.005,
+        }
     }
 }
 
@@ -58,6 +66,8 @@ pub struct Change {
     pub expected: Proposal,
     /// Rows that they were chosen on.
     pub window_rows: usize,
+    /// Share of rows to run to the end under compaction.
+    pub audit_rate: f64,
 }
 
 /// Chooses thresholds as rows come in.
@@ -139,6 +149,9 @@ impl Tuner {
                 self.keep(row);
             }
         }
+        if self.options.once && self.thresholds.iter().any(|&threshold| threshold < OFF) {
+            return None;
+        }
         if alarm {
             self.drift.reset();
             self.thrift.halve();
@@ -209,6 +222,7 @@ impl Tuner {
             reason,
             expected,
             window_rows: self.rows.len(),
+            audit_rate: 1.0,
         }
     }
 

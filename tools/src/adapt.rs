@@ -1,0 +1,64 @@
+//! `--adapt`: exits that follow the inputs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use offramp::adapt::{AdaptOptions, Adaptive};
+use offramp::tune::{AuditRate, TunerOptions};
+use offramp::{Engine, Exits, Limits, Model};
+
+use crate::args::{PromiseArgs, switch};
+use crate::failure::{Failure, Result};
+use crate::out::note;
+use crate::record::shapes;
+
+/// Whether and how exits follow the inputs.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AdaptArgs {
+    /// Let thresholds and ramps follow the inputs
+    #[arg(long, env = "OFFRAMP_ADAPT", value_parser = switch())]
+    adapt: bool,
+    #[command(flatten)]
+    promise: PromiseArgs,
+    /// Write every decision, a line of JSON each
+    #[arg(long, value_name = "FILE", env = "OFFRAMP_JOURNAL", requires = "adapt")]
+    journal: Option<PathBuf>,
+}
+
+impl AdaptArgs {
+    /// Starts the control thread, if that is asked for.
+    pub(crate) fn start(
+        &self,
+        model: &Model,
+        engine: &mut Engine,
+        exits: &Exits,
+        limits: Limits,
+        audit_rate: Option<f64>,
+    ) -> Result<Option<Adaptive>> {
+        if !self.adapt {
+            return Ok(None);
+        }
+        if engine.plan().ramps() == 0 {
+            let message = "--adapt needs a model with ramps, and exits that are not off";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        let options = AdaptOptions {
+            tuner: TunerOptions { goal: self.promise.goal(), ..Default::default() },
+            audit: audit_rate.map_or_else(AuditRate::default, AuditRate::fixed),
+            journal: self.journal.clone(),
+            ..Default::default()
+        };
+        let shapes = shapes(model, engine, limits)?;
+        Ok(Some(Adaptive::start(engine, exits, &shapes, &options)?))
+    }
+
+    /// Waits for the last decision; says what was done.
+    pub(crate) fn finish(&self, adaptive: Adaptive) -> Result<()> {
+        let done = adaptive.finish()?;
+        note(format_args!(
+            "learnt from {} rows ({} lost on the way), changed exits {} times",
+            done.rows, done.lost_rows, done.changes
+        ));
+        Ok(())
+    }
+}

@@ -1,0 +1,235 @@
+//! `offramp tune`: searches for thresholds side by side, on rows recorded earlier.
+
+mod plot;
+mod result;
+mod timed;
+
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum};
+use offramp::AfterExit;
+use offramp::adapt::{Adapted, Entry, Journal};
+use offramp::feedback::{Feedback, RecordHeader, RecordReader};
+use offramp::tune::search::{Exact, Greedy, Grid, Search, Tethered, Uniform};
+use offramp::tune::{
+    AuditRate, Conditions, Controller, Latency, Manager, ManagerOptions, Rehearsal, Tuner,
+    TunerOptions, rehearse,
+};
+
+use crate::args::{AfterExitArg, JsonArg, PromiseArg, PromiseArgs, count, share, switch};
+use crate::failure::{Failure, Result};
+use crate::out::{Out, write_whole};
+use crate::progress::bar;
+use result::{Figures, table};
+use timed::Timed;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  offramp classify --model DIR --input day.jsonl --exits watch --record day.record
+  offramp tune --record day.record
+  offramp tune --record day.record --search tethered --max-disagreement 2% --plot day.svg
+  offramp tune --record day.record --promise point
+  offramp tune --record day.record --after-exit compact --audit-rate 0.05 --json
+
+Recorded rows pass as if live: each meets the thresholds in force, and a search learns only what
+it would have learnt. tethered is what adapts a running engine; greedy is Apparate's hill climb,
+uniform one threshold for all ramps, grid every combination of a few, exact the best of the window.
+oracle lets every row leave at the first ramp that agrees: nothing can do better.
+over: share of stretches of 1,000 rows that disagree more than promised.";
+
+/// Flags of `tune`.
+#[derive(Args, Debug)]
+pub(crate) struct Tune {
+    /// Rows that ran to the end past every ramp: classify --exits watch --record FILE
+    #[arg(long, value_name = "FILE", env = "OFFRAMP_RECORD")]
+    record: PathBuf,
+    /// What to compare [default: all]
+    #[arg(long, value_enum, value_delimiter = ',', env = "OFFRAMP_SEARCH")]
+    search: Vec<SearchArg>,
+    #[command(flatten)]
+    promise: PromiseArgs,
+    /// Rows that thresholds are chosen on
+    #[arg(long, value_name = "N", default_value = "2048", env = "OFFRAMP_WINDOW_ROWS",
+          value_parser = count())]
+    window_rows: usize,
+    /// Rows between two searches
+    #[arg(long, value_name = "N", default_value = "64", env = "OFFRAMP_STEP_ROWS",
+          value_parser = count())]
+    step_rows: usize,
+    /// Keep the first thresholds found
+    #[arg(long, env = "OFFRAMP_ONCE", value_parser = switch())]
+    once: bool,
+    /// Choose the ramps that run too; false runs all of them
+    #[arg(long, value_name = "BOOL", default_value = "true", env = "OFFRAMP_MANAGE_RAMPS",
+          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set)]
+    manage_ramps: bool,
+    /// Most that ramps may add to a row that never leaves, as a share of the forward
+    #[arg(long, value_name = "SHARE", default_value = "0.02", env = "OFFRAMP_RAMP_BUDGET",
+          value_parser = share::<f64>)]
+    ramp_budget: f64,
+    /// What becomes of a row once its answer has left
+    #[arg(long, value_enum, default_value = "release", env = "OFFRAMP_AFTER_EXIT")]
+    after_exit: AfterExitArg,
+    /// Under compact: share of rows that run to the end anyway [default: as the promise needs]
+    #[arg(long, value_name = "SHARE", env = "OFFRAMP_AUDIT_RATE",
+          value_parser = share::<f64>)]
+    audit_rate: Option<f64>,
+    /// Seed of the audit draw
+    #[arg(long, value_name = "N", default_value = "0", env = "OFFRAMP_SEED")]
+    seed: u64,
+    /// Draw thresholds, agreement and exits over time, for the first search named
+    #[arg(long, value_name = "FILE", env = "OFFRAMP_PLOT")]
+    plot: Option<PathBuf>,
+    /// Write its decisions, a line of JSON each
+    #[arg(long, value_name = "FILE", env = "OFFRAMP_JOURNAL")]
+    journal: Option<PathBuf>,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+/// `--search`.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum SearchArg {
+    /// Exact, within reach of the best single threshold
+    Tethered,
+    /// The best thresholds of the window
+    Exact,
+    /// Apparate's hill climb
+    Greedy,
+    /// One threshold for all ramps
+    Uniform,
+    /// Every combination of a few thresholds
+    Grid,
+}
+
+impl SearchArg {
+    fn search(self) -> Box<dyn Search> {
+        match self {
+            Self::Tethered => Box::new(Tethered::default()),
+            Self::Exact => Box::new(Exact::ONLINE),
+            Self::Greedy => Box::new(Greedy::default()),
+            Self::Uniform => Box::new(Uniform::default()),
+            Self::Grid => Box::new(Grid { combinations_max: 20_000 }),
+        }
+    }
+}
+
+/// A record in memory.
+struct Recorded {
+    header: RecordHeader,
+    rows: Vec<Feedback>,
+    latency: Latency,
+}
+
+/// Runs the verb.
+pub(crate) fn run(args: &Tune) -> Result<()> {
+    let recorded = read(args)?;
+    let chosen = if args.search.is_empty() { SearchArg::value_variants() } else { &args.search };
+    let progress = bar("rehearsing", chosen.len() as u64);
+    let mut figures = Figures::ends(&recorded.rows, &recorded.latency);
+    for (nth, search) in chosen.iter().enumerate() {
+        let (timed, times) = Timed::new(search.search());
+        progress.set_message(timed.name());
+        let (rehearsal, seconds) = once(args, &recorded, Box::new(timed));
+        if nth == 0 {
+            keep(args, &recorded, &rehearsal)?;
+        }
+        let ends = &figures[..2];
+        let limit = args.promise.max_disagreement;
+        let row = Figures::of(search.search().name(), &rehearsal, ends, limit, times.median_us());
+        figures.push(row.taking(seconds));
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    say(args, &recorded, &figures)
+}
+
+fn read(args: &Tune) -> Result<Recorded> {
+    let reader = RecordReader::open(&args.record)?;
+    let header = reader.header().clone();
+    let rows = reader.collect::<offramp::Result<Vec<Feedback>>>()?;
+    let file = args.record.display();
+    let ramps = header.sites.len();
+    let is_whole = |row: &Feedback| row.seen.len() == ramps && row.final_label.is_some();
+    if let Some(row) = rows.iter().position(|row| !is_whole(row)) {
+        return Err(Failure::Failed(format!(
+            "{file}: row {row} did not pass all {ramps} ramps and the end: record with --exits \
+             watch"
+        )));
+    }
+    if rows.is_empty() || ramps == 0 {
+        return Err(Failure::Failed(format!("{file}: nothing to tune: no rows or no ramps")));
+    }
+    let latency = Latency::seen(&header.sites, &header.shapes, rows.iter().map(|r| r.pass_rows));
+    Ok(Recorded { header, rows, latency })
+}
+
+fn once(args: &Tune, recorded: &Recorded, search: Box<dyn Search>) -> (Rehearsal, f64) {
+    let Recorded { rows, latency, .. } = recorded;
+    let options = ManagerOptions { overhead_max: args.ramp_budget, ..Default::default() };
+    let manager = args.manage_ramps.then(|| Manager::new(options, latency, None));
+    let all = vec![true; latency.ramps()];
+    let active = manager.as_ref().map_or(all, |manager| manager.active().to_vec());
+    let tuner = TunerOptions {
+        goal: args.promise.goal(),
+        window_rows: args.window_rows,
+        step_rows: args.step_rows,
+        once: args.once,
+        ..Default::default()
+    };
+    let off = vec![offramp::OFF; latency.ramps()];
+    let tuner = Tuner::new(tuner, search, latency, active, off);
+    let audit = args.audit_rate.map_or_else(AuditRate::default, AuditRate::fixed);
+    let mut controller = Controller::new(tuner, manager, audit, latency.clone());
+    let after_exit: AfterExit = args.after_exit.into();
+    let started = std::time::Instant::now();
+    let conditions = Conditions { after_exit, seed: args.seed };
+    let rehearsal = rehearse(rows, latency, &mut controller, &conditions);
+    (rehearsal, started.elapsed().as_secs_f64())
+}
+
+/// Writes the plot and the journal that were asked for.
+fn keep(args: &Tune, recorded: &Recorded, rehearsal: &Rehearsal) -> Result<()> {
+    if let Some(path) = &args.plot {
+        let drawing = plot::draw(rehearsal, &recorded.header.sites, args.promise.max_disagreement);
+        write_whole(path, drawing.as_bytes())?;
+    }
+    let Some(path) = &args.journal else { return Ok(()) };
+    let mut journal = Journal::create(path)?;
+    for (version, (rows, change)) in (1..).zip(&rehearsal.changes) {
+        let seen = Adapted { rows: *rows as u64, ..Adapted::default() };
+        journal.write(&Entry::of(change, version, seen))?;
+    }
+    Ok(())
+}
+
+fn say(args: &Tune, recorded: &Recorded, figures: &[Figures]) -> Result<()> {
+    let mut out = Out::stdout();
+    if args.json.json {
+        out.json(&figures)?;
+        return out.flush();
+    }
+    let Recorded { header, rows, latency } = recorded;
+    let RecordHeader { source, policy, sites, .. } = header;
+    out.line(format_args!(
+        "{} rows of {source}, {} ramps, {policy}; a forward takes {:.2} ms",
+        rows.len(),
+        sites.len(),
+        latency.forward_us() / 1e3
+    ))?;
+    let PromiseArgs { max_disagreement, confidence, promise } = args.promise;
+    let least = 100.0 * max_disagreement;
+    match promise {
+        PromiseArg::Bound => out.line(format_args!(
+            "promise: at most {least} % disagree, at {} % confidence",
+            100.0 * confidence
+        ))?,
+        PromiseArg::Point => out.line(format_args!("at most {least} % disagree in the window"))?,
+    }
+    out.line(table(figures))?;
+    for path in args.plot.iter().chain(&args.journal) {
+        out.line(format_args!("wrote {}", path.display()))?;
+    }
+    out.flush()
+}
