@@ -60,7 +60,7 @@ impl Controller {
             return None;
         }
         self.rows_since_look = 0;
-        let active = manager.step(&self.tuner.in_force().replay, &self.latency)?;
+        let active = manager.step(&self.tuner.prospects(), &self.latency)?;
         Some(self.tuner.activate(active, &self.latency))
     }
 }

@@ -24,3 +24,6 @@ pub use rehearse::{Conditions, Fate, Rehearsal, rehearse};
 pub use replay::{Replay, exits, oracle, replay};
 pub use tuner::{Change, Reason, Tuner, TunerOptions};
 pub use window::{OFF, Window, WindowError};
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use super::bound::Drift;
 use super::fit::Goal;
 use super::latency::Latency;
 use super::promise::{Proposal, propose};
+use super::replay::Replay;
 use super::search::Search;
 use super::window::{OFF, Window};
 use crate::feedback::Feedback;
@@ -167,7 +168,9 @@ impl Tuner {
         ramps.filter(|(_, active)| !**active).for_each(|(threshold, _)| *threshold = OFF);
         self.depths = latency.depths(&active);
         self.active = active;
-        self.change(Reason::Ramps, self.in_force())
+        let window = self.window();
+        let now = Proposal::judged(&window, self.by_active(), &self.options.goal);
+        self.change(Reason::Ramps, now)
     }
 
     /// What is promised.
@@ -226,9 +229,11 @@ impl Tuner {
         }
     }
 
-    /// The thresholds in force, judged on the rows seen last.
-    pub fn in_force(&self) -> Proposal {
-        Proposal::judged(&self.window(), self.by_active(), &self.options.goal)
+    /// What the ramps that run could do to the rows seen last if those were all there is: what they
+    /// are worth, whether or not it can be proved yet that they may let rows leave.
+    pub fn prospects(&self) -> Replay {
+        let goal = Goal { confidence: None, ..self.options.goal };
+        propose(&self.window(), self.search.as_ref(), &goal).replay
     }
 
     /// By active ramp.

@@ -1,0 +1,103 @@
+//! Rehearsals: the same record gives the same decisions, the promise holds where the workload
+//! changes, and what cannot be proved lets nobody out.
+
+use super::search::{Exact, Greedy, Search, Tethered};
+use super::*;
+use crate::exec::Seen;
+use crate::exit::AfterExit;
+use crate::feedback::Feedback;
+
+const RAMPS: usize = 3;
+
+/// Rows at three ramps; from `change` on, ramps are surer than they should be.
+fn drifting(rows: usize, change: usize, seed: u64) -> Vec<Feedback> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let row = |at: usize| {
+        let difficulty = 5.0 * rng.f64();
+        let seen = |ramp: usize| {
+            let logit = 2.0 * ramp as f64 + 3.0 - difficulty;
+            let right = 1.0 / (1.0 + (-2.0 * logit).exp());
+            let shown = if at < change { right } else { 0.5 * right + 0.5 };
+            let label = u32::from(rng.f64() > right);
+            Seen { ramp: ramp as u32, label, score: shown as f32 }
+        };
+        let seen = (0..RAMPS).map(seen).collect();
+        let (exit, final_label) = (RAMPS as u32, Some(0));
+        Feedback { seen, exit, final_label, weight: 1.0, version: 0, pass_rows: 16 }
+    };
+    (0..rows).map(row).collect()
+}
+
+fn controller(search: Box<dyn Search>, goal: Goal, manager: bool) -> Controller {
+    let latency = Latency::even(&[0, 1, 2]);
+    let manager = manager.then(|| Manager::new(ManagerOptions::default(), &latency, None));
+    let options = TunerOptions { goal, ..Default::default() };
+    let tuner = Tuner::new(options, search, &latency, vec![true; RAMPS], vec![OFF; RAMPS]);
+    Controller::new(tuner, manager, AuditRate::default(), latency)
+}
+
+fn run(rows: &[Feedback], search: Box<dyn Search>, goal: Goal, after_exit: AfterExit) -> Rehearsal {
+    let conditions = Conditions { after_exit, seed: 4 };
+    let latency = Latency::even(&[0, 1, 2]);
+    rehearse(rows, &latency, &mut controller(search, goal, true), &conditions)
+}
+
+fn wrong(fates: &[Fate]) -> f64 {
+    fates.iter().filter(|fate| !fate.agrees).count() as f64 / fates.len() as f64
+}
+
+#[test]
+fn one_record_and_seed_give_the_same_decisions() {
+    let rows = drifting(6000, 3000, 1);
+    for after_exit in [AfterExit::Release, AfterExit::Compact] {
+        let again = || run(&rows, Box::new(Tethered::default()), Goal::default(), after_exit);
+        let first = again();
+        assert_eq!(first, again());
+        assert!(first.changes.len() > 2, "{after_exit:?}: {} changes", first.changes.len());
+    }
+}
+
+#[test]
+fn rows_leave_and_the_promise_holds_before_and_after_a_change() {
+    for seed in 0..3 {
+        let rows = drifting(16_000, 8000, seed);
+        for after_exit in [AfterExit::Release, AfterExit::Compact] {
+            let found = run(&rows, Box::new(Tethered::default()), Goal::default(), after_exit);
+            let left = found.fates.iter().filter(|fate| fate.exit < RAMPS).count();
+            assert!(left > 4000, "seed {seed}, {after_exit:?}: only {left} left");
+            let shares = found.fates.chunks(8000).map(wrong).collect::<Vec<_>>();
+            assert!(
+                shares.iter().all(|&share| share <= 0.01),
+                "{seed}, {after_exit:?}: {shares:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_point_estimate_breaks_what_the_bound_keeps() {
+    let rows = drifting(12_000, usize::MAX, 7);
+    let share = |confidence| {
+        let goal = Goal { confidence, ..Default::default() };
+        wrong(&run(&rows, Box::new(Greedy::default()), goal, AfterExit::Release).fates)
+    };
+    let (bound, point) = (share(Some(0.95)), share(None));
+    assert!(bound <= 0.01 && point > bound, "{bound} {point}");
+}
+
+#[test]
+fn an_alarm_comes_before_the_next_search() {
+    let calm = drifting(4096, usize::MAX, 2);
+    let mut tuned = controller(Box::new(Exact::ONLINE), Goal::default(), false);
+    assert!(tuned.step(calm).is_some());
+    let left = |label| Feedback {
+        seen: vec![Seen { ramp: 0, label, score: 0.999 }],
+        exit: 0,
+        final_label: Some(0),
+        weight: 1.0,
+        version: 1,
+        pass_rows: 1,
+    };
+    let mut changes = (0..40).filter_map(|_| tuned.step([left(1)]));
+    assert_eq!(changes.next().map(|change| change.reason), Some(Reason::Alarm));
+}
