@@ -1,6 +1,7 @@
 //! One integration binary: everything over the public crates.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod adapt;
 mod allocations;
 mod golden;
 mod golden_images;

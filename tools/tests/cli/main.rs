@@ -11,3 +11,4 @@ mod ramps;
 mod shown;
 mod stream;
 mod support;
+mod tune;

@@ -1,0 +1,48 @@
+//! Exits that follow the workload while a real engine runs it.
+
+use offramp::adapt::{AdaptOptions, Adaptive};
+use offramp::profile::ShapeProfile;
+use offramp::{AfterExit, Answer, Engine, Exits, Model, Score, Shape};
+use offramp_tests::root;
+
+use crate::machine;
+
+#[test]
+fn thresholds_are_learnt_published_and_used() {
+    let model = Model::open(root().join("weights/models/trec-questions")).unwrap();
+    let mut engine = Engine::new(&model, &machine::options()).unwrap();
+    let text = std::fs::read_to_string(model.path("test.jsonl")).unwrap();
+    let tokenizer = model.tokenizer().unwrap();
+    let encode = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        tokenizer.encode(line["text"].as_str().unwrap(), None).unwrap()
+    };
+    let rows: Vec<_> = text.lines().take(640).map(encode).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let journal = dir.path().join("journal.jsonl");
+    let options = AdaptOptions { journal: Some(journal.clone()), ..Default::default() };
+    let shapes = [ShapeProfile::measure(&mut engine, Shape { rows: 8, tokens: 16 }, 1).unwrap()];
+    let watching = Exits::watching(engine.plan(), Score::Confidence);
+    let mut adaptive = Adaptive::start(&engine, &watching, &shapes, &options).unwrap();
+    let (mut answers, mut early, mut version) = (0_u64, 0, 0);
+    for rows in rows.chunks(32).cycle().take(60) {
+        let mut batch = engine.batch();
+        for row in rows {
+            batch.push(&row.ids, &row.kinds).unwrap().unwrap();
+        }
+        let mut sink = |answer: Answer<'_>| {
+            answers += 1;
+            early += u64::from(answer.exit != offramp::Exit::Final);
+        };
+        adaptive.run(&mut engine, &batch, AfterExit::Compact, &mut sink).unwrap();
+        assert!(adaptive.exits().version >= version, "versions went back");
+        version = adaptive.exits().version;
+    }
+    let done = adaptive.finish().unwrap();
+    assert_eq!((answers, done.rows + done.lost_rows), (1920, 1920));
+    assert!(early > 0 && version > 0, "{early} left early, version {version}, {done:?}");
+    let lines = std::fs::read_to_string(journal).unwrap();
+    assert_eq!(lines.lines().count() as u64, done.changes);
+    let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert!(first["disagreement_at_most"].as_f64().unwrap() <= 0.01, "{first}");
+}
