@@ -64,6 +64,9 @@ pub(crate) struct Tune {
     #[arg(long, value_name = "BOOL", default_value = "true", env = "OFFRAMP_MANAGE_RAMPS",
           value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set)]
     manage_ramps: bool,
+    /// First rows of the record that ramps to begin with are chosen by; 0 spreads them evenly
+    #[arg(long, value_name = "N", default_value = "256", env = "OFFRAMP_CALIBRATION_ROWS")]
+    calibration_rows: usize,
     /// Most that ramps may add to a row that never leaves, as a share of the forward
     #[arg(long, value_name = "SHARE", default_value = "0.02", env = "OFFRAMP_RAMP_BUDGET",
           value_parser = share::<f64>)]
@@ -168,7 +171,8 @@ fn read(args: &Tune) -> Result<Recorded> {
 fn once(args: &Tune, recorded: &Recorded, search: Box<dyn Search>) -> (Rehearsal, f64) {
     let Recorded { rows, latency, .. } = recorded;
     let options = ManagerOptions { overhead_max: args.ramp_budget, ..Default::default() };
-    let manager = args.manage_ramps.then(|| Manager::new(options, latency, None));
+    let rates = first_answers(&rows[..args.calibration_rows.min(rows.len())], latency.ramps());
+    let manager = args.manage_ramps.then(|| Manager::new(options, latency, rates.as_deref()));
     let all = vec![true; latency.ramps()];
     let active = manager.as_ref().map_or(all, |manager| manager.active().to_vec());
     let tuner = TunerOptions {
@@ -187,6 +191,16 @@ fn once(args: &Tune, recorded: &Recorded, search: Box<dyn Search>) -> (Rehearsal
     let conditions = Conditions { after_exit, seed: args.seed };
     let rehearsal = rehearse(rows, latency, &mut controller, &conditions);
     (rehearsal, started.elapsed().as_secs_f64())
+}
+
+/// By ramp: the share of rows that it is the first to answer as the full model does.
+fn first_answers(rows: &[Feedback], ramps: usize) -> Option<Vec<f64>> {
+    let mut shares = vec![0.0; ramps];
+    for row in rows {
+        let first = row.seen.iter().find(|seen| Some(seen.label) == row.final_label);
+        first.iter().for_each(|seen| shares[seen.ramp as usize] += 1.0 / rows.len() as f64);
+    }
+    (!rows.is_empty()).then_some(shares)
 }
 
 /// Writes the plot and the journal that were asked for.

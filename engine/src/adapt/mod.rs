@@ -35,6 +35,9 @@ pub struct AdaptOptions {
     pub tuner: TunerOptions,
     /// How ramps are chosen; without, those active at the start stay.
     pub manager: Option<ManagerOptions>,
+    /// By ramp, the share of a calibration set's rows that it could answer first: ramps to begin
+    /// with are chosen by it. Without, they are spread evenly.
+    pub rates: Option<Vec<f64>>,
     /// Under compaction: the share of rows that run to the end anyway.
     pub audit: AuditRate,
     /// Rows that may wait for the control thread.
@@ -48,6 +51,7 @@ impl Default for AdaptOptions {
         Self {
             tuner: TunerOptions::default(),
             manager: Some(ManagerOptions::default()),
+            rates: None,
             audit: AuditRate::default(),
             ring_rows: 16_384,
             journal: None,
@@ -135,7 +139,8 @@ impl Adaptive {
 
 /// A controller over the ramps that a manager begins with, and the exits that go with it.
 fn controller(exits: &Exits, latency: Latency, options: &AdaptOptions) -> (Controller, Exits) {
-    let manager = options.manager.map(|manager| Manager::new(manager, &latency, None));
+    let manager =
+        options.manager.map(|manager| Manager::new(manager, &latency, options.rates.as_deref()));
     let mut exits = exits.clone();
     if let Some(manager) = &manager {
         exits.active = manager.active().to_vec();

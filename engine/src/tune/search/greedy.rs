@@ -1,6 +1,6 @@
 //! Apparate's hill climb (Dai et al., SOSP 2024, arXiv 2312.05385): each round tries a step on
-//! every ramp alone and takes the one that costs least agreement for the latency it saves; steps double
-//! with success and halve without.
+//! every ramp alone and takes the one that costs least agreement for the latency it saves; steps
+//! double with success and halve without.
 //!
 //! Thresholds start where nothing exits. Constants are those of the published code; where it treats
 //! the first ramp's index as "none", this does not.
