@@ -64,8 +64,8 @@ pub(crate) struct Tune {
     #[arg(long, value_name = "BOOL", default_value = "true", env = "OFFRAMP_MANAGE_RAMPS",
           value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set)]
     manage_ramps: bool,
-    /// First rows of the record that ramps to begin with are chosen by; 0 spreads them evenly
-    #[arg(long, value_name = "N", default_value = "256", env = "OFFRAMP_CALIBRATION_ROWS")]
+    /// First rows of the record that ramps to begin with are chosen by; with 0 they are spread
+    #[arg(long, value_name = "N", default_value = "0", env = "OFFRAMP_CALIBRATION_ROWS")]
     calibration_rows: usize,
     /// Most that ramps may add to a row that never leaves, as a share of the forward
     #[arg(long, value_name = "SHARE", default_value = "0.02", env = "OFFRAMP_RAMP_BUDGET",
