@@ -3,6 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use offramp::adapt::{AdaptOptions, Adaptive};
 use offramp::{AfterExit, Answer, PassSettings, Score};
 
 use crate::support::{Bench, model_with_ramps, random_rows};
@@ -71,5 +72,16 @@ fn a_pass_allocates_nothing() {
     });
     assert_eq!(answered, 3 * rows.len());
     assert_eq!(count, 0, "allocations in three passes");
+    let options = AdaptOptions { ring_rows: 8, ..Default::default() };
+    let mut adaptive = Adaptive::start(&bench.engine, &exits, &[], &options).unwrap();
+    let mut sink = |_: Answer<'_>| answered += 1;
+    let count = allocations(|| {
+        for _ in 0..3 {
+            adaptive.run(&mut bench.engine, &batch, AfterExit::Compact, &mut sink).unwrap();
+        }
+    });
+    assert_eq!(count, 0, "allocations in three adaptive passes");
+    let done = adaptive.finish().unwrap();
+    assert_eq!(done.rows + done.lost_rows, 3 * rows.len() as u64);
     assert!(allocations(|| drop(vec![1u8; 100])) > 0, "the counter counts");
 }

@@ -86,6 +86,8 @@ fn tally(window: &Window, exits: &[u32]) -> Replay {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::window::OFF;
     use super::*;
 
@@ -123,5 +125,33 @@ mod tests {
     fn the_oracle_leaves_where_the_ramp_agrees_and_never_errs() {
         let oracle = oracle(&two_ramps());
         assert_eq!((oracle.disagreements, oracle.exits), (0, vec![2.0, 2.0, 0.0]));
+    }
+
+    proptest! {
+        #[test]
+        fn counts_as_counting_by_hand_does_and_looser_is_never_later(
+            drawn in prop::collection::vec((0_u8..20, 0_u32..3), 3 * 70),
+            thresholds in prop::array::uniform3(0_u8..22),
+            looser in 0_usize..3,
+        ) {
+            let scores: Vec<f32> = drawn.iter().map(|(score, _)| f32::from(*score) / 20.0).collect();
+            let labels: Vec<u32> = drawn.iter().map(|(_, label)| *label).collect();
+            let window = Window::new(vec![0.2, 0.5, 0.7], &scores, &labels, &[0; 70]).unwrap();
+            let mut thresholds = thresholds.map(|threshold| f32::from(threshold) / 20.0);
+            let outcome = replay(&window, &thresholds);
+            let (mut wrong, mut depth) = (0, 0.0);
+            for row in drawn.chunks(3) {
+                let leaves = (0..3).find(|&ramp| f32::from(row[ramp].0) / 20.0 >= thresholds[ramp]);
+                wrong += u64::from(leaves.is_some_and(|ramp| row[ramp].1 != 0));
+                depth += leaves.map_or(1.0, |ramp| [0.2, 0.5, 0.7][ramp]);
+            }
+            prop_assert_eq!(outcome.disagreements, wrong);
+            prop_assert!((outcome.agreement - (1.0 - wrong as f64 / 70.0)).abs() < 1e-12);
+            prop_assert!((outcome.mean_depth - depth / 70.0).abs() < 1e-12);
+            let before = exits(&window, &thresholds);
+            thresholds[looser] *= 0.5;
+            let after = exits(&window, &thresholds);
+            prop_assert!(after.iter().zip(&before).all(|(after, before)| after <= before));
+        }
     }
 }
