@@ -134,14 +134,15 @@ mod tests {
             thresholds in prop::array::uniform3(0_u8..22),
             looser in 0_usize..3,
         ) {
-            let scores: Vec<f32> = drawn.iter().map(|(score, _)| f32::from(*score) / 20.0).collect();
+            let share = |count: u8| f32::from(count) / 20.0;
+            let scores: Vec<f32> = drawn.iter().map(|(score, _)| share(*score)).collect();
             let labels: Vec<u32> = drawn.iter().map(|(_, label)| *label).collect();
             let window = Window::new(vec![0.2, 0.5, 0.7], &scores, &labels, &[0; 70]).unwrap();
-            let mut thresholds = thresholds.map(|threshold| f32::from(threshold) / 20.0);
+            let mut thresholds = thresholds.map(share);
             let outcome = replay(&window, &thresholds);
             let (mut wrong, mut depth) = (0, 0.0);
             for row in drawn.chunks(3) {
-                let leaves = (0..3).find(|&ramp| f32::from(row[ramp].0) / 20.0 >= thresholds[ramp]);
+                let leaves = (0..3).find(|&ramp| share(row[ramp].0) >= thresholds[ramp]);
                 wrong += u64::from(leaves.is_some_and(|ramp| row[ramp].1 != 0));
                 depth += leaves.map_or(1.0, |ramp| [0.2, 0.5, 0.7][ramp]);
             }
