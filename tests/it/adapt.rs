@@ -3,21 +3,16 @@
 use offramp::adapt::{AdaptOptions, Adaptive};
 use offramp::profile::ShapeProfile;
 use offramp::{AfterExit, Answer, Engine, Exits, Model, Score, Shape};
-use offramp_tests::root;
 
 use crate::machine;
+use crate::shipped::{questions, shipped};
 
 #[test]
 fn thresholds_are_learnt_published_and_used() {
-    let model = Model::open(root().join("weights/models/trec-questions")).unwrap();
+    let model = Model::open(shipped()).unwrap();
     let mut engine = Engine::new(&model, &machine::options()).unwrap();
-    let text = std::fs::read_to_string(model.path("test.jsonl")).unwrap();
-    let tokenizer = model.tokenizer().unwrap();
-    let encode = |line: &str| {
-        let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        tokenizer.encode(line["text"].as_str().unwrap(), None).unwrap()
-    };
-    let rows: Vec<_> = text.lines().take(640).map(encode).collect();
+    let rows = questions(&model);
+    let rows = &rows[..640];
     let dir = tempfile::tempdir().unwrap();
     let journal = dir.path().join("journal.jsonl");
     let options = AdaptOptions { journal: Some(journal.clone()), ..Default::default() };
@@ -27,7 +22,7 @@ fn thresholds_are_learnt_published_and_used() {
     let (mut answers, mut early, mut version) = (0_u64, 0, 0);
     for rows in rows.chunks(32).cycle().take(60) {
         let mut batch = engine.batch();
-        for row in rows {
+        for (row, _) in rows {
             batch.push(&row.ids, &row.kinds).unwrap().unwrap();
         }
         let mut sink = |answer: Answer<'_>| {

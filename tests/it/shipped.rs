@@ -8,12 +8,12 @@ use offramp_tests::root;
 
 use crate::machine;
 
-fn shipped() -> PathBuf {
+pub(crate) fn shipped() -> PathBuf {
     root().join("weights/models/trec-questions")
 }
 
 /// Encoded test questions with the name of their class.
-fn questions(model: &Model) -> Vec<(TokenRow, String)> {
+pub(crate) fn questions(model: &Model) -> Vec<(TokenRow, String)> {
     let tokenizer = model.tokenizer().unwrap();
     let text = std::fs::read_to_string(shipped().join("test.jsonl")).unwrap();
     let read = |line: &str| {

@@ -13,8 +13,8 @@ use offramp::adapt::{Adapted, Entry, Journal};
 use offramp::feedback::{Feedback, RecordHeader, RecordReader};
 use offramp::tune::search::{Exact, Greedy, Grid, Search, Tethered, Uniform};
 use offramp::tune::{
-    AuditRate, Conditions, Controller, Latency, Manager, ManagerOptions, Rehearsal, Tuner,
-    TunerOptions, rehearse,
+    AuditRate, Conditions, Controller, Latency, Manager, ManagerOptions, Rehearsal, TunerOptions,
+    rehearse,
 };
 
 use crate::args::{AfterExitArg, JsonArg, PromiseArg, PromiseArgs, count, share, switch};
@@ -173,8 +173,6 @@ fn once(args: &Tune, recorded: &Recorded, search: Box<dyn Search>) -> (Rehearsal
     let options = ManagerOptions { overhead_max: args.ramp_budget, ..Default::default() };
     let rates = first_answers(&rows[..args.calibration_rows.min(rows.len())], latency.ramps());
     let manager = args.manage_ramps.then(|| Manager::new(options, latency, rates.as_deref()));
-    let all = vec![true; latency.ramps()];
-    let active = manager.as_ref().map_or(all, |manager| manager.active().to_vec());
     let tuner = TunerOptions {
         goal: args.promise.goal(),
         window_rows: args.window_rows,
@@ -182,10 +180,10 @@ fn once(args: &Tune, recorded: &Recorded, search: Box<dyn Search>) -> (Rehearsal
         once: args.once,
         ..Default::default()
     };
-    let off = vec![offramp::OFF; latency.ramps()];
-    let tuner = Tuner::new(tuner, search, latency, active, off);
     let audit = args.audit_rate.map_or_else(AuditRate::default, AuditRate::fixed);
-    let mut controller = Controller::new(tuner, manager, audit, latency.clone());
+    let (all, off) = (vec![true; latency.ramps()], vec![offramp::OFF; latency.ramps()]);
+    let mut controller =
+        Controller::begin(search, tuner, manager, audit, latency.clone(), (&all, &off));
     let after_exit: AfterExit = args.after_exit.into();
     let started = std::time::Instant::now();
     let conditions = Conditions { after_exit, seed: args.seed };
@@ -197,8 +195,7 @@ fn once(args: &Tune, recorded: &Recorded, search: Box<dyn Search>) -> (Rehearsal
 fn first_answers(rows: &[Feedback], ramps: usize) -> Option<Vec<f64>> {
     let mut shares = vec![0.0; ramps];
     for row in rows {
-        let first = row.seen.iter().find(|seen| Some(seen.label) == row.final_label);
-        first.iter().for_each(|seen| shares[seen.ramp as usize] += 1.0 / rows.len() as f64);
+        row.first_right().iter().for_each(|&ramp| shares[ramp] += 1.0 / rows.len() as f64);
     }
     (!rows.is_empty()).then_some(shares)
 }

@@ -21,11 +21,11 @@ pub use journal::{Entry, Journal};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::exec::{Answer, Engine, Observation, PassReport, PassSettings, Sink};
-use crate::exit::{AfterExit, Exits, OFF, Subscriber, threshold_table};
+use crate::exit::{AfterExit, Exits, Subscriber, threshold_table};
 use crate::feedback::{FeedbackWriter, ring};
 use crate::profile::ShapeProfile;
 use crate::tune::search::Tethered;
-use crate::tune::{AuditRate, Controller, Latency, Manager, ManagerOptions, Tuner, TunerOptions};
+use crate::tune::{AuditRate, Controller, Latency, Manager, ManagerOptions, TunerOptions};
 use control::Control;
 
 /// How exits follow the workload.
@@ -92,7 +92,19 @@ impl Adaptive {
         let sites: Vec<usize> = engine.plan().ramp_sites().collect();
         let largest = shapes.last().map(|shape| shape.rows as u32);
         let latency = Latency::seen(&sites, shapes, largest);
-        let (controller, exits) = controller(exits, latency, options);
+        let rates = options.rates.as_deref();
+        let manager = options.manager.map(|manager| Manager::new(manager, &latency, rates));
+        let controller = Controller::begin(
+            Box::new(Tethered::default()),
+            options.tuner.clone(),
+            manager,
+            options.audit,
+            latency,
+            (&exits.active, &exits.thresholds[..sites.len()]),
+        );
+        let mut exits = exits.clone();
+        exits.active.copy_from_slice(controller.active());
+        exits.thresholds[..sites.len()].copy_from_slice(controller.thresholds());
         let (publisher, subscriber) = threshold_table(&exits, options.audit.rate());
         let (feedback, reader) = ring(sites.len(), options.ring_rows);
         let journal = options.journal.as_deref().map(Journal::create).transpose()?;
@@ -135,28 +147,6 @@ impl Adaptive {
         drop(feedback);
         control.finish()
     }
-}
-
-/// A controller over the ramps that a manager begins with, and the exits that go with it.
-fn controller(exits: &Exits, latency: Latency, options: &AdaptOptions) -> (Controller, Exits) {
-    let manager =
-        options.manager.map(|manager| Manager::new(manager, &latency, options.rates.as_deref()));
-    let mut exits = exits.clone();
-    if let Some(manager) = &manager {
-        exits.active = manager.active().to_vec();
-    }
-    for (threshold, active) in exits.thresholds.iter_mut().zip(&exits.active) {
-        *threshold = if *active { *threshold } else { OFF };
-    }
-    let ramps = exits.active.len();
-    let tuner = Tuner::new(
-        options.tuner.clone(),
-        Box::new(Tethered::default()),
-        &latency,
-        exits.active.clone(),
-        exits.thresholds[..ramps].to_vec(),
-    );
-    (Controller::new(tuner, manager, options.audit, latency), exits)
 }
 
 /// Answers go to the caller, observations to the control thread too.

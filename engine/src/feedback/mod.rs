@@ -36,6 +36,12 @@ impl Feedback {
         Self { seen: seen.to_vec(), exit, final_label, weight, version, pass_rows }
     }
 
+    /// The first ramp that said what the full model said.
+    pub fn first_right(&self) -> Option<usize> {
+        let first = self.seen.iter().find(|seen| Some(seen.label) == self.final_label);
+        first.map(|seen| seen.ramp as usize)
+    }
+
     /// Whether a ramp answered with another label than the full model's.
     pub fn is_wrong(&self) -> bool {
         let label = self.seen.iter().find(|seen| seen.ramp == self.exit).map(|seen| seen.label);

@@ -4,7 +4,9 @@
 use super::audit::AuditRate;
 use super::latency::Latency;
 use super::manager::Manager;
-use super::tuner::{Change, Tuner};
+use super::search::Search;
+use super::tuner::{Change, Tuner, TunerOptions};
+use super::window::OFF;
 use crate::feedback::Feedback;
 
 /// Decides thresholds and active ramps.
@@ -23,6 +25,23 @@ impl Controller {
         Self { tuner, manager, audit, latency, rows_since_look: 0 }
     }
 
+    /// Begins with the manager's ramps, or else with `active` ones; `thresholds`, by ramp, hold
+    /// where a ramp runs.
+    pub fn begin(
+        search: Box<dyn Search>,
+        options: TunerOptions,
+        manager: Option<Manager>,
+        audit: AuditRate,
+        latency: Latency,
+        (active, thresholds): (&[bool], &[f32]),
+    ) -> Self {
+        let active = manager.as_ref().map_or(active, Manager::active).to_vec();
+        let held = |(&threshold, &active): (&f32, &bool)| if active { threshold } else { OFF };
+        let thresholds = thresholds.iter().zip(&active).map(held).collect();
+        let tuner = Tuner::new(options, search, &latency, active, thresholds);
+        Self::new(tuner, manager, audit, latency)
+    }
+
     /// Takes in what rows showed; what is to hold from now on, where that changes.
     pub fn step(&mut self, rows: impl IntoIterator<Item = Feedback>) -> Option<Change> {
         let mut taken = 0;
@@ -30,7 +49,7 @@ impl Controller {
         let mut change = self.tuner.step(counted);
         self.rows_since_look += taken;
         if let Some(change) = &change {
-            let limit = 1.0 - self.tuner.goal().agreement;
+            let limit = self.tuner.goal().limit();
             let bound = change.expected.upper_bound;
             self.audit.adapt(bound, limit, change.expected.replay.mean_depth >= 1.0);
         }

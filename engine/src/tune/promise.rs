@@ -14,7 +14,7 @@
 
 use super::bound::{Betting, clopper_pearson_upper};
 use super::fit::Goal;
-use super::replay::{Replay, exits, replay};
+use super::replay::{Replay, exits, replay, tally};
 use super::search::{Budget, Search};
 use super::window::{OFF, Window};
 
@@ -33,9 +33,10 @@ pub struct Proposal {
 impl Proposal {
     /// Judges thresholds on the window they were chosen on.
     pub fn judged(window: &Window, thresholds: Vec<f32>, goal: &Goal) -> Self {
-        let replay = replay(window, &thresholds);
+        let exits = exits(window, &thresholds);
+        let replay = tally(window, &exits);
         let upper_bound = match goal.confidence {
-            Some(confidence) => upper(window, &thresholds, confidence),
+            Some(confidence) => upper(window, &exits, confidence),
             None => 1.0 - replay.agreement,
         };
         Self { thresholds, replay, upper_bound }
@@ -50,7 +51,7 @@ impl Proposal {
 
     /// Whether it keeps the goal.
     pub fn keeps(&self, goal: &Goal) -> bool {
-        self.upper_bound <= 1.0 - goal.agreement + 1e-12
+        self.upper_bound <= goal.limit() + 1e-12
     }
 }
 
@@ -58,7 +59,7 @@ impl Proposal {
 /// budgets until its answer passes; every ramp off if none does.
 pub fn propose(window: &Window, search: &dyn Search, goal: &Goal) -> Proposal {
     let mut best = Proposal::off(window);
-    let unit = window.weights().iter().copied().fold(1.0, f64::max);
+    let unit = window.heaviest();
     // Below 0: not even a search without errors passes.
     let (mut passes, mut fails) = (-1.0, (goal.limit() * window.weight() / unit).floor() + 1.0);
     while fails - passes > 1.0 {
@@ -80,25 +81,23 @@ pub fn propose(window: &Window, search: &dyn Search, goal: &Goal) -> Proposal {
 
 /// Upper bound of the share of rows to come that get another label, for thresholds chosen on this
 /// window: Clopper and Pearson's where every row stands for itself, by betting otherwise.
-fn upper(window: &Window, thresholds: &[f32], confidence: f64) -> f64 {
-    let wrong = feared(window, thresholds);
+fn upper(window: &Window, exits: &[u32], confidence: f64) -> f64 {
+    let wrong = feared(window, exits);
     let weights = window.weights();
     let rows = weights.len() as u64;
     if weights.iter().all(|&weight| weight == 1.0) {
         return clopper_pearson_upper(wrong.len() as u64, rows, confidence);
     }
-    let worst = weights.iter().copied().fold(1.0, f64::max);
     let stood_for = window.weight().round() as u64;
-    let mut betting = Betting::new(worst);
+    let mut betting = Betting::new(window.heaviest());
     betting.add(0.0, stood_for.saturating_sub(wrong.len() as u64));
     wrong.into_iter().for_each(|weight| betting.add(weight, 1));
     betting.upper(confidence)
 }
 
 /// Rows that left with a wrong label, and those at the edges: what each stands for.
-fn feared(window: &Window, thresholds: &[f32]) -> Vec<f64> {
-    let exits = exits(window, thresholds);
-    (0..window.ramps()).flat_map(|ramp| feared_at(window, ramp, &exits)).collect()
+fn feared(window: &Window, exits: &[u32]) -> Vec<f64> {
+    (0..window.ramps()).flat_map(|ramp| feared_at(window, ramp, exits)).collect()
 }
 
 fn feared_at(window: &Window, ramp: usize, exits: &[u32]) -> Vec<f64> {

@@ -60,7 +60,8 @@ pub fn oracle(window: &Window) -> Replay {
     tally(window, &(0..window.rows()).map(exit).collect::<Vec<_>>())
 }
 
-fn tally(window: &Window, exits: &[u32]) -> Replay {
+/// What leaving at `exits` (by row, the number of ramps for the end) comes to.
+pub(super) fn tally(window: &Window, exits: &[u32]) -> Replay {
     let ramps = window.ramps();
     let mut rows_at = vec![0.0; ramps + 1];
     let (mut disagreements, mut wrong) = (0, 0.0);

@@ -96,7 +96,7 @@ const FALSE_ALARM_ROWS: f64 = 5000.0;
 struct Thrift(f64);
 
 impl Thrift {
-    /// Set by rehearsals of five drifting streams; four times less did no better.
+    /// Set by rehearsals of drifting streams.
     const PACE: f64 = 0.0005;
     const LEAST: f64 = 0.05;
 

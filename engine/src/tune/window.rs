@@ -126,6 +126,11 @@ impl Window {
         self.weights.iter().sum()
     }
 
+    /// The most rows that one of these stands for, and at least 1.
+    pub fn heaviest(&self) -> f64 {
+        self.weights.iter().copied().fold(1.0, f64::max)
+    }
+
     /// By row.
     pub fn weights(&self) -> &[f64] {
         &self.weights

@@ -39,8 +39,7 @@ impl Figures {
         let ramps = latency.ramps();
         let full_us = latency.forward_us();
         let first = |row: &Feedback| {
-            let seen = row.seen.iter().find(|seen| Some(seen.label) == row.final_label);
-            let exit = seen.map_or(ramps, |seen| seen.ramp as usize);
+            let exit = row.first_right().unwrap_or(ramps);
             // It knows where each row leaves: only the ramp it leaves at need run.
             let active: Vec<bool> = (0..ramps).map(|ramp| ramp == exit).collect();
             latency.until_us(exit, &active)
@@ -49,11 +48,6 @@ impl Figures {
         let end = |search, times_us: Vec<f64>| Self {
             search,
             agreement: Agreement::counted(0, rows.len() as u64),
-            stretches_over_share: None,
-            changes: 0,
-            audited_share: 0.0,
-            search_us: None,
-            rehearsal_s: None,
             ..Self::timed(times_us, full_us)
         };
         let mut ends = vec![end("no exits", vec![full_us; rows.len()]), end("oracle", oracle_us)];

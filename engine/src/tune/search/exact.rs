@@ -123,8 +123,10 @@ impl<'a> Solver<'a> {
 
     /// The best partial solution seen, and whether nothing had to be forgotten.
     fn branch(&self, allowed: f64) -> (Partial, bool) {
-        let start = self.start();
+        let mut start = self.start();
+        start.promise = self.finish(0, start.live.clone());
         let (mut best, mut is_exact) = (start.clone(), true);
+        let width = self.width(allowed);
         let mut states = vec![start];
         for ramp in 0..self.orders.len() {
             let mut children = Vec::new();
@@ -136,7 +138,6 @@ impl<'a> Solver<'a> {
                 best = child.clone();
             }
             children.retain(|child| self.bound(child, allowed) > best.promise + NOTHING);
-            let width = self.width(allowed);
             let found = children.len();
             states = keep(children, allowed / LEVELS as f64, width);
             is_exact &= states.len() == found;
@@ -153,10 +154,10 @@ impl<'a> Solver<'a> {
         (self.options.words_max / (completion * children)).max(WIDTH_MIN)
     }
 
+    /// Nothing decided, and nothing promised.
     fn start(&self) -> Partial {
         let live = Rows::full(self.window.rows());
-        let promise = self.finish(0, live.clone());
-        Partial { cuts: Vec::new(), wrong: 0.0, saved: 0.0, promise, live }
+        Partial { cuts: Vec::new(), wrong: 0.0, saved: 0.0, promise: 0.0, live }
     }
 
     /// Every way on from `state` at `ramp`.

@@ -3,12 +3,48 @@
 
 #![expect(clippy::duplicate_mod, reason = "one lock over atomics of several strengths")]
 
-/// Everything may be weakened: an ordering as asked, and what becomes of it.
+/// Atomics of which fences of one order are left out.
+macro_rules! without_fence {
+    ($order:ident) => {
+        mod sync {
+            pub(super) use loom::sync::Arc;
+            pub(super) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+            pub(super) fn fence(order: Ordering) {
+                if order != Ordering::$order {
+                    loom::sync::atomic::fence(order);
+                }
+            }
+        }
+    };
+}
+
+/// Atomics of which the version's accesses of one order have none.
 macro_rules! weakened {
-    ($from:ident) => {
-        /// Keeps every order but one kind.
-        fn kept(order: Ordering) -> Ordering {
-            if order == Ordering::$from { Ordering::Relaxed } else { order }
+    ($order:ident) => {
+        mod sync {
+            pub(super) use loom::sync::Arc;
+            pub(super) use loom::sync::atomic::{AtomicU32, Ordering, fence};
+
+            fn kept(order: Ordering) -> Ordering {
+                if order == Ordering::$order { Ordering::Relaxed } else { order }
+            }
+
+            pub(super) struct AtomicU64(loom::sync::atomic::AtomicU64);
+
+            impl AtomicU64 {
+                pub(super) fn new(value: u64) -> Self {
+                    Self(loom::sync::atomic::AtomicU64::new(value))
+                }
+
+                pub(super) fn load(&self, order: Ordering) -> u64 {
+                    self.0.load(kept(order))
+                }
+
+                pub(super) fn store(&self, value: u64, order: Ordering) {
+                    self.0.store(value, kept(order));
+                }
+            }
         }
     };
 }

@@ -1,14 +1,4 @@
-//! Without the fence that the name says.
+//! Without the release fence.
 
 lock!();
-
-mod sync {
-    pub(super) use loom::sync::Arc;
-    pub(super) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-
-    pub(super) fn fence(order: Ordering) {
-        if order != Ordering::Release {
-            loom::sync::atomic::fence(order);
-        }
-    }
-}
+without_fence!(Release);
