@@ -63,6 +63,8 @@ pub mod profile;
 pub mod ramps;
 mod rows;
 mod rules;
+pub mod sched;
+pub mod serve;
 mod text;
 pub mod tune;
 

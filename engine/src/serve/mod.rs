@@ -1,0 +1,3 @@
+//! Serving over TCP.
+
+pub mod protocol;
