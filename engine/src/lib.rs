@@ -64,6 +64,7 @@ pub mod ramps;
 mod rows;
 mod rules;
 pub mod sched;
+#[cfg(feature = "serve")]
 pub mod serve;
 mod text;
 pub mod tune;

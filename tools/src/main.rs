@@ -26,6 +26,7 @@ mod race;
 mod record;
 mod report;
 mod rows;
+mod serve;
 mod shipped;
 mod stream;
 mod svg;
@@ -64,6 +65,9 @@ enum Verb {
     /// Compare searches for thresholds on recorded rows
     #[command(after_long_help = tune::EXAMPLES)]
     Tune(tune::Tune),
+    /// Serve a model over TCP
+    #[command(after_long_help = serve::EXAMPLES)]
+    Serve(serve::Serve),
     /// Tell what early exits change on a file of inputs
     #[command(after_long_help = evaluate::EXAMPLES)]
     Evaluate(evaluate::Evaluate),
@@ -106,6 +110,7 @@ fn dispatch(verb: &Verb) -> Result<()> {
         Verb::TrainRamps(args) => train_ramps::run(args),
         Verb::FitThresholds(args) => fit_thresholds::run(args),
         Verb::Tune(args) => tune::run(args),
+        Verb::Serve(args) => serve::run(args),
         Verb::Evaluate(args) => evaluate::run(args),
         Verb::Bench(args) => bench::run(args),
         Verb::Inspect(args) => inspect::run(args),

@@ -18,6 +18,8 @@ use std::path::PathBuf;
 
 pub use journal::{Entry, Journal};
 
+use offramp_kernels::ExitWindow;
+
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::exec::{Answer, Engine, Observation, PassReport, PassSettings, Sink};
@@ -123,9 +125,30 @@ impl Adaptive {
         after_exit: AfterExit,
         sink: &mut dyn Sink,
     ) -> Result<PassReport> {
+        self.refresh();
+        self.run_within(engine, batch, after_exit, &[], sink)
+    }
+
+    /// Takes the newest thresholds for the next pass.
+    pub fn refresh(&mut self) {
         self.subscriber.refresh();
+    }
+
+    /// Runs a batch under the thresholds taken last; `windows` as in [`PassSettings`].
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub fn run_within(
+        &mut self,
+        engine: &mut Engine,
+        batch: &Batch,
+        after_exit: AfterExit,
+        windows: &[ExitWindow],
+        sink: &mut dyn Sink,
+    ) -> Result<PassReport> {
         let mut settings = PassSettings::new(self.subscriber.exits(), after_exit);
         settings.audit_rate = self.subscriber.audit_rate();
+        settings.windows = windows;
         let pass_rows = batch.rows() as u32;
         let mut both = Both { sink, feedback: &mut self.feedback, pass_rows };
         let report = engine.run(batch, &settings, &mut both)?;

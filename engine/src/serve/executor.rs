@@ -1,0 +1,385 @@
+//! The thread that owns the engine: pulls batches, runs them, keeps promises.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use offramp_kernels::ExitWindow;
+
+use super::inbox::{Job, Message};
+use super::protocol::{Failure, InferOptions, Phase, Status, Verdict};
+use super::state::{Life, State};
+use crate::adapt::{Adapted, Adaptive};
+use crate::sched::{Batcher, BatcherOptions, Next, PassLatency, Ticket, Work};
+use crate::{
+    AfterExit, Answer, Batch, Engine, Exit, Exits, Observation, PassReport, PassSettings, Result,
+    Sink,
+};
+
+/// It looks at least this often whether it should end.
+const NAP: Duration = Duration::from_millis(50);
+
+/// Who may leave where, and whether that follows the workload.
+pub enum Exiting {
+    /// One set for good.
+    Fixed(Exits),
+    /// As the control thread publishes them.
+    Live(Box<Adaptive>),
+}
+
+impl Exiting {
+    pub(super) fn exits(&self) -> &Exits {
+        match self {
+            Self::Fixed(exits) => exits,
+            Self::Live(adaptive) => adaptive.exits(),
+        }
+    }
+
+    fn refresh(&mut self) {
+        if let Self::Live(adaptive) = self {
+            adaptive.refresh();
+        }
+    }
+
+    fn run(
+        &mut self,
+        engine: &mut Engine,
+        batch: &Batch,
+        after_exit: AfterExit,
+        windows: &[ExitWindow],
+        sink: &mut dyn Sink,
+    ) -> Result<PassReport> {
+        match self {
+            Self::Fixed(exits) => {
+                let settings = PassSettings { windows, ..PassSettings::new(exits, after_exit) };
+                engine.run(batch, &settings, sink)
+            }
+            Self::Live(live) => live.run_within(engine, batch, after_exit, windows, sink),
+        }
+    }
+
+    fn finish(self) -> Result<Option<Adapted>> {
+        match self {
+            Self::Fixed(_) => Ok(None),
+            Self::Live(adaptive) => adaptive.finish().map(Some),
+        }
+    }
+}
+
+/// Engine, waiting jobs, and what is needed to run them.
+pub(super) struct Executor {
+    state: Arc<State>,
+    inbox: Receiver<Message>,
+    engine: Engine,
+    exiting: Exiting,
+    latency: PassLatency,
+    after_exit: AfterExit,
+    batcher: Batcher,
+    batch: Batch,
+    /// Waiting, by ticket.
+    jobs: HashMap<u64, Box<Job>>,
+    tickets: u64,
+    is_draining: bool,
+    picked: Vec<Ticket>,
+    late: Vec<Ticket>,
+    windows: Vec<ExitWindow>,
+}
+
+impl Executor {
+    pub(super) fn new(
+        state: Arc<State>,
+        inbox: Receiver<Message>,
+        (engine, exiting): (Engine, Exiting),
+        latency: PassLatency,
+        (batcher, after_exit): (BatcherOptions, AfterExit),
+    ) -> Self {
+        Self {
+            batch: engine.batch(),
+            batcher: Batcher::new(batcher),
+            state,
+            inbox,
+            engine,
+            exiting,
+            latency,
+            after_exit,
+            jobs: HashMap::new(),
+            tickets: 0,
+            is_draining: false,
+            picked: Vec::new(),
+            late: Vec::new(),
+            windows: Vec::new(),
+        }
+    }
+
+    /// Runs until the inbox is closed and everything accepted is answered.
+    ///
+    /// # Errors
+    /// The device failed: everything that waits is told so. Or the journal could not be written.
+    pub(super) fn run(mut self) -> Result<Option<Adapted>> {
+        loop {
+            while let Ok(message) = self.inbox.try_recv() {
+                self.take(message);
+            }
+            let now_us = self.state.now_us();
+            let Self { batcher, latency, picked, late, .. } = &mut self;
+            let next = batcher.next(now_us, latency, picked, late);
+            self.refuse_late();
+            match next {
+                Next::Run => self.pass()?,
+                Next::WaitUntil(until_us) => self.wait_us(until_us.saturating_sub(now_us)),
+                Next::Idle if self.is_draining && self.state.inbox.waiting() == 0 => break,
+                Next::Idle if self.is_draining => self.wait_us(1000),
+                Next::Idle => self.wait_us(u64::MAX),
+            }
+        }
+        self.exiting.finish()
+    }
+
+    fn wait_us(&mut self, wait_us: u64) {
+        match self.inbox.recv_timeout(Duration::from_micros(wait_us).min(NAP)) {
+            Ok(message) => self.take(message),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => self.is_draining = true,
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        let Message::Job(job) = message else {
+            self.is_draining = true;
+            return;
+        };
+        let (id, arrival_us) = (self.tickets, job.arrival_us);
+        let deadline_us = job.options.deadline_us.map(|budget| arrival_us + u64::from(budget));
+        self.batcher.push(Ticket { id, arrival_us, deadline_us, tokens: job.row.tokens() });
+        self.jobs.insert(id, job);
+        self.tickets += 1;
+    }
+
+    fn job(&mut self, ticket: &Ticket) -> Box<Job> {
+        self.jobs.remove(&ticket.id).expect("invariant: every ticket has its job")
+    }
+
+    fn refuse_late(&mut self) {
+        let late = std::mem::take(&mut self.late);
+        self.state.inbox.release(late.len());
+        for ticket in &late {
+            let message = "the deadline has passed or cannot be met";
+            self.job(ticket).promise.fail(Failure::new(Status::DeadlineExpired, message));
+        }
+        self.late = late;
+        self.late.clear();
+    }
+
+    fn pass(&mut self) -> Result<()> {
+        self.exiting.refresh();
+        let rows = self.fill();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let is_two_phase = rows.iter().flatten().any(|job| job.options.two_phase);
+        let after_exit = if is_two_phase { AfterExit::Release } else { self.after_exit };
+        let version = self.exiting.exits().version;
+        let started_us = self.state.now_us();
+        let state = Arc::clone(&self.state);
+        let mut replies = Replies::new(&state, rows, version, started_us);
+        let Self { engine, exiting, batch, windows, .. } = self;
+        let result = exiting.run(engine, batch, after_exit, windows, &mut replies);
+        let report = match result {
+            Ok(report) => report,
+            Err(error) => {
+                self.fail(&error.to_string());
+                return Err(error);
+            }
+        };
+        replies.confirm(&self.engine);
+        self.book(&report, version);
+        Ok(())
+    }
+
+    /// Moves what was picked into the batch; jobs by slot.
+    fn fill(&mut self) -> Vec<Option<Box<Job>>> {
+        let picked = std::mem::take(&mut self.picked);
+        self.state.inbox.release(picked.len());
+        self.batch.clear();
+        self.windows.clear();
+        let mut rows = Vec::with_capacity(picked.len());
+        for ticket in &picked {
+            let job = self.job(ticket);
+            if job.promise.is_pointless() {
+                job.promise.cancel();
+                continue;
+            }
+            match self.batch.push_row(&job.row) {
+                Ok(Some(_)) => {
+                    self.windows.push(window(
+                        &job.options,
+                        self.exiting.exits(),
+                        &self.state.sites,
+                    ));
+                    rows.push(Some(job));
+                }
+                other => {
+                    let message = format!("does not fit a batch: {other:?}");
+                    job.promise.fail(Failure::new(Status::TooLarge, message));
+                }
+            }
+        }
+        self.picked = picked;
+        self.picked.clear();
+        rows
+    }
+
+    fn book(&mut self, report: &PassReport, version: u64) {
+        let elapsed_us = report.elapsed.as_micros() as u64;
+        let whole = report.tokens * self.engine.plan().segments.len();
+        let share = report.token_segments as f64 / whole.max(1) as f64;
+        self.latency.learn(Work { tokens: report.tokens, share }, elapsed_us);
+        self.state.learn_row_us(elapsed_us / report.rows.max(1) as u64);
+        let metrics = &self.state.metrics;
+        metrics.pass_rows.observe(report.rows as f64);
+        metrics.pass_seconds.observe(report.elapsed.as_secs_f64());
+        metrics.threshold_version.set(version as i64);
+    }
+
+    /// The device is lost: nothing waits for it any more.
+    fn fail(&mut self, why: &str) {
+        self.state.advance(Life::Failed);
+        self.state.inbox.close();
+        while let Ok(message) = self.inbox.try_recv() {
+            self.take(message);
+        }
+        self.state.inbox.release(self.jobs.len());
+        for (_, job) in self.jobs.drain() {
+            job.promise.fail(Failure::new(Status::DeviceFailed, why));
+        }
+    }
+}
+
+/// Where a row may leave by its own wishes, under the thresholds of the pass.
+fn window(options: &InferOptions, exits: &Exits, sites: &[usize]) -> ExitWindow {
+    let ramps = sites.len() as u32;
+    if options.exits_off {
+        return ExitWindow { first: ramps, last: u32::MAX };
+    }
+    let at_least = |site: u16| sites.iter().take_while(|&&own| own < usize::from(site)).count();
+    let is_below = |ramp: &usize| {
+        exits.active[*ramp] && f64::from(exits.thresholds[*ramp]) < f64::from(options.score_floor)
+    };
+    let floor = (0..sites.len()).rev().find(is_below).map_or(0, |ramp| ramp + 1);
+    let first = options.shallowest_site.map_or(0, at_least).max(floor) as u32;
+    let deepest = |site: u16| {
+        (0..sites.len()).rev().find(|&ramp| exits.active[ramp] && sites[ramp] <= usize::from(site))
+    };
+    let last = options.deepest_site.and_then(deepest).map(|ramp| ramp as u32);
+    ExitWindow { first, last: last.filter(|&last| last >= first).unwrap_or(u32::MAX) }
+}
+
+/// An early answer whose confirmation is due.
+struct Open {
+    slot: usize,
+    early: Verdict,
+    final_label: Option<u32>,
+}
+
+/// Sends answers the moment they are known.
+struct Replies<'a> {
+    state: &'a State,
+    rows: Vec<Option<Box<Job>>>,
+    open: Vec<Open>,
+    version: u64,
+    started_us: u64,
+}
+
+impl<'a> Replies<'a> {
+    fn new(state: &'a State, rows: Vec<Option<Box<Job>>>, version: u64, started_us: u64) -> Self {
+        Self { state, rows, open: Vec::new(), version, started_us }
+    }
+
+    fn verdict(&self, job: &Job, answer: &Answer<'_>) -> Verdict {
+        let queue_us = self.started_us.saturating_sub(job.arrival_us);
+        Verdict {
+            phase: if answer.exit == Exit::Final { Phase::Final } else { Phase::Early },
+            label: answer.label,
+            score: answer.score,
+            exit: answer.exit,
+            depth: answer.depth as f32,
+            queue_us: queue_us.min(u64::from(u32::MAX)) as u32,
+            compute_us: (self.state.now_us() - self.started_us) as u32,
+            threshold_version: self.version,
+            top: top(answer.logits, usize::from(job.options.top)),
+        }
+    }
+
+    /// Tells those who asked for it what the full model says.
+    fn confirm(self, engine: &Engine) {
+        let Self { state, mut rows, open, started_us, .. } = self;
+        for Open { slot, early, final_label } in open {
+            let Some(job) = rows[slot].take() else { continue };
+            let logits = engine.logits(state.sites.len(), crate::RowSlot(slot as u32));
+            let Some(label) = final_label else {
+                let message = "the full model's logits are not finite";
+                job.promise.fail(Failure::new(Status::DeviceFailed, message));
+                continue;
+            };
+            let is_same = label == early.label;
+            let score = top(logits, 1).first().map_or(0.0, |&(_, probability)| probability);
+            job.promise.keep(Verdict {
+                phase: if is_same { Phase::Confirm } else { Phase::Correct },
+                label,
+                score,
+                exit: Exit::Final,
+                depth: 1.0,
+                compute_us: (state.now_us() - started_us) as u32,
+                top: top(logits, early.top.len()),
+                ..early
+            });
+        }
+    }
+}
+
+impl Sink for Replies<'_> {
+    fn answer(&mut self, answer: Answer<'_>) {
+        let slot = answer.slot.0 as usize;
+        let Some(job) = self.rows[slot].take() else { return };
+        let verdict = self.verdict(&job, &answer);
+        let metrics = &self.state.metrics;
+        metrics.queue_seconds.observe(f64::from(verdict.queue_us) / 1e6);
+        if !answer.is_finite {
+            let message = "the model's logits are not finite";
+            return job.promise.fail(Failure::new(Status::DeviceFailed, message));
+        }
+        match answer.exit {
+            Exit::Site(site) => metrics.exit(&site.to_string()),
+            Exit::Final => metrics.exit("final"),
+        }
+        if job.options.two_phase && verdict.phase == Phase::Early {
+            job.promise.early(verdict.clone());
+            self.open.push(Open { slot, early: verdict, final_label: None });
+            self.rows[slot] = Some(job);
+        } else {
+            job.promise.keep(verdict);
+        }
+    }
+
+    fn observe(&mut self, observation: Observation<'_>) {
+        let slot = observation.slot.0 as usize;
+        if let Some(open) = self.open.iter_mut().find(|open| open.slot == slot) {
+            open.final_label = observation.final_label;
+        }
+    }
+}
+
+/// The likeliest classes with their probabilities.
+fn top(logits: &[f32], count: usize) -> Vec<(u32, f32)> {
+    if count == 0 {
+        return Vec::new();
+    }
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f32 = logits.iter().map(|logit| (logit - largest).exp()).sum();
+    let probability = |logit: &f32| (logit - largest).exp() / sum;
+    let mut classes: Vec<(u32, f32)> = (0..).zip(logits.iter().map(probability)).collect();
+    classes.sort_by(|a, b| b.1.total_cmp(&a.1));
+    classes.truncate(count);
+    classes
+}

@@ -1,0 +1,163 @@
+//! The bounded way from sessions to the executor, and the promise of a reply.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::metrics::Metrics;
+use super::protocol::{Failure, InferOptions, Phase, Reply, Status, Verdict};
+use crate::Row;
+
+/// Bytes for one client; the permit is returned once they are written.
+pub(super) struct Packet {
+    pub(super) bytes: Vec<u8>,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+}
+
+/// One end of a connection, as a job sees it.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) replies: UnboundedSender<Packet>,
+    pub(super) is_gone: Arc<AtomicBool>,
+}
+
+impl Client {
+    pub(super) fn send(&self, request: u64, reply: &Reply, permit: Option<OwnedSemaphorePermit>) {
+        let mut bytes = Vec::new();
+        reply.encode(request, &mut bytes);
+        // A closed channel is a client that has gone.
+        let _ = self.replies.send(Packet { bytes, permit });
+    }
+}
+
+/// A request's right to exactly one last reply. Dropped without one, it says that the device
+/// failed: no path forgets a client.
+pub(super) struct Promise {
+    client: Client,
+    request: u64,
+    permit: Option<OwnedSemaphorePermit>,
+    metrics: Metrics,
+    is_kept: bool,
+}
+
+impl Promise {
+    pub(super) fn new(
+        client: Client,
+        request: u64,
+        permit: OwnedSemaphorePermit,
+        metrics: Metrics,
+    ) -> Self {
+        metrics.received.inc();
+        Self { client, request, permit: Some(permit), metrics, is_kept: false }
+    }
+
+    /// Whether nobody waits for it any more.
+    pub(super) fn is_pointless(&self) -> bool {
+        self.client.is_gone.load(Ordering::Relaxed)
+    }
+
+    /// Sends an early answer; another will follow.
+    pub(super) fn early(&self, verdict: Verdict) {
+        self.client.send(self.request, &Reply::Verdict(verdict), None);
+    }
+
+    pub(super) fn keep(mut self, verdict: Verdict) {
+        debug_assert!(verdict.phase != Phase::Early || verdict.exit != crate::Exit::Final);
+        self.last(&Reply::Verdict(verdict), None);
+    }
+
+    pub(super) fn fail(mut self, failure: Failure) {
+        let status = failure.status;
+        self.last(&Reply::Failure(failure), Some(status));
+    }
+
+    /// Nobody waits for it: no reply, but an end.
+    pub(super) fn cancel(mut self) {
+        self.is_kept = true;
+        self.metrics.cancelled();
+    }
+
+    fn last(&mut self, reply: &Reply, status: Option<Status>) {
+        self.is_kept = true;
+        self.metrics.end(status);
+        self.client.send(self.request, reply, self.permit.take());
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            let failure = Failure::new(Status::DeviceFailed, "the batch was lost");
+            self.last(&Reply::Failure(failure), Some(Status::DeviceFailed));
+        }
+    }
+}
+
+/// An accepted request.
+pub(super) struct Job {
+    pub(super) row: Row,
+    pub(super) options: InferOptions,
+    pub(super) arrival_us: u64,
+    pub(super) promise: Promise,
+}
+
+/// What reaches the executor.
+pub(super) enum Message {
+    /// Work.
+    Job(Box<Job>),
+    /// Nothing new will come: end when all is answered.
+    Drain,
+}
+
+/// The sessions' end. Counts are sequentially consistent, so that whoever is counted in after the
+/// executor saw nobody finds the inbox closed.
+pub(super) struct Inbox {
+    sender: Sender<Message>,
+    waiting: AtomicUsize,
+    waiting_max: usize,
+    is_open: AtomicBool,
+}
+
+impl Inbox {
+    pub(super) fn new(sender: Sender<Message>, waiting_max: usize) -> Self {
+        Self { sender, waiting: AtomicUsize::new(0), waiting_max, is_open: AtomicBool::new(true) }
+    }
+
+    /// Hands a job over, or says at once why not.
+    pub(super) fn admit(&self, job: Box<Job>, retry_after_ms: u32) {
+        let before = self.waiting.fetch_add(1, Ordering::SeqCst);
+        let failure = if !self.is_open.load(Ordering::SeqCst) {
+            Failure::new(Status::ShuttingDown, "the server takes no new work")
+        } else if before >= self.waiting_max {
+            let message = format!("{before} requests wait, at most {} may", self.waiting_max);
+            Failure { status: Status::Overloaded, retry_after_ms, message }
+        } else {
+            // Where the executor has ended, the promise says so on its way out.
+            if self.sender.send(Message::Job(job)).is_err() {
+                self.release(1);
+            }
+            return;
+        };
+        self.release(1);
+        job.promise.fail(failure);
+    }
+
+    /// So many jobs do not wait any more.
+    pub(super) fn release(&self, jobs: usize) {
+        self.waiting.fetch_sub(jobs, Ordering::SeqCst);
+    }
+
+    /// Jobs that wait, those on their way in included.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
+    /// Takes nothing more.
+    pub(super) fn close(&self) {
+        self.is_open.store(false, Ordering::SeqCst);
+        let _ = self.sender.send(Message::Drain);
+    }
+}

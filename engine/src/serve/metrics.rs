@@ -1,0 +1,103 @@
+//! What has been done, for Prometheus: base units, and one end for every request.
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
+};
+
+use super::protocol::Status;
+
+const SECONDS: [f64; 14] =
+    [2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
+
+/// `received` = the sum of `ended` + requests still inside.
+#[derive(Clone)]
+pub(super) struct Metrics {
+    registry: Registry,
+    pub(super) received: IntCounter,
+    /// By end: `ok`, `cancelled` or the name of a status.
+    ended: IntCounterVec,
+    /// By exit: a site or `final`.
+    exits: IntCounterVec,
+    pub(super) connections: IntGauge,
+    pub(super) waiting: IntGauge,
+    pub(super) ready: IntGauge,
+    pub(super) threshold_version: IntGauge,
+    pub(super) pass_rows: Histogram,
+    pub(super) pass_seconds: Histogram,
+    pub(super) queue_seconds: Histogram,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let family = |name: &str, help: &str, label: &str| {
+            let family = IntCounterVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(family.clone()))?;
+            Ok::<_, prometheus::Error>(family)
+        };
+        let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
+            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok::<_, prometheus::Error>(histogram)
+        };
+        let received = IntCounter::new("offramp_requests_total", "Infer requests read")?;
+        registry.register(Box::new(received.clone()))?;
+        let rows = (0..=8).map(|power| f64::from(1 << power)).collect();
+        let seconds = || SECONDS.to_vec();
+        Ok(Self {
+            received,
+            ended: family("offramp_requests_ended_total", "Infer requests by their end", "end")?,
+            exits: family("offramp_answers_total", "Answers by the exit that gave them", "exit")?,
+            connections: gauge("offramp_connections", "Open connections")?,
+            waiting: gauge("offramp_requests_waiting", "Requests that wait for a pass")?,
+            ready: gauge("offramp_ready", "1 where work is taken")?,
+            threshold_version: gauge("offramp_threshold_version", "Thresholds of the last pass")?,
+            pass_rows: histogram("offramp_pass_rows", "Rows of a pass", rows)?,
+            pass_seconds: histogram("offramp_pass_seconds", "Time of a pass", seconds())?,
+            queue_seconds: histogram("offramp_queue_seconds", "Wait for a pass", seconds())?,
+            registry,
+        })
+    }
+
+    pub(super) fn end(&self, failure: Option<Status>) {
+        self.ended.with_label_values(&[failure.map_or("ok", Status::name)]).inc();
+    }
+
+    /// Its client has gone.
+    pub(super) fn cancelled(&self) {
+        self.ended.with_label_values(&["cancelled"]).inc();
+    }
+
+    pub(super) fn exit(&self, site: &str) {
+        self.exits.with_label_values(&[site]).inc();
+    }
+
+    /// Requests by their end, as JSON.
+    pub(super) fn json(&self) -> String {
+        let ended = |end: &str| (end.to_owned(), self.ended.with_label_values(&[end]).get().into());
+        let ends = ["ok", "cancelled"].into_iter().chain(Status::ALL.into_iter().map(Status::name));
+        let ended: serde_json::Map<String, serde_json::Value> = ends.map(ended).collect();
+        serde_json::json!({
+            "requests": self.received.get(),
+            "ended": ended,
+            "waiting": self.waiting.get(),
+            "connections": self.connections.get(),
+            "threshold_version": self.threshold_version.get(),
+        })
+        .to_string()
+    }
+
+    /// The text exposition.
+    pub(super) fn text(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        let encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        encoded.expect("invariant: writing to memory works");
+        text
+    }
+}

@@ -1,0 +1,222 @@
+//! A server: its threads, its start and its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::executor::{Executor, Exiting};
+use super::inbox::Inbox;
+use super::metrics::Metrics;
+use super::state::{Life, Reading, ServeOptions, State};
+use super::{http, session};
+use crate::adapt::Adapted;
+use crate::profile::ShapeProfile;
+use crate::sched::{BatcherOptions, PassLatency};
+use crate::{Engine, Error, Model, Result};
+
+/// Wait after an accept that failed: descriptors may have run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What is served: warmed up, so ready once the server has started.
+pub struct Served {
+    /// The model, for its labels and how it reads.
+    pub model: Model,
+    /// It, compiled.
+    pub engine: Engine,
+    /// Who may leave where.
+    pub exiting: Exiting,
+    /// What passes cost here.
+    pub shapes: Vec<ShapeProfile>,
+}
+
+/// A running server. Dropping it ends it at once; [`drain`](Self::drain) ends it well.
+pub struct Server {
+    state: Arc<State>,
+    runtime: Runtime,
+    sessions: TaskTracker,
+    ending: CancellationToken,
+    executor: JoinHandle<Result<Option<Adapted>>>,
+    drain_timeout: Duration,
+    address: SocketAddr,
+    http_address: Option<SocketAddr>,
+}
+
+impl Server {
+    /// Listens on `address`, and on `http` for health and metrics; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// An address cannot be listened on; a thread cannot be started.
+    pub fn start(
+        served: Served,
+        address: SocketAddr,
+        http: Option<SocketAddr>,
+        options: &ServeOptions,
+    ) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(options.io_threads.max(1))
+            .thread_name("offramp-io")
+            .enable_all()
+            .build()
+            .map_err(|error| failed("no threads", &error))?;
+        let listener = listen(&runtime, address)?;
+        let http = http.map(|http| listen(&runtime, http)).transpose()?;
+        let local = |listener: &TcpListener| {
+            listener.local_addr().map_err(|error| failed("no local address", &error))
+        };
+        let (address, http_address) = (local(&listener)?, http.as_ref().map(local).transpose()?);
+        let (state, executor) = start_executor(served, options)?;
+        let (sessions, ending) = (TaskTracker::new(), CancellationToken::new());
+        let accepting = accept(
+            listener,
+            state.clone(),
+            sessions.clone(),
+            ending.clone(),
+            options.connections_max,
+        );
+        runtime.spawn(accepting);
+        if let Some(http) = http {
+            let routes = http::routes(state.clone());
+            runtime.spawn(async move { axum::serve(http, routes).await });
+        }
+        let drain_timeout = options.drain_timeout;
+        Ok(Self {
+            state,
+            runtime,
+            sessions,
+            ending,
+            executor,
+            drain_timeout,
+            address,
+            http_address,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where health and metrics are.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
+    }
+
+    /// Where it is in its life.
+    pub fn life(&self) -> Life {
+        self.state.life()
+    }
+
+    /// Counts of what it has done, as JSON.
+    pub fn stats(&self) -> String {
+        self.state.metrics.json()
+    }
+
+    /// Takes nothing new, answers what was accepted, ends; says what adapting did. Replies that
+    /// are not taken within the drain timeout are given up.
+    ///
+    /// # Errors
+    /// The device failed, or the journal could not be written.
+    pub fn drain(self) -> Result<Option<Adapted>> {
+        self.state.advance(Life::Draining);
+        self.state.inbox.close();
+        let Self { runtime, sessions, ending, executor, drain_timeout, .. } = self;
+        let ended = executor.join().unwrap_or_else(|_| {
+            Err(Error::Options("the executor thread broke an invariant".to_owned()))
+        });
+        // Every promise is kept by now: sessions have only to write.
+        ending.cancel();
+        sessions.close();
+        runtime.block_on(async {
+            let _ = tokio::time::timeout(drain_timeout, sessions.wait()).await;
+        });
+        runtime.shutdown_timeout(Duration::from_millis(100));
+        ended
+    }
+}
+
+fn failed(what: &str, error: &std::io::Error) -> Error {
+    Error::Options(format!("{what}: {error}"))
+}
+
+fn listen(runtime: &Runtime, address: SocketAddr) -> Result<TcpListener> {
+    let listener = runtime.block_on(TcpListener::bind(address));
+    listener.map_err(|error| failed(&format!("cannot listen on {address}"), &error))
+}
+
+type Running = (Arc<State>, JoinHandle<Result<Option<Adapted>>>);
+
+fn start_executor(served: Served, options: &ServeOptions) -> Result<Running> {
+    let Served { model, engine, exiting, shapes } = served;
+    let latency = PassLatency::fitted(&shapes, options.counts_exits);
+    let (sender, receiver) = channel();
+    let inbox = Inbox::new(sender, options.queue_max);
+    let metrics = Metrics::new().map_err(|error| Error::Options(format!("metrics: {error}")))?;
+    let reads = Reading {
+        rules: engine.rules().clone(),
+        tokenizer: model.tokenizer().ok(),
+        preprocessor: model.preprocessor().ok(),
+        sites: engine.plan().ramp_sites().collect(),
+        metadata: metadata(&model, &engine),
+    };
+    let state = Arc::new(State::new(inbox, metrics, reads, options.session));
+    let batcher = BatcherOptions { policy: options.policy, limits: options.limits };
+    let executor = Executor::new(
+        state.clone(),
+        receiver,
+        (engine, exiting),
+        latency,
+        (batcher, options.after_exit),
+    );
+    let thread = Builder::new().name("offramp-executor".to_owned()).spawn(move || executor.run());
+    Ok((state, thread.map_err(|error| failed("no executor thread", &error))?))
+}
+
+fn metadata(model: &Model, engine: &Engine) -> String {
+    let name = model.dir().file_name().map(|name| name.to_string_lossy().into_owned());
+    serde_json::json!({
+        "server": concat!("offramp ", env!("CARGO_PKG_VERSION")),
+        "protocol_version": super::protocol::VERSION,
+        "model": name,
+        "model_hash": model.hash().to_string(),
+        "labels": model.spec().labels(),
+        "reads": if model.spec().image().is_some() { "images" } else { "text" },
+        "sites": engine.plan().ramp_sites().collect::<Vec<usize>>(),
+        "row_tokens_max": model.row_tokens_max(),
+        "device": engine.device_name(),
+    })
+    .to_string()
+}
+
+async fn accept(
+    listener: TcpListener,
+    state: Arc<State>,
+    sessions: TaskTracker,
+    ending: CancellationToken,
+    connections_max: usize,
+) {
+    let room = Arc::new(Semaphore::new(connections_max));
+    loop {
+        let Ok(place) = room.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = ending.cancelled() => return,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let (state, ending) = (state.clone(), ending.clone());
+        sessions.spawn(async move {
+            session::serve(stream, state, ending.cancelled()).await;
+            drop(place);
+        });
+    }
+}

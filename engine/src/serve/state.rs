@@ -1,0 +1,165 @@
+//! What all parts of a server share, and how large each may grow.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use super::inbox::Inbox;
+use super::metrics::Metrics;
+use crate::sched::Policy;
+use crate::{AfterExit, Limits, Preprocessor, RowRules, Tokenizer, clock};
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// When a batch is ready.
+    pub policy: Policy,
+    /// Largest batch.
+    pub limits: Limits,
+    /// Whether rows that leave early are counted on for deadlines.
+    pub counts_exits: bool,
+    /// What becomes of answered rows.
+    pub after_exit: AfterExit,
+    /// Requests that may wait; beyond, they are refused.
+    pub queue_max: usize,
+    /// What one connection may do.
+    pub session: SessionLimits,
+    /// Connections at a time; beyond, they wait to be accepted.
+    pub connections_max: usize,
+    /// Longest wait for accepted work at the end.
+    pub drain_timeout: Duration,
+    /// Threads that read and write.
+    pub io_threads: usize,
+}
+
+/// What one connection may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Largest payload of a frame.
+    pub payload_bytes_max: usize,
+    /// Requests whose replies have not been taken; beyond, the server stops reading.
+    pub in_flight_max: usize,
+    /// Longest silence of a connection with nothing in flight.
+    pub idle_timeout: Duration,
+    /// Longest time for one frame to arrive, or for replies to be taken.
+    pub frame_timeout: Duration,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self {
+            payload_bytes_max: 1 << 20,
+            in_flight_max: 256,
+            idle_timeout: Duration::from_secs(300),
+            frame_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            policy: Policy::Deadline,
+            limits: Limits::default(),
+            counts_exits: false,
+            after_exit: AfterExit::Compact,
+            queue_max: 1024,
+            session: SessionLimits::default(),
+            connections_max: 10_000,
+            drain_timeout: Duration::from_secs(30),
+            io_threads: 1,
+        }
+    }
+}
+
+/// Where a server is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Life {
+    /// Takes work.
+    Ready = 0,
+    /// Answers what it has accepted.
+    Draining = 1,
+    /// The device failed for good.
+    Failed = 2,
+}
+
+/// Shared by sessions, executor and HTTP.
+pub(super) struct State {
+    pub(super) inbox: Inbox,
+    pub(super) metrics: Metrics,
+    pub(super) rules: RowRules,
+    pub(super) tokenizer: Option<Tokenizer>,
+    pub(super) preprocessor: Option<Preprocessor>,
+    pub(super) sites: Vec<usize>,
+    pub(super) metadata: String,
+    pub(super) limits: SessionLimits,
+    pub(super) started: Instant,
+    life: AtomicU8,
+    row_us: AtomicU32,
+}
+
+/// What a model brings to the shared state.
+pub(super) struct Reading {
+    pub(super) rules: RowRules,
+    pub(super) tokenizer: Option<Tokenizer>,
+    pub(super) preprocessor: Option<Preprocessor>,
+    pub(super) sites: Vec<usize>,
+    pub(super) metadata: String,
+}
+
+impl State {
+    pub(super) fn new(
+        inbox: Inbox,
+        metrics: Metrics,
+        reads: Reading,
+        limits: SessionLimits,
+    ) -> Self {
+        let Reading { rules, tokenizer, preprocessor, sites, metadata } = reads;
+        let (started, life) = (clock::now(), AtomicU8::new(Life::Ready as u8));
+        let row_us = AtomicU32::new(1000);
+        Self {
+            inbox,
+            metrics,
+            rules,
+            tokenizer,
+            preprocessor,
+            sites,
+            metadata,
+            limits,
+            started,
+            life,
+            row_us,
+        }
+    }
+
+    pub(super) fn life(&self) -> Life {
+        match self.life.load(Ordering::Acquire) {
+            0 => Life::Ready,
+            1 => Life::Draining,
+            _ => Life::Failed,
+        }
+    }
+
+    /// Life goes one way only: a failed server does not drain.
+    pub(super) fn advance(&self, life: Life) {
+        self.life.fetch_max(life as u8, Ordering::AcqRel);
+    }
+
+    /// A pass has shown how long a row takes.
+    pub(super) fn learn_row_us(&self, row_us: u64) {
+        let before = u64::from(self.row_us.load(Ordering::Relaxed));
+        self.row_us.store(((3 * before + row_us) / 4) as u32, Ordering::Relaxed);
+    }
+
+    /// When half of those who wait now will have been served.
+    pub(super) fn retry_after_ms(&self) -> u32 {
+        let waiting_us =
+            self.inbox.waiting() as u64 * u64::from(self.row_us.load(Ordering::Relaxed));
+        (waiting_us / 2000).clamp(1, 5000) as u32
+    }
+
+    /// Microseconds since the server started.
+    pub(super) fn now_us(&self) -> u64 {
+        self.started.elapsed().as_micros() as u64
+    }
+}

@@ -1,0 +1,271 @@
+"""Client of an offramp server: one file, Python 3.9 or later, no dependencies.
+
+    import offramp
+    with offramp.Client("127.0.0.1:7070") as client:
+        print(client.classify("Who wrote Hamlet?", top=3).label_name)
+        for answer in client.map(["Where is Oslo?", "How far is the moon?"]):
+            print(answer.label_name, answer.exit, answer.score)
+
+A request that the server is too busy for is sent again, after the time the server names and to the less
+busy of two servers drawn at random where several were given. Requests are idempotent, so one whose
+connection broke is sent again too. From a shell:
+
+    python3 offramp.py 127.0.0.1:7070 "Who wrote Hamlet?"
+"""
+
+import collections
+import json
+import random
+import socket
+import struct
+import sys
+import time
+
+VERSION = 1
+HEADER = struct.Struct("<4sBBHQII")
+INFER = struct.Struct("<BBHHHfI")
+VERDICT = struct.Struct("<IffIIHHQ")
+FAILURE = struct.Struct("<HHI")
+PAIR = struct.Struct("<If")
+
+MAGIC = b"OFRP"
+KIND_INFER, KIND_PING, KIND_READY, KIND_METADATA, KIND_STATS = 1, 2, 3, 4, 5
+KIND_VERDICT, KIND_FAILURE, KIND_PONG, KIND_DONE, KIND_JSON = 0x81, 0x82, 0x83, 0x84, 0x85
+PHASES = ("early", "final", "confirm", "correct")
+STATUSES = {
+    1: "overloaded", 2: "deadline_expired", 3: "too_large", 4: "bad_input", 5: "not_ready",
+    6: "device_failed", 7: "shutting_down", 8: "unsupported",
+}
+WORTH_A_RETRY = {"overloaded", "not_ready", "device_failed", "shutting_down"}
+ANY_SITE = 0xFFFF
+PAYLOAD_BYTES_MAX = 64 << 20
+
+
+class Error(Exception):
+    """The server could not answer: `status` says why, by name."""
+
+    def __init__(self, status, message, retry_after_s=0.0):
+        super().__init__(f"{status}: {message}")
+        self.status, self.message, self.retry_after_s = status, message, retry_after_s
+
+
+#: `exit` is the site that answered, None for the model's own head; `top` lists (class, probability).
+Answer = collections.namedtuple(
+    "Answer", "phase label label_name score exit depth queue_us compute_us threshold_version top")
+
+
+def infer_frame(request, value, *, top=0, exits=True, two_phase=False, shallowest=None, deepest=None,
+                score_floor=0.0, deadline_s=None):
+    """The bytes of an infer request: of a str, a pair of str, a list of token ids, or the bytes of an image."""
+    if isinstance(value, str):
+        kind, extent, body = 0, 0xFFFFFFFF, value.encode()
+    elif isinstance(value, tuple):
+        first = value[0].encode()
+        kind, extent, body = 0, len(first), first + value[1].encode()
+    elif isinstance(value, (bytes, bytearray)):
+        kind, extent, body = 2, 0, bytes(value)
+    else:
+        kind, extent, body = 1, len(value), struct.pack(f"<{len(value)}I", *value)
+    site = lambda number: ANY_SITE if number is None else number
+    head = INFER.pack(kind, top, site(shallowest), site(deepest), 0, score_floor, extent)
+    flags = (0 if exits else 1) | (2 if two_phase else 0)
+    deadline_us = 0 if deadline_s is None else max(1, int(deadline_s * 1e6))
+    return header(KIND_INFER, request, len(head) + len(body), flags, deadline_us) + head + body
+
+
+def header(kind, request, payload_bytes, flags=0, deadline_us=0):
+    return HEADER.pack(MAGIC, VERSION, kind, flags, request, deadline_us, payload_bytes)
+
+
+class Connection:
+    """One connection: frames out, frames in, whichever come first."""
+
+    def __init__(self, address, timeout_s):
+        host, _, port = address.rpartition(":")
+        self.address = address
+        self.socket = socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.reader = self.socket.makefile("rb")
+        self.requests = 0
+        self.labels = []
+        self.labels = json.loads(self.ask(KIND_METADATA)).get("labels", [])
+
+    def next_request(self):
+        self.requests += 1
+        return self.requests
+
+    def ask(self, kind, payload=b""):
+        """Sends a request that is no inference and waits for its reply."""
+        request = self.next_request()
+        self.socket.sendall(header(kind, request, len(payload)) + payload)
+        found, reply = self.receive()
+        if found != request:
+            raise ConnectionError(f"a reply to request {found}, expected {request}")
+        if isinstance(reply, Error):
+            raise reply
+        return reply
+
+    def receive(self):
+        """The next reply: its request, and an Answer, an Error or bytes."""
+        magic, version, kind, flags, request, _, length = HEADER.unpack(self.read(HEADER.size))
+        if magic != MAGIC or version != VERSION or length > PAYLOAD_BYTES_MAX:
+            raise ConnectionError(f"{self.address} does not speak version {VERSION} of this protocol")
+        payload = self.read(length)
+        if kind == KIND_VERDICT:
+            return request, self.answer(flags, payload)
+        if kind == KIND_FAILURE:
+            status, _, retry_after_ms = FAILURE.unpack_from(payload)
+            message = payload[FAILURE.size:].decode()
+            return request, Error(STATUSES.get(status, str(status)), message, retry_after_ms / 1e3)
+        return request, payload
+
+    def answer(self, flags, payload):
+        label, score, depth, queue_us, compute_us, site, top, version = VERDICT.unpack_from(payload)
+        pairs = list(PAIR.iter_unpack(payload[VERDICT.size:VERDICT.size + top * PAIR.size]))
+        name = self.labels[label] if label < len(self.labels) else str(label)
+        left = None if site == ANY_SITE else site
+        return Answer(PHASES[flags], label, name, score, left, depth, queue_us, compute_us, version, pairs)
+
+    def read(self, count):
+        data = self.reader.read(count)
+        if len(data) < count:
+            raise ConnectionError(f"{self.address} closed the connection")
+        return data
+
+    def close(self):
+        self.reader.close()
+        self.socket.close()
+
+
+class Client:
+    """Talks to one server, or to the less busy of several."""
+
+    def __init__(self, *addresses, timeout_s=30.0, tries=10):
+        if not addresses:
+            raise ValueError("no address: give \"host:port\"")
+        self.addresses, self.timeout_s, self.tries = addresses, timeout_s, tries
+        self.connections = {}
+        #: By address: when it is worth asking again, and how many requests it owes.
+        self.rest_until = dict.fromkeys(addresses, 0.0)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        for connection in self.connections.values():
+            connection.close()
+        self.connections.clear()
+
+    def classify(self, value, **options):
+        """The answer to one input; raises Error."""
+        return next(self.map([value], **options))
+
+    def two_phase(self, value, **options):
+        """Yields the early answer, then what the full model says; one final answer where no ramp was sure."""
+        connection = self.connect(self.choose())
+        request = connection.next_request()
+        connection.socket.sendall(infer_frame(request, value, two_phase=True, **options))
+        while True:
+            reply = connection.receive()[1]
+            if isinstance(reply, Error):
+                raise reply
+            yield reply
+            if reply.phase != "early":
+                return
+
+    def map(self, values, in_flight=64, **options):
+        """Answers in the order of the inputs, many in flight at a time; raises the first Error."""
+        values = list(values)
+        answers, failures = {}, [0] * len(values)
+        waiting = collections.deque(range(len(values)))
+        given = 0
+        while given < len(values):
+            self.round(values, waiting, answers, failures, in_flight, options)
+            while given in answers:
+                yield answers.pop(given)
+                given += 1
+
+    def round(self, values, waiting, answers, failures, in_flight, options):
+        """Sends what waits to one server and takes all its replies."""
+        address, sent = self.choose(), {}
+        try:
+            connection = self.connect(address)
+            while waiting and len(sent) < in_flight:
+                index = waiting.popleft()
+                request = connection.next_request()
+                sent[request] = index
+                connection.socket.sendall(infer_frame(request, values[index], **options))
+            while sent:
+                request, reply = connection.receive()
+                index = sent.pop(request)
+                if not isinstance(reply, Error):
+                    answers[index] = reply
+                    continue
+                self.fail(failures, index, reply)
+                waiting.append(index)
+                self.rest_until[address] = time.monotonic() + reply.retry_after_s
+        except OSError as error:
+            self.drop(address)
+            lost = list(sent.values()) or ([waiting.popleft()] if waiting else [])
+            for index in lost:
+                self.fail(failures, index, Error("not_ready", str(error)))
+            waiting.extend(lost)
+
+    def fail(self, failures, index, error):
+        failures[index] += 1
+        if error.status not in WORTH_A_RETRY or failures[index] >= self.tries:
+            self.close()
+            raise error
+
+    def choose(self):
+        """Of two drawn at random the one that may be asked sooner; waits until it may."""
+        drawn = random.sample(self.addresses, min(2, len(self.addresses)))
+        address = min(drawn, key=lambda one: self.rest_until[one])
+        time.sleep(max(0.0, self.rest_until[address] - time.monotonic()))
+        return address
+
+    def connect(self, address):
+        if address not in self.connections:
+            self.connections[address] = Connection(address, self.timeout_s)
+        return self.connections[address]
+
+    def drop(self, address):
+        connection = self.connections.pop(address, None)
+        if connection:
+            connection.close()
+        self.rest_until[address] = time.monotonic() + 0.1
+
+    def metadata(self):
+        """What model the server runs, as a dict."""
+        return json.loads(self.connect(self.choose()).ask(KIND_METADATA))
+
+    def stats(self):
+        """Requests by their end, as a dict."""
+        return json.loads(self.connect(self.choose()).ask(KIND_STATS))
+
+    def ready(self):
+        """Whether a server takes work."""
+        try:
+            self.connect(self.choose()).ask(KIND_READY)
+            return True
+        except (Error, OSError):
+            return False
+
+
+def main(arguments):
+    if len(arguments) < 2:
+        sys.exit("usage: offramp.py HOST:PORT[,HOST:PORT..] TEXT..")
+    with Client(*arguments[0].split(",")) as client:
+        try:
+            for text, answer in zip(arguments[1:], client.map(arguments[1:])):
+                left = "the end" if answer.exit is None else f"site {answer.exit}"
+                print(f"{answer.label_name}\t{answer.score:.3f}\t{left}\t{text}")
+        except Error as error:
+            sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
