@@ -50,6 +50,8 @@
 
 pub mod adapt;
 mod batch;
+#[cfg(feature = "serve")]
+pub mod client;
 mod clock;
 mod device;
 mod error;

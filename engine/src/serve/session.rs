@@ -32,15 +32,19 @@ pub(super) async fn serve(stream: TcpStream, state: Arc<State>, ending: impl Fut
     let (replies, outbox) = unbounded_channel();
     let client = Client { replies, is_gone: Arc::new(AtomicBool::new(false)) };
     let writer = write_replies(write, outbox, client.is_gone.clone(), state.limits.frame_timeout);
-    let writer = tokio::spawn(writer);
+    let mut writer = tokio::spawn(writer);
     let gone = client.is_gone.clone();
     let reader = Reader::new(read, client, state.clone());
-    tokio::select! {
-        () = reader.run() => {}
-        () = ending => {}
+    let has_ended = tokio::select! {
+        () = reader.run() => false,
+        () = ending => false,
+        // The client does not take its replies: nothing more is read from it.
+        _ = &mut writer => true,
+    };
+    if !has_ended {
+        // The reader's end of the channel is gone; the writer ends with the last promise.
+        let _ = writer.await;
     }
-    // The reader's channel end is gone; the writer ends with the last promise.
-    let _ = writer.await;
     gone.store(true, Ordering::Relaxed);
     state.metrics.connections.dec();
 }

@@ -8,6 +8,7 @@ mod cuda;
 mod errors;
 mod images;
 mod ramps;
+mod serve;
 mod shown;
 mod stream;
 mod support;

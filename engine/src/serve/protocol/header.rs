@@ -24,31 +24,25 @@ pub enum Kind {
     Metadata = 4,
     /// Request: what has been done?
     Stats = 5,
-    /// Request: answer what was accepted, take nothing new, end.
-    Drain = 6,
-    /// Request: read ramps and thresholds anew.
-    Reload = 7,
     /// Reply: a [`Verdict`](super::Verdict).
     Verdict = 0x81,
     /// Reply: a [`Failure`](super::Failure).
     Failure = 0x82,
     /// Reply to ping, with its payload.
     Pong = 0x83,
-    /// Reply to ready, drain and reload: it is so, or done. No payload.
+    /// Reply to ready: it is so. No payload.
     Done = 0x84,
     /// Reply to metadata and stats: a JSON object.
     Json = 0x85,
 }
 
 impl Kind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 10] = [
         Self::Infer,
         Self::Ping,
         Self::Ready,
         Self::Metadata,
         Self::Stats,
-        Self::Drain,
-        Self::Reload,
         Self::Verdict,
         Self::Failure,
         Self::Pong,

@@ -63,7 +63,7 @@ pub enum Reply {
     Failure(Failure),
     /// To ping.
     Pong(Vec<u8>),
-    /// To ready, drain and reload.
+    /// To ready.
     Done,
     /// To metadata and stats.
     Json(String),

@@ -1,0 +1,150 @@
+//! One connection: requests out, replies in, in any order.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use super::ClientError;
+use crate::serve::protocol::{HEADER_BYTES, Header, Infer, Kind, Reply, split};
+
+/// Largest reply that is taken.
+const PAYLOAD_BYTES_MAX: usize = 64 << 20;
+
+/// A connection.
+#[derive(Debug)]
+pub struct Connection {
+    sender: Sender,
+    receiver: Receiver,
+}
+
+/// Its writing half.
+#[derive(Debug)]
+pub struct Sender {
+    stream: TcpStream,
+    address: String,
+    requests: u64,
+    bytes: Vec<u8>,
+}
+
+/// Its reading half.
+#[derive(Debug)]
+pub struct Receiver {
+    stream: TcpStream,
+    address: String,
+    bytes: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects to `host:port`; replies that take longer than `timeout` break the connection.
+    ///
+    /// # Errors
+    /// [`ClientError::Io`].
+    pub fn open(address: &str, timeout: Option<Duration>) -> Result<Self, ClientError> {
+        let io = |source| ClientError::Io { address: address.to_owned(), source };
+        let stream = TcpStream::connect(address).map_err(io)?;
+        stream.set_nodelay(true).map_err(io)?;
+        stream.set_read_timeout(timeout).map_err(io)?;
+        let own = || address.to_owned();
+        let write = stream.try_clone().map_err(io)?;
+        Ok(Self {
+            sender: Sender { stream: write, address: own(), requests: 0, bytes: Vec::new() },
+            receiver: Receiver { stream, address: own(), bytes: Vec::new() },
+        })
+    }
+
+    /// Sends a request; gives its number.
+    ///
+    /// # Errors
+    /// [`ClientError::Io`].
+    pub fn send(&mut self, infer: &Infer<'_>) -> Result<u64, ClientError> {
+        self.sender.send(infer)
+    }
+
+    /// Waits for the next reply, to whichever request.
+    ///
+    /// # Errors
+    /// [`ClientError::Io`] at the end too, [`ClientError::Protocol`].
+    pub fn receive(&mut self) -> Result<(u64, Reply), ClientError> {
+        self.receiver.receive()
+    }
+
+    /// Sends a request without payload (ping, ready, metadata, stats) and waits for its reply. No
+    /// other may be in flight.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive), and [`ClientError::Failure`] as the server says.
+    pub fn ask(&mut self, kind: Kind) -> Result<Reply, ClientError> {
+        self.sender.ask(kind)?;
+        match self.receive()? {
+            (_, Reply::Failure(failure)) => Err(ClientError::Failure(failure)),
+            (_, reply) => Ok(reply),
+        }
+    }
+
+    /// Both halves, for two threads.
+    pub fn split(self) -> (Sender, Receiver) {
+        (self.sender, self.receiver)
+    }
+}
+
+impl Sender {
+    /// Sends a request; gives its number: 1, 2, 3 and so on.
+    ///
+    /// # Errors
+    /// [`ClientError::Io`].
+    pub fn send(&mut self, infer: &Infer<'_>) -> Result<u64, ClientError> {
+        self.requests += 1;
+        self.bytes.clear();
+        infer.encode(self.requests, &mut self.bytes);
+        self.write()
+    }
+
+    fn ask(&mut self, kind: Kind) -> Result<u64, ClientError> {
+        self.requests += 1;
+        self.bytes.clear();
+        let header = Header::new(kind, self.requests, 0);
+        self.bytes.extend_from_slice(bytemuck::bytes_of(&header));
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<u64, ClientError> {
+        let written = self.stream.write_all(&self.bytes);
+        let io = |source| ClientError::Io { address: self.address.clone(), source };
+        written.map(|()| self.requests).map_err(io)
+    }
+
+    /// Nothing more will be asked; replies still come.
+    pub fn finish(self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+}
+
+impl Receiver {
+    /// Waits for the next reply.
+    ///
+    /// # Errors
+    /// [`ClientError::Io`] at the end too, [`ClientError::Protocol`].
+    pub fn receive(&mut self) -> Result<(u64, Reply), ClientError> {
+        loop {
+            if let Some((request, reply, used)) = self.buffered()? {
+                self.bytes.drain(..used);
+                return Ok((request, reply));
+            }
+            let mut chunk = [0; 16 << 10];
+            let io = |source| ClientError::Io { address: self.address.clone(), source };
+            let count = self.stream.read(&mut chunk).map_err(io)?;
+            if count == 0 {
+                return Err(io(std::io::ErrorKind::UnexpectedEof.into()));
+            }
+            self.bytes.extend_from_slice(&chunk[..count]);
+        }
+    }
+
+    fn buffered(&self) -> Result<Option<(u64, Reply, usize)>, ClientError> {
+        let fail = |message| ClientError::Protocol { address: self.address.clone(), message };
+        let frame = split(&self.bytes, PAYLOAD_BYTES_MAX).map_err(|e| fail(e.to_string()))?;
+        let Some(frame) = frame else { return Ok(None) };
+        let reply = Reply::decode(&frame.header, frame.payload).map_err(fail)?;
+        Ok(Some((frame.header.request(), reply, HEADER_BYTES + frame.payload.len())))
+    }
+}

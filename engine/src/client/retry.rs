@@ -1,0 +1,140 @@
+//! One question at a time, to the less busy of several servers, again where that makes sense.
+
+use std::time::{Duration, Instant};
+
+use super::{ClientError, Connection};
+use crate::clock;
+use crate::serve::protocol::{Infer, InferOptions, Input, Phase, Reply, Status, Verdict};
+
+/// Rest of a server that could not be reached.
+const BROKEN_REST: Duration = Duration::from_millis(100);
+
+/// When to give up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryOptions {
+    /// Tries of one question.
+    pub tries: usize,
+    /// Longest wait for a reply.
+    pub timeout: Duration,
+    /// Seed of the draw among servers.
+    pub seed: u64,
+}
+
+impl Default for RetryOptions {
+    fn default() -> Self {
+        Self { tries: 10, timeout: Duration::from_secs(30), seed: 0 }
+    }
+}
+
+/// A client of one or more servers of the same model.
+///
+/// Of two drawn at random the one that may be asked sooner is asked (Mitzenmacher, 2001); how soon
+/// is what servers said when they were overloaded.
+pub struct Client {
+    servers: Vec<Server>,
+    options: RetryOptions,
+    rng: fastrand::Rng,
+}
+
+struct Server {
+    address: String,
+    connection: Option<Connection>,
+    rest_until: Instant,
+}
+
+impl Client {
+    /// Of servers at `host:port` each; connects when first asked.
+    ///
+    /// # Panics
+    /// There is no address.
+    pub fn new<A: Into<String>>(
+        addresses: impl IntoIterator<Item = A>,
+        options: RetryOptions,
+    ) -> Self {
+        let server = |address: A| Server {
+            address: address.into(),
+            connection: None,
+            rest_until: clock::now(),
+        };
+        let servers: Vec<Server> = addresses.into_iter().map(server).collect();
+        assert!(!servers.is_empty(), "a client needs an address");
+        Self { servers, options, rng: fastrand::Rng::with_seed(options.seed) }
+    }
+
+    /// The answer to one input; in two phases the last one.
+    ///
+    /// # Errors
+    /// What the last try said.
+    pub fn classify(
+        &mut self,
+        input: &Input<'_>,
+        options: InferOptions,
+    ) -> Result<Verdict, ClientError> {
+        let infer = Infer { input: input.clone(), options };
+        for _ in 1..self.options.tries.max(1) {
+            let timeout = self.options.timeout;
+            let server = self.choose();
+            match server.classify(&infer, timeout) {
+                Err(error) if error.is_worth_a_retry() => server.rest(&error),
+                result => return result,
+            }
+        }
+        let timeout = self.options.timeout;
+        self.choose().classify(&infer, timeout)
+    }
+
+    /// Waits where both that were drawn still rest.
+    fn choose(&mut self) -> &mut Server {
+        let (one, other) = (self.draw(), self.draw());
+        let rest = |index: usize| self.servers[index].rest_until;
+        let chosen = if rest(other) < rest(one) { other } else { one };
+        std::thread::sleep(rest(chosen).saturating_duration_since(clock::now()));
+        &mut self.servers[chosen]
+    }
+
+    fn draw(&mut self) -> usize {
+        self.rng.usize(..self.servers.len())
+    }
+}
+
+impl Server {
+    fn classify(&mut self, infer: &Infer<'_>, timeout: Duration) -> Result<Verdict, ClientError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => Connection::open(&self.address, Some(timeout))?,
+        };
+        let connection = self.connection.insert(connection);
+        let result = last_reply(connection, infer);
+        if !matches!(result, Ok(_) | Err(ClientError::Failure(_))) {
+            self.connection = None;
+        }
+        result
+    }
+
+    fn rest(&mut self, error: &ClientError) {
+        let rest = match error {
+            ClientError::Failure(failure) if failure.status == Status::Overloaded => {
+                Duration::from_millis(u64::from(failure.retry_after_ms))
+            }
+            _ => BROKEN_REST,
+        };
+        self.rest_until = clock::now() + rest;
+    }
+}
+
+fn last_reply(connection: &mut Connection, infer: &Infer<'_>) -> Result<Verdict, ClientError> {
+    let sent = connection.send(infer)?;
+    loop {
+        match connection.receive()? {
+            (request, Reply::Verdict(verdict))
+                if request == sent
+                    && (!infer.options.two_phase || verdict.phase != Phase::Early) =>
+            {
+                return Ok(verdict);
+            }
+            (_, Reply::Failure(failure)) => return Err(ClientError::Failure(failure)),
+            // A reply to an earlier question that was given up.
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Strangers, cut frames, silence: the server lives and neighbours are served.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use offramp::client::{Client, RetryOptions};
+use offramp::serve::protocol::{InferOptions, Input};
+use offramp::serve::{ServeOptions, Server, SessionLimits};
+
+use crate::support::{start, text};
+
+/// Malformed frames thrown at it, over fewer connections.
+const FRAMES: usize = 20_000;
+
+fn connect(server: &Server) -> TcpStream {
+    let stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+fn assert_serves(server: &Server) {
+    let mut client = Client::new([server.address().to_string()], RetryOptions::default());
+    let verdict = client.classify(&Input::Text("Where is Oslo?", None), InferOptions::default());
+    assert_eq!(verdict.unwrap().label, 4);
+}
+
+#[test]
+fn malformed_frames_harm_nobody() {
+    let server = start(&ServeOptions::default());
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut whole = Vec::new();
+    text("Who wrote Hamlet?").encode(1, &mut whole);
+    let mut thrown = 0;
+    while thrown < FRAMES {
+        let mut stream = connect(&server);
+        for _ in 0..50 {
+            let mut frame = whole.clone();
+            (0..rng.usize(1..4)).for_each(|_| frame[rng.usize(4..41)] ^= 1 << rng.u32(0..8));
+            frame.truncate(rng.usize(1..=frame.len()));
+            thrown += 1;
+            if stream.write_all(&frame).is_err() {
+                break;
+            }
+        }
+    }
+    assert_serves(&server);
+    server.drain().unwrap();
+}
+
+#[test]
+fn a_stranger_is_shown_out_at_once() {
+    let server = start(&ServeOptions::default());
+    let mut stream = connect(&server);
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let mut reply = Vec::new();
+    // Closed, or reset because not all was read.
+    let _ = stream.read_to_end(&mut reply);
+    assert!(reply.is_empty());
+    assert_serves(&server);
+    server.drain().unwrap();
+}
+
+#[test]
+fn silence_slow_frames_and_replies_never_taken_are_ended() {
+    let session = SessionLimits {
+        idle_timeout: Duration::from_millis(300),
+        frame_timeout: Duration::from_millis(300),
+        ..SessionLimits::default()
+    };
+    let server = start(&ServeOptions { session, ..ServeOptions::default() });
+    let mut idle: Vec<TcpStream> = (0..200).map(|_| connect(&server)).collect();
+    for (index, stream) in idle.iter_mut().enumerate().filter(|(index, _)| index % 2 == 0) {
+        stream.write_all(&b"OFRP"[..1 + index % 4]).unwrap();
+    }
+    let mut never_reading = connect(&server);
+    never_reading.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let ping =
+        [b"OFRP\x01\x02", &[0; 14][..], &(1_u32 << 16).to_le_bytes(), &[0; 1 << 16]].concat();
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(20) && never_reading.write_all(&ping).is_ok() {}
+    assert!(started.elapsed() < Duration::from_secs(20), "it was read for ever");
+    for mut stream in idle {
+        assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0);
+    }
+    assert_serves(&server);
+    server.drain().unwrap();
+}

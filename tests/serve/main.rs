@@ -1,0 +1,9 @@
+//! Servers on loopback ports of their own, with the shipped model behind them.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod answers;
+mod hostile;
+mod life;
+mod overload;
+mod python;
+mod support;

@@ -1,0 +1,82 @@
+//! More than it can do: everything has an end, and both sides count the same.
+
+use std::time::Duration;
+
+use offramp::client::Connection;
+use offramp::serve::protocol::{Infer, InferOptions, Input, Reply, Status};
+use offramp::serve::{ServeOptions, SessionLimits};
+
+use crate::support::{count, ended, questions, start_slow, text};
+
+const CONNECTIONS: usize = 4;
+const REQUESTS: usize = 3000;
+
+#[test]
+fn a_flood_is_answered_or_refused_and_both_sides_count_alike() {
+    let session = SessionLimits { in_flight_max: REQUESTS, ..SessionLimits::default() };
+    let options = ServeOptions { queue_max: 64, session, ..ServeOptions::default() };
+    let server = start_slow(&options);
+    let address = server.address().to_string();
+    let questions = questions();
+    let flood = |connection: Connection| {
+        let (mut sender, mut receiver) = connection.split();
+        std::thread::scope(|scope| {
+            let counted = scope.spawn(move || count(&mut receiver, REQUESTS));
+            for question in questions.iter().cycle().take(REQUESTS) {
+                sender.send(&text(question)).unwrap();
+            }
+            counted.join().unwrap()
+        })
+    };
+    let counts: Vec<_> = std::thread::scope(|scope| {
+        let floods: Vec<_> = (0..CONNECTIONS)
+            .map(|_| Connection::open(&address, Some(Duration::from_secs(60))).unwrap())
+            .map(|connection| scope.spawn(|| flood(connection)))
+            .collect();
+        floods.into_iter().map(|flood| flood.join().unwrap()).collect()
+    });
+    let total = |end| counts.iter().filter_map(|counts| counts.get(end)).sum::<usize>();
+    let stats = server.stats();
+    assert_eq!(total("ok") + total("overloaded"), CONNECTIONS * REQUESTS, "{counts:?}");
+    assert_eq!(total("ok"), ended(&stats, "ok"), "{stats}");
+    assert_eq!(total("overloaded"), ended(&stats, "overloaded"), "{stats}");
+    assert!(total("ok") > 100 && total("overloaded") > 500, "{counts:?}");
+    server.drain().unwrap();
+}
+
+#[test]
+fn a_refusal_says_when_to_try_again() {
+    let session = SessionLimits { in_flight_max: 500, ..SessionLimits::default() };
+    let server = start_slow(&ServeOptions { queue_max: 1, session, ..ServeOptions::default() });
+    let mut connection = Connection::open(&server.address().to_string(), None).unwrap();
+    for _ in 0..500 {
+        connection.send(&text("Who wrote Hamlet?")).unwrap();
+    }
+    let replies: Vec<Reply> = (0..500).map(|_| connection.receive().unwrap().1).collect();
+    let refused = replies.iter().filter_map(|reply| match reply {
+        Reply::Failure(failure) if failure.status == Status::Overloaded => Some(failure),
+        _ => None,
+    });
+    assert!(refused.clone().count() > 0 && refused.clone().all(|f| f.retry_after_ms > 0));
+    server.drain().unwrap();
+}
+
+#[test]
+fn a_deadline_that_cannot_be_met_is_refused_not_run() {
+    let server = start_slow(&ServeOptions::default());
+    let mut connection = Connection::open(&server.address().to_string(), None).unwrap();
+    let within = |deadline_us| InferOptions { deadline_us, ..InferOptions::default() };
+    let input = Input::Text("Who wrote Hamlet?", None);
+    for (deadline_us, is_met) in [(Some(1), false), (Some(5_000_000), true), (None, true)] {
+        let options = within(deadline_us);
+        connection.send(&Infer { input: input.clone(), options }).unwrap();
+        match connection.receive().unwrap().1 {
+            Reply::Verdict(_) => assert!(is_met),
+            Reply::Failure(failure) => {
+                assert_eq!((failure.status, is_met), (Status::DeadlineExpired, false));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    server.drain().unwrap();
+}

@@ -1,0 +1,83 @@
+//! A server, its inputs, and how its replies are counted.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use offramp::client::{ClientError, Receiver};
+use offramp::profile::ShapeProfile;
+use offramp::serve::protocol::{Infer, InferOptions, Input, Reply};
+use offramp::serve::{Exiting, ServeOptions, Served, Server};
+use offramp::{Engine, EngineOptions, Exits, Limits, Model, Shape};
+use offramp_tests::root;
+
+pub(crate) fn shipped() -> PathBuf {
+    root().join("weights/models/trec-questions")
+}
+
+/// The shipped questions.
+pub(crate) fn questions() -> Vec<String> {
+    let text = std::fs::read_to_string(shipped().join("test.jsonl")).unwrap();
+    let read = |line: &str| {
+        let input: serde_json::Value = serde_json::from_str(line).unwrap();
+        input["text"].as_str().unwrap().to_owned()
+    };
+    text.lines().map(read).collect()
+}
+
+pub(crate) fn engine(model: &Model, limits: Limits) -> Engine {
+    let options = EngineOptions { limits, threads: 1, ..EngineOptions::default() };
+    Engine::new(model, &options).unwrap()
+}
+
+/// The shipped model with the shipped thresholds.
+pub(crate) fn start(options: &ServeOptions) -> Server {
+    start_with(options, |model, engine| {
+        Exits::from_file(engine.plan(), model.thresholds().unwrap()).unwrap()
+    })
+}
+
+/// The shipped model, every row to the end.
+pub(crate) fn start_slow(options: &ServeOptions) -> Server {
+    start_with(options, |_, engine| Exits::off(engine.plan()))
+}
+
+fn start_with(options: &ServeOptions, exits: impl Fn(&Model, &Engine) -> Exits) -> Server {
+    let model = Model::open(shipped()).unwrap();
+    let mut engine = engine(&model, options.limits);
+    let exits = exits(&model, &engine);
+    let mut measure = |rows| ShapeProfile::measure(&mut engine, Shape { rows, tokens: 8 }, 5);
+    let shapes = vec![measure(1).unwrap(), measure(options.limits.rows_max).unwrap()];
+    let served = Served { model, engine, exiting: Exiting::Fixed(exits), shapes };
+    Server::start(served, any_port(), Some(any_port()), options).unwrap()
+}
+
+pub(crate) fn any_port() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+pub(crate) fn text(text: &str) -> Infer<'_> {
+    Infer { input: Input::Text(text, None), options: InferOptions::default() }
+}
+
+/// Replies by kind, until the server closes or as many as were asked for have come.
+pub(crate) fn count(receiver: &mut Receiver, requests: usize) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for _ in 0..requests {
+        let end = match receiver.receive() {
+            Ok((_, Reply::Verdict(_))) => "ok",
+            Ok((_, Reply::Failure(failure))) => failure.status.name(),
+            Ok(other) => panic!("{other:?}"),
+            Err(ClientError::Io { .. }) => break,
+            Err(other) => panic!("{other}"),
+        };
+        *counts.entry(end).or_default() += 1;
+    }
+    counts
+}
+
+/// The server's own count of an end.
+pub(crate) fn ended(stats: &str, end: &str) -> usize {
+    let stats: serde_json::Value = serde_json::from_str(stats).unwrap();
+    stats["ended"][end].as_u64().unwrap() as usize
+}

@@ -1,0 +1,62 @@
+"""Tests of the client against a server of the shipped question model: test_offramp.py HOST:PORT"""
+
+import pathlib
+import sys
+import unittest
+
+import offramp
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ADDRESS = "127.0.0.1:7070"
+
+
+class Frames(unittest.TestCase):
+    def test_bytes_are_those_committed(self):
+        golden = dict(line.split(": ") for line in
+                      (ROOT / "engine/src/serve/protocol/golden.txt").read_text().splitlines())
+        pair = offramp.infer_frame(9, ("a", "b"), top=2, exits=False, two_phase=True, shallowest=1, deepest=4,
+                                   score_floor=0.5, deadline_s=0.1)
+        self.assertEqual(offramp.infer_frame(9, "Who wrote Hamlet?").hex(), golden["infer text"])
+        self.assertEqual(pair.hex(), golden["infer pair, all options"])
+        self.assertEqual(offramp.infer_frame(9, bytes([0, 127, 255])).hex(), golden["infer image"])
+
+
+class Served(unittest.TestCase):
+    def setUp(self):
+        self.client = offramp.Client(ADDRESS)
+        self.addCleanup(self.client.close)
+
+    def test_answers_come_in_order(self):
+        texts = ["Who wrote Hamlet?", "How many feet are in a mile?", "Where is Oslo?"] * 100
+        names = [answer.label_name for answer in self.client.map(texts)]
+        self.assertEqual(names, ["HUM", "NUM", "LOC"] * 100)
+
+    def test_two_phases(self):
+        early, last = self.client.two_phase("Who wrote Hamlet?")
+        self.assertEqual((early.phase, last.phase, last.exit), ("early", "confirm", None))
+
+    def test_options(self):
+        answer = self.client.classify("Who wrote Hamlet?", exits=False, top=2)
+        self.assertEqual((answer.exit, answer.depth, len(answer.top)), (None, 1.0, 2))
+
+    def test_refusals(self):
+        for value, status in [([99_999_999], "bad_input"), (b"image", "bad_input"), ([1] * 999, "too_large")]:
+            with self.assertRaises(offramp.Error) as caught:
+                self.client.classify(value)
+            self.assertEqual(caught.exception.status, status)
+
+    def test_a_dead_server_is_left_for_a_live_one(self):
+        with offramp.Client("127.0.0.1:1", ADDRESS) as client:
+            for _ in range(10):
+                self.assertEqual(client.classify("Where is Oslo?").label_name, "LOC")
+
+    def test_it_tells_about_itself(self):
+        self.assertTrue(self.client.ready())
+        self.assertEqual(self.client.metadata()["model"], "trec-questions")
+        self.assertIn("ended", self.client.stats())
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        ADDRESS = sys.argv.pop(1)
+    unittest.main()
