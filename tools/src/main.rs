@@ -17,6 +17,7 @@ mod fit;
 mod fit_thresholds;
 mod inspect;
 mod lines;
+mod load;
 mod open;
 mod out;
 mod pictures;
@@ -68,6 +69,9 @@ enum Verb {
     /// Serve a model over TCP
     #[command(after_long_help = serve::EXAMPLES)]
     Serve(serve::Serve),
+    /// Send requests to a server on schedule, and tell what became of them
+    #[command(after_long_help = load::EXAMPLES)]
+    Load(load::Load),
     /// Tell what early exits change on a file of inputs
     #[command(after_long_help = evaluate::EXAMPLES)]
     Evaluate(evaluate::Evaluate),
@@ -111,6 +115,7 @@ fn dispatch(verb: &Verb) -> Result<()> {
         Verb::FitThresholds(args) => fit_thresholds::run(args),
         Verb::Tune(args) => tune::run(args),
         Verb::Serve(args) => serve::run(args),
+        Verb::Load(args) => load::run(args),
         Verb::Evaluate(args) => evaluate::run(args),
         Verb::Bench(args) => bench::run(args),
         Verb::Inspect(args) => inspect::run(args),

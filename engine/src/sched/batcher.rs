@@ -31,7 +31,8 @@ pub enum Policy {
         delay_us: u64,
     },
     /// At once, by earliest deadline, as many rows as are predicted to end before the earliest of
-    /// their deadlines (as in Clockwork, OSDI 2020).
+    /// their deadlines (as in Clockwork, OSDI 2020). Where not all can be met, the most urgent
+    /// are given up if more of the others end in time for it.
     Deadline,
 }
 
@@ -136,19 +137,79 @@ impl Batcher {
     }
 
     fn pick(&mut self, now_us: u64, latency: &PassLatency, picked: &mut Vec<Ticket>) {
-        let Limits { rows_max, tokens_max } = self.options.limits;
-        let (mut rows, mut tokens, mut earliest_us) = (0, 0, u64::MAX);
-        while let Some(entry) = self.waiting.first_entry() {
-            let ticket = *entry.get();
+        let limits = self.options.limits;
+        let tickets: Vec<Ticket> = self.waiting.values().copied().collect();
+        let plan = Plan { tickets: &tickets, limits, latency };
+        let skipped = match self.options.policy {
+            Policy::Window { .. } => 0,
+            Policy::Deadline => plan.worth_skipping(now_us),
+        };
+        let rows = plan.batch(skipped, now_us).0;
+        let turns: Vec<(u64, u64)> =
+            self.waiting.keys().skip(skipped).take(rows).copied().collect();
+        picked.extend(turns.iter().filter_map(|turn| self.waiting.remove(turn)));
+    }
+}
+
+/// The queue in its order; each of it could still end in time alone.
+struct Plan<'a> {
+    tickets: &'a [Ticket],
+    limits: Limits,
+    latency: &'a PassLatency,
+}
+
+impl Plan<'_> {
+    /// The batch that begins with ticket `from`: how many rows, and when it ends. It grows while
+    /// the earliest deadline in it is met.
+    fn batch(&self, from: usize, now_us: u64) -> (usize, u64) {
+        let Limits { rows_max, tokens_max } = self.limits;
+        let (mut rows, mut tokens, mut earliest_us, mut end_us) = (0, 0, u64::MAX, now_us);
+        for ticket in self.tickets.iter().skip(from).take(rows_max) {
             tokens += ticket.tokens;
             earliest_us = earliest_us.min(ticket.deadline_us.unwrap_or(u64::MAX));
-            let fits = rows < rows_max && tokens <= tokens_max;
-            let in_time = now_us.saturating_add(latency.predict_us(tokens)) <= earliest_us;
-            if rows > 0 && !(fits && in_time) {
+            let longer_us = now_us.saturating_add(self.latency.predict_us(tokens));
+            if rows > 0 && (tokens > tokens_max || longer_us > earliest_us) {
                 break;
             }
-            picked.push(entry.remove());
-            rows += 1;
+            (rows, end_us) = (rows + 1, longer_us);
         }
+        (rows, end_us)
+    }
+
+    /// Rows that end in time if the first batch begins with ticket `from`.
+    fn in_time(&self, from: usize, now_us: u64) -> usize {
+        let (mut at, mut now_us, mut answered) = (from, now_us, 0);
+        while let Some(ticket) = self.tickets.get(at) {
+            let end_us = now_us.saturating_add(self.latency.predict_us(ticket.tokens));
+            if ticket.deadline_us.is_some_and(|deadline_us| end_us > deadline_us) {
+                at += 1;
+                continue;
+            }
+            let (rows, end_us) = self.batch(at, now_us);
+            (at, answered, now_us) = (at + rows, answered + rows, end_us);
+        }
+        answered
+    }
+
+    /// How many of the most urgent rows to give up, where more of the others end in time for it:
+    /// under overload every batch would else be as small as its most urgent row wants.
+    fn worth_skipping(&self, now_us: u64) -> usize {
+        let all = self.in_time(0, now_us);
+        if all == self.tickets.len() {
+            return 0;
+        }
+        let sizes = std::iter::successors(Some(2), |size| Some(size * 2));
+        let sizes = sizes.take_while(|&size| size <= self.limits.rows_max);
+        let skips = sizes.filter_map(|size| self.first_of(size, now_us));
+        let judged = skips.map(|skipped| (skipped, self.in_time(skipped, now_us)));
+        judged.fold((0, all), |best, next| if next.1 > best.1 { next } else { best }).0
+    }
+
+    /// The most urgent row that so many rows, itself the first, can be run with. A row without a
+    /// deadline is not passed over: nothing would ever end its wait.
+    fn first_of(&self, rows: usize, now_us: u64) -> Option<usize> {
+        let passable = self.tickets.iter().take_while(|ticket| ticket.deadline_us.is_some());
+        let last = passable.count().min(self.tickets.len() - 1);
+        (0..=last).find(|&from| self.batch(from, now_us).0 >= rows)
     }
 }

@@ -182,3 +182,33 @@ fn under_any_load_each_request_has_one_end_and_no_deadline_is_missed_in_silence(
     }
     assert!(answered > SEEDS as usize && refused > SEEDS as usize, "{answered} {refused}");
 }
+
+/// Ten times more than the machine can do, all with the same budget.
+#[test]
+fn overload_costs_little_goodput() {
+    let limits = Limits { rows_max: 32, tokens_max: 4096 };
+    let mut batcher = Batcher::new(BatcherOptions { policy: Policy::Deadline, limits });
+    let model = model(500.0, 30.0);
+    let full_us = model.predict_us(32 * 8);
+    let gap_us = full_us / 320;
+    let (mut now_us, mut id, mut answered, mut ends) = (0, 0, 0, 0);
+    let (mut picked, mut late) = (Vec::new(), Vec::new());
+    let until_us = 400 * full_us;
+    while now_us < until_us {
+        while id * gap_us <= now_us {
+            batcher.push(ticket(id, id * gap_us, Some(id * gap_us + 4 * full_us), 8));
+            id += 1;
+        }
+        let next = batcher.next(now_us, &model, &mut picked, &mut late);
+        ends += picked.len() + late.drain(..).count();
+        answered += picked.len();
+        now_us = match next {
+            Next::Run => now_us + model.predict_us(8 * picked.len()),
+            Next::WaitUntil(_) | Next::Idle => now_us + gap_us,
+        };
+        picked.clear();
+    }
+    let peak = 32.0 * 400.0;
+    assert!(answered as f64 >= 0.9 * peak, "{answered} of {peak}");
+    assert_eq!(ends + batcher.len(), id as usize);
+}

@@ -1,0 +1,124 @@
+//! When requests are due: pure, by seed.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+
+use crate::failure::{Failure, Result};
+
+/// `--arrivals`.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrivals {
+    /// Independent of each other
+    Poisson,
+    /// Evenly spaced
+    Constant,
+    /// In bursts: gamma-distributed gaps, four times as variable as Poisson's
+    Bursty,
+}
+
+/// Shape of the gaps of bursts: their squared coefficient of variation is 4.
+const BURST_SHAPE: f64 = 0.25;
+
+/// Seconds from the start at which requests are due, for `seconds` at `rate` a second.
+pub(crate) fn drawn(kind: Arrivals, rate: f64, seconds: f64, seed: u64) -> Vec<f64> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut due_s = 0.0;
+    let next = move || {
+        due_s += match kind {
+            Arrivals::Constant => 1.0,
+            Arrivals::Poisson => exponential(&mut rng),
+            Arrivals::Bursty => gamma(&mut rng, BURST_SHAPE) / BURST_SHAPE,
+        } / rate;
+        Some(due_s)
+    };
+    std::iter::from_fn(next).take_while(|&due_s| due_s < seconds).collect()
+}
+
+/// The arrivals of a trace, a line each with `YYYY-MM-DD hh:mm:ss.fff` in the first column, after a
+/// header; pressed together to `rate` a second and cut at `seconds`.
+pub(crate) fn traced(path: &Path, rate: f64, seconds: f64) -> Result<Vec<f64>> {
+    let text = std::fs::read_to_string(path).map_err(|e| Failure::io(path, "read", e))?;
+    let mut times = Vec::new();
+    for (number, line) in text.lines().enumerate().skip(1) {
+        let time = second_of_day(line).ok_or_else(|| Failure::Line {
+            file: path.to_owned(),
+            line: number as u64 + 1,
+            message: "expected a time, YYYY-MM-DD hh:mm:ss.fff, in the first column".to_owned(),
+        })?;
+        times.push(time);
+    }
+    let mut days = 0.0;
+    for index in 1..times.len() {
+        // Past midnight.
+        days += if times[index] + days < times[index - 1] - 43_200.0 { 86_400.0 } else { 0.0 };
+        times[index] += days;
+    }
+    let (Some(&first), Some(&last)) = (times.first(), times.last()) else {
+        return Err(Failure::Failed(format!("{}: no arrivals", path.display())));
+    };
+    let scale = times.len() as f64 / rate / (last - first).max(1e-9);
+    let due = times.iter().map(|time| (time - first) * scale);
+    Ok(due.take_while(|&due_s| due_s < seconds).collect())
+}
+
+fn second_of_day(line: &str) -> Option<f64> {
+    let time = line.split(',').next()?.split(' ').nth(1)?;
+    let mut parts = time.split(':').map(|part| part.parse::<f64>().ok());
+    Some(parts.next()?? * 3600.0 + parts.next()?? * 60.0 + parts.next()??)
+}
+
+fn exponential(rng: &mut fastrand::Rng) -> f64 {
+    -(1.0 - rng.f64()).ln()
+}
+
+/// Marsaglia & Tsang (2000), shapes below 1 by Ahrens & Dieter's boost.
+fn gamma(rng: &mut fastrand::Rng, shape: f64) -> f64 {
+    let boost = (1.0 - rng.f64()).powf(1.0 / shape);
+    let d = shape + 1.0 - 1.0 / 3.0;
+    let c = 1.0 / (9.0 * d).sqrt();
+    loop {
+        let normal = (2.0 * exponential(rng)).sqrt() * (std::f64::consts::TAU * rng.f64()).cos();
+        let v = (1.0 + c * normal).powi(3);
+        if v > 0.0 && (1.0 - rng.f64()).ln() < 0.5 * normal * normal + d * (1.0 - v + v.ln()) {
+            return boost * d * v;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mean gap and squared coefficient of variation.
+    fn gaps(due: &[f64]) -> (f64, f64) {
+        let gaps: Vec<f64> = due.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+        let squares = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>();
+        (mean, squares / gaps.len() as f64 / (mean * mean))
+    }
+
+    #[test]
+    fn gaps_have_the_rate_and_the_variation_asked_for() {
+        let cases = [(Arrivals::Constant, 0.0), (Arrivals::Poisson, 1.0), (Arrivals::Bursty, 4.0)];
+        for (kind, variation) in cases {
+            let due = drawn(kind, 1000.0, 200.0, 1);
+            let (mean, found) = gaps(&due);
+            assert!((mean * 1000.0 - 1.0).abs() < 0.02, "{kind:?} {mean}");
+            assert!((found - variation).abs() < 0.05 + 0.03 * variation, "{kind:?} {found}");
+        }
+    }
+
+    #[test]
+    fn a_trace_keeps_its_shape_at_another_rate() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.csv");
+        let lines = "TIME,X\n2023-11-16 23:59:59.0,1\n2023-11-17 00:00:00.0,2\n\
+                     2023-11-17 00:00:03.0,3\n2023-11-17 00:00:03.0,4\n";
+        std::fs::write(&path, lines).unwrap();
+        assert_eq!(traced(&path, 2.0, 10.0).unwrap(), [0.0, 0.5, 2.0, 2.0]);
+        assert_eq!(traced(&path, 2.0, 1.0).unwrap(), [0.0, 0.5]);
+        std::fs::write(&path, "TIME\nnonsense\n").unwrap();
+        assert!(traced(&path, 2.0, 1.0).unwrap_err().to_string().contains("trace.csv:2"));
+    }
+}
