@@ -57,3 +57,30 @@ fn of_three_servers_one_may_be_killed() {
     }
     servers[0].0.wait().unwrap();
 }
+
+#[test]
+fn a_load_counts_every_request_once() {
+    let (mut child, address) = start();
+    let (model, input) = (shipped(), format!("{}/test.jsonl", shipped()));
+    let load = |more: &[&str]| {
+        let flags = ["load", "--model", &model, "--input", &input, "--address", &address, "--json"];
+        let output = Command::new(env!("CARGO_BIN_EXE_offramp"))
+            .args([&flags[..], more].concat())
+            .output()
+            .unwrap();
+        // A busy machine may send late, which the run calls invalid; its counts hold.
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let result = load(&["--rate", "200", "--seconds", "2", "--agreement"]);
+    assert_eq!(result["ok"], result["sent"], "{result}");
+    assert!(result["agreement"]["agreement"].as_f64().unwrap() > 0.98, "{result}");
+    assert!(result["accuracy"].as_f64().unwrap() > 0.8, "{result}");
+    let flood = load(&["--rate", "20000", "--seconds", "1", "--deadline-ms", "5"]);
+    let failed = flood["failed"].as_object().unwrap();
+    let ends = failed.values().map(|count| count.as_u64().unwrap()).sum::<u64>();
+    assert_eq!(flood["ok"].as_u64().unwrap() + ends, flood["sent"].as_u64().unwrap(), "{flood}");
+    let refusals = ["deadline_expired", "overloaded"];
+    assert!(failed.keys().all(|end| refusals.contains(&end.as_str())), "{flood}");
+    signal(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
