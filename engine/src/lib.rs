@@ -68,6 +68,7 @@ mod rules;
 pub mod sched;
 #[cfg(feature = "serve")]
 pub mod serve;
+mod softmax;
 mod text;
 pub mod tune;
 

@@ -5,11 +5,11 @@ use offramp::profile::ShapeProfile;
 use offramp::{AfterExit, Answer, Engine, Exits, Model, Score, Shape};
 
 use crate::machine;
-use crate::shipped::{questions, shipped};
+use crate::shipped::questions;
 
 #[test]
 fn thresholds_are_learnt_published_and_used() {
-    let model = Model::open(shipped()).unwrap();
+    let model = Model::open(offramp_tests::shipped_dir()).unwrap();
     let mut engine = Engine::new(&model, &machine::options()).unwrap();
     let rows = questions(&model);
     let rows = &rows[..640];

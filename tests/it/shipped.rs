@@ -1,27 +1,16 @@
 //! The shipped model does what its card says, on the inputs that nothing was tuned on.
 
-use std::path::PathBuf;
-
 use offramp::tune::clopper_pearson_upper;
 use offramp::{AfterExit, Answer, Engine, Exits, Model, PassSettings, TokenRow};
-use offramp_tests::root;
+use offramp_tests::shipped_dir;
 
 use crate::machine;
-
-pub(crate) fn shipped() -> PathBuf {
-    root().join("weights/models/trec-questions")
-}
 
 /// Encoded test questions with the name of their class.
 pub(crate) fn questions(model: &Model) -> Vec<(TokenRow, String)> {
     let tokenizer = model.tokenizer().unwrap();
-    let text = std::fs::read_to_string(shipped().join("test.jsonl")).unwrap();
-    let read = |line: &str| {
-        let input: serde_json::Value = serde_json::from_str(line).unwrap();
-        let row = tokenizer.encode(input["text"].as_str().unwrap(), None).unwrap();
-        (row, input["label"].as_str().unwrap().to_owned())
-    };
-    text.lines().map(read).collect()
+    let questions = offramp_tests::questions().into_iter();
+    questions.map(|(text, label)| (tokenizer.encode(&text, None).unwrap(), label)).collect()
 }
 
 /// Labels and depths of all rows, in order.
@@ -48,7 +37,7 @@ fn run(
 
 #[test]
 fn agreement_depth_and_accuracy_are_as_promised() {
-    let model = Model::open(shipped()).unwrap();
+    let model = Model::open(shipped_dir()).unwrap();
     let rows = questions(&model);
     let mut engine = Engine::new(&model, &machine::options()).unwrap();
     let off = Exits::off(engine.plan());
@@ -73,13 +62,13 @@ fn agreement_depth_and_accuracy_are_as_promised() {
 
 #[test]
 fn files_are_as_small_as_they_should_be() {
-    let bytes = std::fs::metadata(shipped().join("model.safetensors")).unwrap().len();
+    let bytes = std::fs::metadata(shipped_dir().join("model.safetensors")).unwrap().len();
     assert!(bytes <= 6_000_000, "{bytes}");
 }
 
 #[test]
 fn long_text_is_cut_and_keeps_its_frame() {
-    let model = Model::open(shipped()).unwrap();
+    let model = Model::open(shipped_dir()).unwrap();
     let tokenizer = model.tokenizer().unwrap();
     let short = tokenizer.encode("who", None).unwrap().ids;
     let (first, last) = (short[0], short[short.len() - 1]);

@@ -4,12 +4,13 @@ use offramp::client::{Client, Connection, RetryOptions};
 use offramp::serve::ServeOptions;
 use offramp::serve::protocol::{Infer, InferOptions, Input, Kind, Phase, Reply, Status, Verdict};
 use offramp::{Answer, Exit, Exits, Limits, Model, PassSettings, TokenRow};
+use offramp_tests::shipped_dir;
 
-use crate::support::{engine, questions, shipped, start, text};
+use crate::support::{engine, questions, start, text};
 
 /// Label and exit of each question, from the engine itself.
 fn expected(questions: &[String]) -> Vec<(u32, Exit)> {
-    let model = Model::open(shipped()).unwrap();
+    let model = Model::open(shipped_dir()).unwrap();
     let tokenizer = model.tokenizer().unwrap();
     let mut engine = engine(&model, Limits::default());
     let exits = Exits::from_file(engine.plan(), model.thresholds().unwrap()).unwrap();
@@ -66,7 +67,7 @@ fn a_request_may_say_how_it_is_to_be_run() {
     assert_eq!(ask(InferOptions { score_floor: 1.0, ..plain }).exit, Exit::Final);
     let top = ask(InferOptions { top: 3, ..plain }).top;
     assert!(top.len() == 3 && top.is_sorted_by(|a, b| a.1 >= b.1) && top[0].0 == 3, "{top:?}");
-    let ids = Model::open(shipped()).unwrap().tokenizer().unwrap();
+    let ids = Model::open(shipped_dir()).unwrap().tokenizer().unwrap();
     let row: TokenRow = ids.encode("Who wrote Hamlet?", None).unwrap();
     let by_tokens = client.classify(&Input::Tokens(row), plain).unwrap();
     assert_eq!(by_tokens.label, 3);

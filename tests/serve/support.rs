@@ -2,27 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 
 use offramp::client::{ClientError, Receiver};
 use offramp::profile::ShapeProfile;
 use offramp::serve::protocol::{Infer, InferOptions, Input, Reply};
 use offramp::serve::{Exiting, ServeOptions, Served, Server};
 use offramp::{Engine, EngineOptions, Exits, Limits, Model, Shape};
-use offramp_tests::root;
-
-pub(crate) fn shipped() -> PathBuf {
-    root().join("weights/models/trec-questions")
-}
+use offramp_tests::shipped_dir;
 
 /// The shipped questions.
 pub(crate) fn questions() -> Vec<String> {
-    let text = std::fs::read_to_string(shipped().join("test.jsonl")).unwrap();
-    let read = |line: &str| {
-        let input: serde_json::Value = serde_json::from_str(line).unwrap();
-        input["text"].as_str().unwrap().to_owned()
-    };
-    text.lines().map(read).collect()
+    offramp_tests::questions().into_iter().map(|(text, _)| text).collect()
 }
 
 pub(crate) fn engine(model: &Model, limits: Limits) -> Engine {
@@ -43,7 +33,7 @@ pub(crate) fn start_slow(options: &ServeOptions) -> Server {
 }
 
 fn start_with(options: &ServeOptions, exits: impl Fn(&Model, &Engine) -> Exits) -> Server {
-    let model = Model::open(shipped()).unwrap();
+    let model = Model::open(shipped_dir()).unwrap();
     let mut engine = engine(&model, options.limits);
     let exits = exits(&model, &engine);
     let mut measure = |rows| ShapeProfile::measure(&mut engine, Shape { rows, tokens: 8 }, 5);

@@ -20,6 +20,26 @@ pub fn golden_dir() -> PathBuf {
     root().join("tests/data/golden")
 }
 
+/// The text model that ships.
+pub fn shipped_dir() -> PathBuf {
+    root().join("weights/models/trec-questions")
+}
+
+/// Its test questions with the name of their class.
+///
+/// # Panics
+/// They cannot be read.
+pub fn questions() -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(shipped_dir().join("test.jsonl"));
+    let text = text.expect("the test questions ship with the model");
+    let read = |line: &str| {
+        let input: serde_json::Value = serde_json::from_str(line).expect("lines of JSON");
+        let field = |name: &str| input[name].as_str().expect("text and label").to_owned();
+        (field("text"), field("label"))
+    };
+    text.lines().map(read).collect()
+}
+
 /// The folder of golden image models.
 pub fn golden_images_dir() -> PathBuf {
     root().join("tests/data/golden-images")

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use offramp::adapt::{AdaptOptions, Adaptive};
+use offramp::adapt::{AdaptOptions, Adapted, Adaptive};
+use offramp::profile::ShapeProfile;
 use offramp::tune::{AuditRate, TunerOptions};
-use offramp::{Engine, Exits, Limits, Model};
+use offramp::{Engine, Exits};
 
 use crate::args::{PromiseArgs, switch};
 use crate::failure::{Failure, Result};
 use crate::out::note;
-use crate::record::shapes;
 
 /// Whether and how exits follow the inputs.
 #[derive(Args, Clone, Debug)]
@@ -26,13 +26,17 @@ pub(crate) struct AdaptArgs {
 }
 
 impl AdaptArgs {
+    /// Whether that is asked for.
+    pub(crate) fn is_on(&self) -> bool {
+        self.adapt
+    }
+
     /// Starts the control thread, if that is asked for.
     pub(crate) fn start(
         &self,
-        model: &Model,
-        engine: &mut Engine,
+        engine: &Engine,
         exits: &Exits,
-        limits: Limits,
+        shapes: &[ShapeProfile],
         audit_rate: Option<f64>,
     ) -> Result<Option<Adaptive>> {
         if !self.adapt {
@@ -48,17 +52,20 @@ impl AdaptArgs {
             journal: self.journal.clone(),
             ..Default::default()
         };
-        let shapes = shapes(model, engine, limits)?;
-        Ok(Some(Adaptive::start(engine, exits, &shapes, &options)?))
+        Ok(Some(Adaptive::start(engine, exits, shapes, &options)?))
     }
 
     /// Waits for the last decision; says what was done.
     pub(crate) fn finish(&self, adaptive: Adaptive) -> Result<()> {
-        let done = adaptive.finish()?;
-        note(format_args!(
-            "learnt from {} rows ({} lost on the way), changed exits {} times",
-            done.rows, done.lost_rows, done.changes
-        ));
+        tell(&adaptive.finish()?);
         Ok(())
     }
+}
+
+/// Says what the control thread did.
+pub(crate) fn tell(done: &Adapted) {
+    note(format_args!(
+        "learnt from {} rows ({} lost on the way), changed exits {} times",
+        done.rows, done.lost_rows, done.changes
+    ));
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use offramp::adapt::Adaptive;
+use offramp::profile::ShapeProfile;
 use offramp::{
-    Answer, Batch, DeviceChoice, Engine, Exit, Exits, Limits, Model, Observation, PassSettings,
-    Sink,
+    Answer, Batch, DeviceChoice, Engine, Exit, Exits, Model, Observation, PassSettings, Sink,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -19,7 +19,7 @@ use crate::failure::{Failure, Result};
 use crate::open::{ExitPlan, open};
 use crate::out::{Out, STANDARD, note};
 use crate::pictures::shape;
-use crate::record::Recorder;
+use crate::record::{self, Recorder};
 use crate::rows::{BadRow, Row, RowReader};
 
 /// Bad lines that may wait for a batch to fill, for each row of it: keeps memory bounded.
@@ -102,9 +102,13 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
     let exits = exit_plan.exits(engine.plan())?;
     let mut reader = RowReader::open(&args.input, &model, args.shape)?;
     let out = Out::create(&args.output)?;
-    let adaptive =
-        args.adapt.start(&model, &mut engine, &exits, options.limits, args.audit_rate)?;
-    let recorder = recorder(args, &model, &mut engine, &exit_plan, options.limits)?;
+    let shapes = if args.adapt.is_on() || args.record.is_some() {
+        record::shapes(&model, &mut engine, options.limits)?
+    } else {
+        Vec::new()
+    };
+    let adaptive = args.adapt.start(&engine, &exits, &shapes, args.audit_rate)?;
+    let recorder = recorder(args, &model, &engine, &exit_plan, shapes)?;
     let mut session = Session::new(args, &model, engine, &exits, out);
     session.answers.recorder = recorder;
     session.adaptive = adaptive;
@@ -123,9 +127,9 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
 fn recorder(
     args: &Classify,
     model: &Model,
-    engine: &mut Engine,
+    engine: &Engine,
     exits: &ExitPlan,
-    limits: Limits,
+    shapes: Vec<ShapeProfile>,
 ) -> Result<Option<Recorder>> {
     let Some(path) = &args.record else { return Ok(None) };
     let policy = exits.policy().ok_or_else(|| {
@@ -133,7 +137,7 @@ fn recorder(
             "--record needs ramps that run: add --exits watch, where nobody leaves, or on";
         Failure::Usage(message.to_owned())
     })?;
-    Recorder::create(path, model, engine, limits, policy, &args.input).map(Some)
+    Recorder::create(path, model, engine, shapes, policy, &args.input).map(Some)
 }
 
 /// Opening the output would empty the input.

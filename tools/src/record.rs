@@ -22,12 +22,12 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Measures what leaving where costs, and begins the file.
+    /// Begins the file; `shapes` say what leaving where costs.
     pub(crate) fn create(
         path: &Path,
         model: &Model,
-        engine: &mut Engine,
-        limits: Limits,
+        engine: &Engine,
+        shapes: Vec<ShapeProfile>,
         policy: Policy,
         source: &Path,
     ) -> Result<Self> {
@@ -41,7 +41,7 @@ impl Recorder {
             policy: policy.to_string(),
             sites: engine.plan().ramp_sites().collect(),
             source: source.display().to_string(),
-            shapes: shapes(model, engine, limits)?,
+            shapes,
         };
         let writer = RecordWriter::create(path, &header)?;
         Ok(Self { writer, pass_rows: 0, failed: None })

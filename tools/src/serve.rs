@@ -9,7 +9,7 @@ use offramp::serve::{Exiting, Life, ServeOptions, Served, Server, SessionLimits}
 use offramp::{Engine, Limits};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::adapt::AdaptArgs;
+use crate::adapt::{self, AdaptArgs};
 use crate::args::{AfterExitArg, EngineArgs, ExitArgs, ModelArg, count, seconds, share, switch};
 use crate::failure::{Failure, Result};
 use crate::out::note;
@@ -102,9 +102,8 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
-    let limits = args.engine.options(&offramp::Model::open_bare(&args.model.model)?).limits;
-    let server =
-        Server::start(served(args, limits)?, args.listen, args.http, &options(args, limits))?;
+    let (served, limits) = served(args)?;
+    let server = Server::start(served, args.listen, args.http, &options(args, limits))?;
     note(format_args!("listening on {}", server.address()));
     if let Some(http) = server.http_address() {
         note(format_args!("health and metrics on http://{http}"));
@@ -113,26 +112,24 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
     note(format_args!("draining; a second signal ends at once"));
     let adapted = server.drain()?;
     if let Some(done) = adapted {
-        note(format_args!(
-            "learnt from {} rows ({} lost on the way), changed exits {} times",
-            done.rows, done.lost_rows, done.changes
-        ));
+        adapt::tell(&done);
     }
     Ok(())
 }
 
-fn served(args: &Serve, limits: Limits) -> Result<Served> {
+fn served(args: &Serve) -> Result<(Served, Limits)> {
     let (model, plan) = open::open(&args.model.model, &args.exits)?;
     model.expect_classifier()?;
-    let mut engine = Engine::new(&model, &args.engine.options(&model))?;
+    let options = args.engine.options(&model);
+    let mut engine = Engine::new(&model, &options)?;
     let exits = plan.exits(engine.plan())?;
-    let adaptive = args.adapt.start(&model, &mut engine, &exits, limits, args.audit_rate)?;
-    let shapes = record::shapes(&model, &mut engine, limits)?;
+    let shapes = record::shapes(&model, &mut engine, options.limits)?;
+    let adaptive = args.adapt.start(&engine, &exits, &shapes, args.audit_rate)?;
     let exiting = match adaptive {
         Some(adaptive) => Exiting::Live(Box::new(adaptive)),
         None => Exiting::Fixed(exits),
     };
-    Ok(Served { model, engine, exiting, shapes })
+    Ok((Served { model, engine, exiting, shapes }, options.limits))
 }
 
 fn options(args: &Serve, limits: Limits) -> ServeOptions {

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use super::ClientError;
-use crate::serve::protocol::{HEADER_BYTES, Header, Infer, Kind, Reply, split};
+use crate::serve::protocol::{Header, Infer, Kind, Reply, split};
 
 /// Largest reply that is taken.
 const PAYLOAD_BYTES_MAX: usize = 64 << 20;
@@ -93,21 +93,20 @@ impl Sender {
     /// # Errors
     /// [`ClientError::Io`].
     pub fn send(&mut self, infer: &Infer<'_>) -> Result<u64, ClientError> {
-        self.requests += 1;
-        self.bytes.clear();
-        infer.encode(self.requests, &mut self.bytes);
-        self.write()
+        self.write(|request, bytes| infer.encode(request, bytes))
     }
 
     fn ask(&mut self, kind: Kind) -> Result<u64, ClientError> {
-        self.requests += 1;
-        self.bytes.clear();
-        let header = Header::new(kind, self.requests, 0);
-        self.bytes.extend_from_slice(bytemuck::bytes_of(&header));
-        self.write()
+        self.write(|request, bytes| {
+            bytes.extend_from_slice(bytemuck::bytes_of(&Header::new(kind, request, 0)));
+        })
     }
 
-    fn write(&mut self) -> Result<u64, ClientError> {
+    /// Writes the next request as one piece.
+    fn write(&mut self, encode: impl FnOnce(u64, &mut Vec<u8>)) -> Result<u64, ClientError> {
+        self.requests += 1;
+        self.bytes.clear();
+        encode(self.requests, &mut self.bytes);
         let written = self.stream.write_all(&self.bytes);
         let io = |source| ClientError::Io { address: self.address.clone(), source };
         written.map(|()| self.requests).map_err(io)
@@ -145,6 +144,6 @@ impl Receiver {
         let frame = split(&self.bytes, PAYLOAD_BYTES_MAX).map_err(|e| fail(e.to_string()))?;
         let Some(frame) = frame else { return Ok(None) };
         let reply = Reply::decode(&frame.header, frame.payload).map_err(fail)?;
-        Ok(Some((frame.header.request(), reply, HEADER_BYTES + frame.payload.len())))
+        Ok(Some((frame.header.request(), reply, frame.bytes())))
     }
 }

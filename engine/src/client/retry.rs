@@ -71,16 +71,16 @@ impl Client {
         options: InferOptions,
     ) -> Result<Verdict, ClientError> {
         let infer = Infer { input: input.clone(), options };
-        for _ in 1..self.options.tries.max(1) {
-            let timeout = self.options.timeout;
+        let RetryOptions { tries, timeout, .. } = self.options;
+        let mut tried = 1;
+        loop {
             let server = self.choose();
             match server.classify(&infer, timeout) {
-                Err(error) if error.is_worth_a_retry() => server.rest(&error),
+                Err(error) if error.is_worth_a_retry() && tried < tries => server.rest(&error),
                 result => return result,
             }
+            tried += 1;
         }
-        let timeout = self.options.timeout;
-        self.choose().classify(&infer, timeout)
     }
 
     /// Waits where both that were drawn still rest.

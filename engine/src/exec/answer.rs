@@ -1,5 +1,6 @@
 //! What comes out of a pass.
 
+use std::fmt;
 use std::time::Duration;
 
 use offramp_kernels::RowSlot;
@@ -28,6 +29,16 @@ pub enum Exit {
     Site(usize),
     /// The model's own head.
     Final,
+}
+
+impl fmt::Display for Exit {
+    /// The site's number, or `final`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Site(site) => site.fmt(f),
+            Self::Final => f.write_str("final"),
+        }
+    }
 }
 
 /// The answer to one row.

@@ -12,6 +12,7 @@ use crate::exit::{AfterExit, Exits};
 use crate::model::Model;
 use crate::plan::RampShape;
 use crate::rules::Row;
+use crate::softmax::softmax_into;
 
 /// Most bytes of features held at a time; more sites than fit are watched in another round of
 /// forwards.
@@ -200,14 +201,6 @@ pub(super) fn for_each_batch(
         }
     }
     if batch.is_empty() { Ok(()) } else { each(engine, &batch, rows.len()) }
-}
-
-fn softmax_into(logits: &[f32], probabilities: &mut Vec<f32>) {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let from = probabilities.len();
-    probabilities.extend(logits.iter().map(|logit| (logit - highest).exp()));
-    let sum: f32 = probabilities[from..].iter().sum();
-    probabilities[from..].iter_mut().for_each(|p| *p /= sum);
 }
 
 fn notes(trained: &[(usize, Trained)], split: &Split) -> TrainingNotes {

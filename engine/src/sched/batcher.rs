@@ -21,6 +21,14 @@ pub struct Ticket {
     pub tokens: usize,
 }
 
+impl Ticket {
+    /// Whether it ends in time if it runs now and alone.
+    fn is_in_time(&self, now_us: u64, latency: &PassLatency) -> bool {
+        let end_us = now_us.saturating_add(latency.predict_us(self.tokens));
+        self.deadline_us.is_none_or(|deadline_us| end_us <= deadline_us)
+    }
+}
+
 /// When a batch is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
@@ -102,11 +110,8 @@ impl Batcher {
         picked: &mut Vec<Ticket>,
         late: &mut Vec<Ticket>,
     ) -> Next {
-        let in_time = |ticket: &Ticket| {
-            let end_us = now_us + latency.predict_us(ticket.tokens);
-            ticket.deadline_us.is_none_or(|deadline_us| end_us <= deadline_us)
-        };
-        late.extend(self.waiting.extract_if(.., |_, ticket| !in_time(ticket)).map(|(_, t)| t));
+        let is_late = |_: &(u64, u64), ticket: &mut Ticket| !ticket.is_in_time(now_us, latency);
+        late.extend(self.waiting.extract_if(.., is_late).map(|(_, ticket)| ticket));
         let Some(wait_until_us) = self.ready_at_us() else { return Next::Idle };
         if wait_until_us > now_us {
             return Next::WaitUntil(self.first_useless_us(latency).min(wait_until_us));
@@ -180,8 +185,7 @@ impl Plan<'_> {
     fn in_time(&self, from: usize, now_us: u64) -> usize {
         let (mut at, mut now_us, mut answered) = (from, now_us, 0);
         while let Some(ticket) = self.tickets.get(at) {
-            let end_us = now_us.saturating_add(self.latency.predict_us(ticket.tokens));
-            if ticket.deadline_us.is_some_and(|deadline_us| end_us > deadline_us) {
+            if !ticket.is_in_time(now_us, self.latency) {
                 at += 1;
                 continue;
             }

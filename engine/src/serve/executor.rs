@@ -12,6 +12,7 @@ use super::protocol::{Failure, InferOptions, Phase, Status, Verdict};
 use super::state::{Life, State};
 use crate::adapt::{Adapted, Adaptive};
 use crate::sched::{Batcher, BatcherOptions, Next, PassLatency, Ticket, Work};
+use crate::softmax::softmax_into;
 use crate::{
     AfterExit, Answer, Batch, Engine, Exit, Exits, Observation, PassReport, PassSettings, Result,
     Sink,
@@ -215,7 +216,7 @@ impl Executor {
                     self.windows.push(window(
                         &job.options,
                         self.exiting.exits(),
-                        &self.state.sites,
+                        &self.state.reads.sites,
                     ));
                     rows.push(Some(job));
                 }
@@ -316,7 +317,7 @@ impl<'a> Replies<'a> {
         let Self { state, mut rows, open, started_us, .. } = self;
         for Open { slot, early, final_label } in open {
             let Some(job) = rows[slot].take() else { continue };
-            let logits = engine.logits(state.sites.len(), crate::RowSlot(slot as u32));
+            let logits = engine.logits(state.reads.sites.len(), crate::RowSlot(slot as u32));
             let Some(label) = final_label else {
                 let message = "the full model's logits are not finite";
                 job.promise.fail(Failure::new(Status::DeviceFailed, message));
@@ -349,10 +350,7 @@ impl Sink for Replies<'_> {
             let message = "the model's logits are not finite";
             return job.promise.fail(Failure::new(Status::DeviceFailed, message));
         }
-        match answer.exit {
-            Exit::Site(site) => metrics.exit(&site.to_string()),
-            Exit::Final => metrics.exit("final"),
-        }
+        metrics.exit(answer.exit);
         if job.options.two_phase && verdict.phase == Phase::Early {
             job.promise.early(verdict.clone());
             self.open.push(Open { slot, early: verdict, final_label: None });
@@ -375,10 +373,9 @@ fn top(logits: &[f32], count: usize) -> Vec<(u32, f32)> {
     if count == 0 {
         return Vec::new();
     }
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f32 = logits.iter().map(|logit| (logit - largest).exp()).sum();
-    let probability = |logit: &f32| (logit - largest).exp() / sum;
-    let mut classes: Vec<(u32, f32)> = (0..).zip(logits.iter().map(probability)).collect();
+    let mut probabilities = Vec::with_capacity(logits.len());
+    softmax_into(logits, &mut probabilities);
+    let mut classes: Vec<(u32, f32)> = (0..).zip(probabilities).collect();
     classes.sort_by(|a, b| b.1.total_cmp(&a.1));
     classes.truncate(count);
     classes

@@ -19,17 +19,14 @@ pub(super) struct Packet {
 
 /// One end of a connection, as a job sees it.
 #[derive(Clone)]
-pub(super) struct Client {
-    pub(super) replies: UnboundedSender<Packet>,
-    pub(super) is_gone: Arc<AtomicBool>,
-}
+pub(super) struct Client(pub(super) UnboundedSender<Packet>);
 
 impl Client {
     pub(super) fn send(&self, request: u64, reply: &Reply, permit: Option<OwnedSemaphorePermit>) {
         let mut bytes = Vec::new();
         reply.encode(request, &mut bytes);
         // A closed channel is a client that has gone.
-        let _ = self.replies.send(Packet { bytes, permit });
+        let _ = self.0.send(Packet { bytes, permit });
     }
 }
 
@@ -39,7 +36,7 @@ pub(super) struct Promise {
     client: Client,
     request: u64,
     permit: Option<OwnedSemaphorePermit>,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     is_kept: bool,
 }
 
@@ -48,7 +45,7 @@ impl Promise {
         client: Client,
         request: u64,
         permit: OwnedSemaphorePermit,
-        metrics: Metrics,
+        metrics: Arc<Metrics>,
     ) -> Self {
         metrics.received.inc();
         Self { client, request, permit: Some(permit), metrics, is_kept: false }
@@ -56,7 +53,7 @@ impl Promise {
 
     /// Whether nobody waits for it any more.
     pub(super) fn is_pointless(&self) -> bool {
-        self.client.is_gone.load(Ordering::Relaxed)
+        self.client.0.is_closed()
     }
 
     /// Sends an early answer; another will follow.

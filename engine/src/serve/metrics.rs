@@ -6,12 +6,12 @@ use prometheus::{
 };
 
 use super::protocol::Status;
+use crate::Exit;
 
 const SECONDS: [f64; 14] =
     [2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
 
 /// `received` = the sum of `ended` + requests still inside.
-#[derive(Clone)]
 pub(super) struct Metrics {
     registry: Registry,
     pub(super) received: IntCounter,
@@ -74,8 +74,8 @@ impl Metrics {
         self.ended.with_label_values(&["cancelled"]).inc();
     }
 
-    pub(super) fn exit(&self, site: &str) {
-        self.exits.with_label_values(&[site]).inc();
+    pub(super) fn exit(&self, exit: Exit) {
+        self.exits.with_label_values(&[exit.to_string().as_str()]).inc();
     }
 
     /// Requests by their end, as JSON.

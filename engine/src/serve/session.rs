@@ -1,7 +1,6 @@
 //! One connection: frames in, replies out, each bounded.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -14,7 +13,8 @@ use tokio::time::timeout;
 
 use super::inbox::{Client, Job, Packet, Promise};
 use super::protocol::{
-    Failure, Frame, FrameError, Infer, InferOptions, Input, Kind, Reply, Status, split,
+    Failure, Frame, FrameError, HEADER_BYTES, Infer, InferOptions, Input, Kind, Reply, Status,
+    split,
 };
 use super::state::{Life, State};
 use crate::{InputError, Picture, Row};
@@ -30,11 +30,8 @@ pub(super) async fn serve(stream: TcpStream, state: Arc<State>, ending: impl Fut
     state.metrics.connections.inc();
     let (read, write) = stream.into_split();
     let (replies, outbox) = unbounded_channel();
-    let client = Client { replies, is_gone: Arc::new(AtomicBool::new(false)) };
-    let writer = write_replies(write, outbox, client.is_gone.clone(), state.limits.frame_timeout);
-    let mut writer = tokio::spawn(writer);
-    let gone = client.is_gone.clone();
-    let reader = Reader::new(read, client, state.clone());
+    let mut writer = tokio::spawn(write_replies(write, outbox, state.limits.frame_timeout));
+    let reader = Reader::new(read, Client(replies), state.clone());
     let has_ended = tokio::select! {
         () = reader.run() => false,
         () = ending => false,
@@ -45,7 +42,6 @@ pub(super) async fn serve(stream: TcpStream, state: Arc<State>, ending: impl Fut
         // The reader's end of the channel is gone; the writer ends with the last promise.
         let _ = writer.await;
     }
-    gone.store(true, Ordering::Relaxed);
     state.metrics.connections.dec();
 }
 
@@ -105,9 +101,9 @@ impl Reader {
 
     /// Takes a frame off the buffer; none where it is not whole, false at a bad one.
     async fn frame(&mut self) -> Option<bool> {
-        let bytes = match split(&self.buffer, self.state.limits.payload_bytes_max) {
+        let (header, bytes) = match split(&self.buffer, self.state.limits.payload_bytes_max) {
             Ok(None) => return None,
-            Ok(Some(frame)) => frame.bytes(),
+            Ok(Some(frame)) => (frame.header, frame.bytes()),
             Err(error) => {
                 self.refuse(error);
                 return Some(false);
@@ -115,9 +111,8 @@ impl Reader {
         };
         let arrival_us = self.state.now_us();
         let permit = self.in_flight.clone().acquire_owned().await.ok()?;
-        if let Ok(Some(frame)) = split(&self.buffer, usize::MAX) {
-            handle(&frame, arrival_us, permit, &self.client, &self.state);
-        }
+        let frame = Frame { header, payload: &self.buffer[HEADER_BYTES..bytes] };
+        handle(&frame, arrival_us, permit, &self.client, &self.state);
         self.buffer.advance(bytes);
         Some(true)
     }
@@ -151,7 +146,7 @@ fn handle(
             Some(failure) => Reply::Failure(failure),
             None => Reply::Done,
         },
-        Some(Kind::Metadata) => Reply::Json(state.metadata.clone()),
+        Some(Kind::Metadata) => Reply::Json(state.reads.metadata.clone()),
         Some(Kind::Stats) => Reply::Json(state.metrics.json()),
         other => {
             let message = format!("frames of kind {other:?} are not served");
@@ -200,7 +195,7 @@ fn row(input: Input<'_>, state: &State) -> Result<Row, InputError> {
     let row = match input {
         Input::Text(text, pair) => {
             let lacking = || InputError::Tokenizer("the model has none: send tokens".to_owned());
-            let tokenizer = match (&state.tokenizer, &state.preprocessor) {
+            let tokenizer = match (&state.reads.tokenizer, &state.reads.preprocessor) {
                 (Some(tokenizer), _) => tokenizer,
                 (None, Some(_)) => return Err(InputError::NotAnImage),
                 (None, None) => return Err(lacking()),
@@ -210,12 +205,12 @@ fn row(input: Input<'_>, state: &State) -> Result<Row, InputError> {
         Input::Tokens(row) => row.into(),
         Input::Image(pixels) => Row::Image(pixels.to_vec()),
         Input::Picture { shape, pixels } => {
-            let preprocessor = state.preprocessor.as_ref().ok_or(InputError::NotText)?;
+            let preprocessor = state.reads.preprocessor.as_ref().ok_or(InputError::NotText)?;
             let picture = Picture::new(shape.map(usize::from), pixels.to_vec())?;
             Row::Image(preprocessor.apply(&picture))
         }
     };
-    state.rules.check(&row)?;
+    state.reads.rules.check(&row)?;
     Ok(row)
 }
 
@@ -223,7 +218,6 @@ fn row(input: Input<'_>, state: &State) -> Result<Row, InputError> {
 async fn write_replies(
     mut write: OwnedWriteHalf,
     mut outbox: UnboundedReceiver<Packet>,
-    is_gone: Arc<AtomicBool>,
     patience: Duration,
 ) {
     let mut packets = Vec::with_capacity(PACKETS_MAX);
@@ -234,7 +228,6 @@ async fn write_replies(
         let is_written = matches!(timeout(patience, write.write_all(&bytes)).await, Ok(Ok(())));
         packets.drain(..).for_each(|packet| drop(packet.permit));
         if !is_written {
-            is_gone.store(true, Ordering::Relaxed);
             return;
         }
     }

@@ -1,5 +1,6 @@
 //! What all parts of a server share, and how large each may grow.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -86,12 +87,8 @@ pub enum Life {
 /// Shared by sessions, executor and HTTP.
 pub(super) struct State {
     pub(super) inbox: Inbox,
-    pub(super) metrics: Metrics,
-    pub(super) rules: RowRules,
-    pub(super) tokenizer: Option<Tokenizer>,
-    pub(super) preprocessor: Option<Preprocessor>,
-    pub(super) sites: Vec<usize>,
-    pub(super) metadata: String,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) reads: Reading,
     pub(super) limits: SessionLimits,
     pub(super) started: Instant,
     life: AtomicU8,
@@ -114,22 +111,9 @@ impl State {
         reads: Reading,
         limits: SessionLimits,
     ) -> Self {
-        let Reading { rules, tokenizer, preprocessor, sites, metadata } = reads;
-        let (started, life) = (clock::now(), AtomicU8::new(Life::Ready as u8));
-        let row_us = AtomicU32::new(1000);
-        Self {
-            inbox,
-            metrics,
-            rules,
-            tokenizer,
-            preprocessor,
-            sites,
-            metadata,
-            limits,
-            started,
-            life,
-            row_us,
-        }
+        let (started, metrics) = (clock::now(), Arc::new(metrics));
+        let (life, row_us) = (AtomicU8::new(Life::Ready as u8), AtomicU32::new(1000));
+        Self { inbox, metrics, reads, limits, started, life, row_us }
     }
 
     pub(super) fn life(&self) -> Life {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use offramp::Exit;
 use serde::Serialize;
 
 use super::drive::{Driven, End};
@@ -69,11 +68,7 @@ impl LoadResult {
         }
         let mut exits = BTreeMap::new();
         for (_, verdict) in &answered {
-            let name = match verdict.exit {
-                Exit::Site(site) => site.to_string(),
-                Exit::Final => "final".to_owned(),
-            };
-            *exits.entry(name).or_default() += 1;
+            *exits.entry(verdict.exit.to_string()).or_default() += 1;
         }
         let mean = |of: &dyn Fn(usize) -> f64| {
             (0..answered.len()).map(of).sum::<f64>() / answered.len().max(1) as f64
