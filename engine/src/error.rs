@@ -37,6 +37,9 @@ pub enum Error {
     /// Options contradict each other or the model.
     #[error("{0}")]
     Options(String),
+    /// The thread that runs the engine has panicked: a defect of offramp.
+    #[error("the executor has panicked")]
+    ExecutorLost,
     /// A ramp could not be trained.
     #[error("site {site}: {source}")]
     Train {
@@ -45,6 +48,14 @@ pub enum Error {
         /// Why not.
         source: crate::ramps::TrainError,
     },
+}
+
+impl Error {
+    /// Whether the device failed or cannot be used: another process is needed, elsewhere perhaps.
+    pub fn is_lasting(&self) -> bool {
+        let device = matches!(self, Self::Device(offramp_kernels::Error::Device { .. }));
+        device || matches!(self, Self::ExecutorLost)
+    }
 }
 
 /// Why one row cannot be run.

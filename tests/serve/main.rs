@@ -4,6 +4,7 @@
 mod answers;
 mod hostile;
 mod life;
+mod orders;
 mod overload;
 mod python;
 mod support;

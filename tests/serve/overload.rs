@@ -62,6 +62,28 @@ fn a_refusal_says_when_to_try_again() {
 }
 
 #[test]
+fn beyond_those_in_flight_a_deadline_is_refused_and_patience_waits() {
+    let session = SessionLimits { in_flight_max: 4, ..SessionLimits::default() };
+    let server = start_slow(&ServeOptions { session, ..ServeOptions::default() });
+    let address = server.address().to_string();
+    let all = |deadline_us| {
+        let (mut sender, mut receiver) = Connection::open(&address, None).unwrap().split();
+        let options = InferOptions { deadline_us, ..InferOptions::default() };
+        let input = Input::Text("Who wrote Hamlet?", None);
+        for _ in 0..400 {
+            sender.send(&Infer { input: input.clone(), options }).unwrap();
+        }
+        sender.finish();
+        count(&mut receiver, usize::MAX)
+    };
+    assert_eq!(all(None).get("ok"), Some(&400));
+    let hurried = all(Some(60_000_000));
+    assert!(hurried["overloaded"] > 100 && hurried["ok"] >= 4, "{hurried:?}");
+    assert_eq!(hurried["overloaded"] + hurried["ok"], 400);
+    server.drain().unwrap();
+}
+
+#[test]
 fn a_deadline_that_cannot_be_met_is_refused_not_run() {
     let server = start_slow(&ServeOptions::default());
     let mut connection = Connection::open(&server.address().to_string(), None).unwrap();

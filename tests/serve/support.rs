@@ -33,13 +33,18 @@ pub(crate) fn start_slow(options: &ServeOptions) -> Server {
 }
 
 fn start_with(options: &ServeOptions, exits: impl Fn(&Model, &Engine) -> Exits) -> Server {
+    let served = served(options, exits);
+    Server::start(served, any_port(), Some(any_port()), options).unwrap()
+}
+
+/// The shipped model, warmed up.
+pub(crate) fn served(options: &ServeOptions, exits: impl Fn(&Model, &Engine) -> Exits) -> Served {
     let model = Model::open(shipped_dir()).unwrap();
     let mut engine = engine(&model, options.limits);
     let exits = exits(&model, &engine);
     let mut measure = |rows| ShapeProfile::measure(&mut engine, Shape { rows, tokens: 8 }, 5);
     let shapes = vec![measure(1).unwrap(), measure(options.limits.rows_max).unwrap()];
-    let served = Served { model, engine, exiting: Exiting::Fixed(exits), shapes };
-    Server::start(served, any_port(), Some(any_port()), options).unwrap()
+    Served { model, engine, exiting: Exiting::Fixed(exits), shapes }
 }
 
 pub(crate) fn any_port() -> SocketAddr {

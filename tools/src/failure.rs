@@ -4,6 +4,8 @@ use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use offramp::Error;
+
 /// The result of a verb.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -15,7 +17,7 @@ pub(crate) enum Failure {
     Usage(String),
     /// The engine or a model file.
     #[error(transparent)]
-    Engine(offramp::Error),
+    Engine(Error),
     /// A file that the command itself reads or writes.
     #[error("{}: cannot {doing}: {source}", .file.display())]
     Io { file: PathBuf, doing: &'static str, source: io::Error },
@@ -41,11 +43,12 @@ impl Failure {
         Self::Io { file: file.to_owned(), doing, source }
     }
 
-    /// 0 ok, 1 failure, 2 bad options.
+    /// 0 ok, 1 failure, 2 bad options, 3 a device that failed or cannot be used.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Closed => 0,
-            Self::Usage(_) | Self::Engine(offramp::Error::Options(_)) => 2,
+            Self::Usage(_) | Self::Engine(Error::Options(_)) => 2,
+            Self::Engine(error) if error.is_lasting() => 3,
             _ => 1,
         }
     }
@@ -66,8 +69,8 @@ impl Failure {
     }
 }
 
-impl From<offramp::Error> for Failure {
-    fn from(error: offramp::Error) -> Self {
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
         Self::Engine(error)
     }
 }

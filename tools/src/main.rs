@@ -8,6 +8,7 @@ mod args;
 mod bench;
 mod classify;
 mod compare;
+mod config;
 mod convert;
 mod demo;
 mod devices;
@@ -18,6 +19,7 @@ mod fit_thresholds;
 mod inspect;
 mod lines;
 mod load;
+mod log;
 mod open;
 mod out;
 mod pictures;
@@ -96,7 +98,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    match dispatch(&Cli::parse().verb) {
+    match config::parse().and_then(|cli: Cli| dispatch(&cli.verb)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !matches!(failure, Failure::Closed) {

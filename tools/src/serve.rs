@@ -1,28 +1,38 @@
 //! `offramp serve`: a model behind a TCP port.
 
+mod life;
+
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use offramp::sched::Policy;
-use offramp::serve::{Exiting, Life, ServeOptions, Served, Server, SessionLimits};
+use offramp::serve::{Exiting, ServeOptions, Served, Server, SessionLimits};
 use offramp::{Engine, Limits};
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::adapt::{self, AdaptArgs};
+use crate::adapt::AdaptArgs;
 use crate::args::{AfterExitArg, EngineArgs, ExitArgs, ModelArg, count, seconds, share, switch};
-use crate::failure::{Failure, Result};
-use crate::out::note;
+use crate::failure::Result;
+use crate::log::LogArgs;
 use crate::{open, record};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   offramp serve --model DIR
   offramp serve --model DIR --adapt --http 127.0.0.1:7071
-  offramp serve --model DIR --schedule window --delay-us 2000 --batch 64";
+  offramp serve --model DIR --schedule window --delay-us 2000 --batch 64
+  offramp serve --config serve.toml --dry-run
 
-/// How often it looks whether the device still lives.
-const LOOK: Duration = Duration::from_millis(100);
+A file for --config has the flags without their dashes, one `key = value` a line:
+  model = \"DIR\"
+  adapt = true
+  queue_max = 4096
+
+Signals: TERM and INT answer what was accepted and end, a second one ends at once; HUP loads ramps
+and thresholds again.
+
+Exit codes: 0 ended well, 1 failure, 2 bad options, 3 a device that failed or cannot be used.";
 
 /// Flags of `serve`.
 #[derive(Args, Debug)]
@@ -52,7 +62,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", default_value = "10000", env = "OFFRAMP_CONNECTIONS_MAX",
           value_parser = count())]
     connections_max: usize,
-    /// Requests of one connection at a time; beyond, it is not read
+    /// What is left of a deadline for the way back to the client, microseconds
+    #[arg(long, value_name = "N", default_value = "1000", env = "OFFRAMP_MARGIN_US")]
+    margin_us: u64,
+    /// Requests of one connection at a time; beyond, those with a deadline are refused, others wait
     #[arg(long, value_name = "N", default_value = "256", env = "OFFRAMP_IN_FLIGHT_MAX",
           value_parser = count())]
     in_flight_max: usize,
@@ -79,6 +92,17 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SHARE", env = "OFFRAMP_AUDIT_RATE", value_parser = share::<f64>,
           requires = "adapt")]
     audit_rate: Option<f64>,
+    /// Let clients order it to drain or to reload
+    #[arg(long, env = "OFFRAMP_ALLOW_ORDERS", value_parser = switch())]
+    allow_orders: bool,
+    /// Flags, in TOML; the command line and the environment go first
+    #[arg(long, value_name = "FILE", env = "OFFRAMP_CONFIG")]
+    config: Option<PathBuf>,
+    /// Load, warm up, listen, and end: is all as it should be?
+    #[arg(long, env = "OFFRAMP_DRY_RUN", value_parser = switch())]
+    dry_run: bool,
+    #[command(flatten)]
+    log: LogArgs,
     #[command(flatten)]
     engine: EngineArgs,
     #[command(flatten)]
@@ -98,23 +122,33 @@ pub(crate) enum Schedule {
 
 /// Runs the verb.
 pub(crate) fn run(args: &Serve) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
-    let (served, limits) = served(args)?;
-    let server = Server::start(served, args.listen, args.http, &options(args, limits))?;
-    note(format_args!("listening on {}", server.address()));
-    if let Some(http) = server.http_address() {
-        note(format_args!("health and metrics on http://{http}"));
+    args.log.start();
+    if let Some(file) = &args.config {
+        tracing::info!(file = %file.display(), "flags were read");
     }
-    runtime.block_on(ending(&server))?;
-    note(format_args!("draining; a second signal ends at once"));
+    let (served, limits) = served(args)?;
+    let model = served.model.dir().display().to_string();
+    let device = served.engine.device_name();
+    tracing::info!(model, device, rows_max = limits.rows_max, "warmed up");
+    let mut server = Server::start(served, args.listen, args.http, &options(args, limits))?;
+    tracing::info!(address = %server.address(), "listening");
+    if let Some(http) = server.http_address() {
+        tracing::info!(%http, "health and metrics");
+    }
+    if !args.dry_run {
+        life::live(&mut server, || served_again(args))?;
+    }
     let adapted = server.drain()?;
     if let Some(done) = adapted {
-        adapt::tell(&done);
+        life::tell(&done);
     }
+    tracing::info!("ended");
     Ok(())
+}
+
+/// As [`served`], without measuring what the present engine has been measured for.
+fn served_again(args: &Serve) -> Result<Served> {
+    served(args).map(|(served, _)| served)
 }
 
 fn served(args: &Serve) -> Result<(Served, Limits)> {
@@ -138,6 +172,7 @@ fn options(args: &Serve, limits: Limits) -> ServeOptions {
         in_flight_max: args.in_flight_max,
         idle_timeout: Duration::from_secs_f64(args.idle_timeout_s),
         frame_timeout: Duration::from_secs_f64(args.frame_timeout_s),
+        ..SessionLimits::default()
     };
     ServeOptions {
         policy: match args.schedule {
@@ -148,47 +183,11 @@ fn options(args: &Serve, limits: Limits) -> ServeOptions {
         counts_exits: args.count_exits,
         after_exit: args.after_exit.into(),
         queue_max: args.queue_max,
+        margin: Duration::from_micros(args.margin_us),
+        takes_orders: args.allow_orders,
         session,
         connections_max: args.connections_max,
         drain_timeout: Duration::from_secs_f64(args.drain_timeout_s),
         io_threads: 1,
     }
-}
-
-/// Waits for a signal, or for the device to fail; signals after that end the process.
-async fn ending(server: &Server) -> Result<()> {
-    let catch = |kind| {
-        signal(kind).map_err(|error| Failure::Failed(format!("cannot catch signals: {error}")))
-    };
-    let mut terminate = catch(SignalKind::terminate())?;
-    let mut interrupt = catch(SignalKind::interrupt())?;
-    let mut look = tokio::time::interval(LOOK);
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = look.tick() => if server.life() == Life::Failed { break },
-        }
-    }
-    second_signal(terminate, interrupt)
-}
-
-/// Whoever asks twice does not want to wait.
-fn second_signal(
-    mut terminate: tokio::signal::unix::Signal,
-    mut interrupt: tokio::signal::unix::Signal,
-) -> Result<()> {
-    let watch = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let Ok(runtime) = runtime else { return };
-        runtime.block_on(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        });
-        std::process::abort();
-    };
-    let started = std::thread::Builder::new().name("offramp-signals".to_owned()).spawn(watch);
-    started.map(drop).map_err(|error| Failure::Failed(format!("no signal thread: {error}")))
 }

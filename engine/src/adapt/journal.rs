@@ -74,6 +74,16 @@ impl Journal {
         Ok(Self { path: path.to_owned(), file })
     }
 
+    /// Goes on with the journal of that name, or begins it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn append(path: &Path) -> Result<Self> {
+        let opened = File::options().create(true).append(true).open(path);
+        let file = opened.map_err(|error| failed(path, &error))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
     /// Adds a line, whole, so that a reader may follow.
     ///
     /// # Errors

@@ -44,7 +44,7 @@ pub struct AdaptOptions {
     pub audit: AuditRate,
     /// Rows that may wait for the control thread.
     pub ring_rows: usize,
-    /// Where decisions are written, a line of JSON each.
+    /// Where decisions are written, a line of JSON each, behind what is there.
     pub journal: Option<PathBuf>,
 }
 
@@ -109,7 +109,7 @@ impl Adaptive {
         exits.thresholds[..sites.len()].copy_from_slice(controller.thresholds());
         let (publisher, subscriber) = threshold_table(&exits, options.audit.rate());
         let (feedback, reader) = ring(sites.len(), options.ring_rows);
-        let journal = options.journal.as_deref().map(Journal::create).transpose()?;
+        let journal = options.journal.as_deref().map(Journal::append).transpose()?;
         let control = Control::start(controller, publisher, reader, journal)?;
         Ok(Self { subscriber, feedback, control })
     }

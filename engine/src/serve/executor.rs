@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use offramp_kernels::ExitWindow;
 
-use super::inbox::{Job, Message};
+use super::inbox::{Job, Message, Reload};
 use super::protocol::{Failure, InferOptions, Phase, Status, Verdict};
 use super::state::{Life, State};
 use crate::adapt::{Adapted, Adaptive};
@@ -60,7 +60,7 @@ impl Exiting {
         }
     }
 
-    fn finish(self) -> Result<Option<Adapted>> {
+    pub(super) fn finish(self) -> Result<Option<Adapted>> {
         match self {
             Self::Fixed(_) => Ok(None),
             Self::Live(adaptive) => adaptive.finish().map(Some),
@@ -76,6 +76,8 @@ pub(super) struct Executor {
     exiting: Exiting,
     latency: PassLatency,
     after_exit: AfterExit,
+    margin_us: u64,
+    sites: Vec<usize>,
     batcher: Batcher,
     batch: Batch,
     /// Waiting, by ticket.
@@ -93,10 +95,12 @@ impl Executor {
         inbox: Receiver<Message>,
         (engine, exiting): (Engine, Exiting),
         latency: PassLatency,
-        (batcher, after_exit): (BatcherOptions, AfterExit),
+        (batcher, after_exit, margin): (BatcherOptions, AfterExit, Duration),
     ) -> Self {
         Self {
             batch: engine.batch(),
+            sites: engine.plan().ramp_sites().collect(),
+            margin_us: margin.as_micros() as u64,
             batcher: Batcher::new(batcher),
             state,
             inbox,
@@ -146,15 +150,32 @@ impl Executor {
     }
 
     fn take(&mut self, message: Message) {
-        let Message::Job(job) = message else {
-            self.is_draining = true;
-            return;
-        };
+        match message {
+            Message::Job(job) => self.line_up(job),
+            Message::Reload(reload) => self.reload(*reload),
+            Message::Drain => self.is_draining = true,
+        }
+    }
+
+    fn line_up(&mut self, job: Box<Job>) {
         let (id, arrival_us) = (self.tickets, job.arrival_us);
-        let deadline_us = job.options.deadline_us.map(|budget| arrival_us + u64::from(budget));
+        let deadline_us = job.options.deadline_us.map(|budget_us| {
+            let budget_us = u64::from(budget_us);
+            arrival_us + budget_us - self.margin_us.min(budget_us / 2)
+        });
         self.batcher.push(Ticket { id, arrival_us, deadline_us, tokens: job.row.tokens() });
         self.jobs.insert(id, job);
         self.tickets += 1;
+    }
+
+    /// Between passes: who waits will meet the new exits.
+    fn reload(&mut self, reload: Reload) {
+        let Reload { engine, exiting, former } = reload;
+        self.batch = engine.batch();
+        self.sites = engine.plan().ramp_sites().collect();
+        let former_engine = std::mem::replace(&mut self.engine, engine);
+        let former_exiting = std::mem::replace(&mut self.exiting, exiting);
+        let _ = former.send((former_engine, former_exiting));
     }
 
     fn job(&mut self, ticket: &Ticket) -> Box<Job> {
@@ -213,11 +234,8 @@ impl Executor {
             }
             match self.batch.push_row(&job.row) {
                 Ok(Some(_)) => {
-                    self.windows.push(window(
-                        &job.options,
-                        self.exiting.exits(),
-                        &self.state.reads.sites,
-                    ));
+                    let exits = self.exiting.exits();
+                    self.windows.push(window(&job.options, exits, &self.sites));
                     rows.push(Some(job));
                 }
                 other => {
@@ -245,6 +263,7 @@ impl Executor {
 
     /// The device is lost: nothing waits for it any more.
     fn fail(&mut self, why: &str) {
+        tracing::error!(error = why, "the device failed");
         self.state.advance(Life::Failed);
         self.state.inbox.close();
         while let Ok(message) = self.inbox.try_recv() {
@@ -317,7 +336,7 @@ impl<'a> Replies<'a> {
         let Self { state, mut rows, open, started_us, .. } = self;
         for Open { slot, early, final_label } in open {
             let Some(job) = rows[slot].take() else { continue };
-            let logits = engine.logits(state.reads.sites.len(), crate::RowSlot(slot as u32));
+            let logits = engine.logits(engine.plan().ramps(), crate::RowSlot(slot as u32));
             let Some(label) = final_label else {
                 let message = "the full model's logits are not finite";
                 job.promise.fail(Failure::new(Status::DeviceFailed, message));

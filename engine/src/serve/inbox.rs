@@ -4,17 +4,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::executor::Exiting;
 use super::metrics::Metrics;
 use super::protocol::{Failure, InferOptions, Phase, Reply, Status, Verdict};
-use crate::Row;
+use crate::{Engine, Row};
 
-/// Bytes for one client; the permit is returned once they are written.
+/// What a request holds of its connection until its last reply is written.
+pub(super) struct Hold {
+    /// Room for its replies.
+    pub(super) _room: OwnedSemaphorePermit,
+    /// Its place among those in flight, where it has work to wait for.
+    pub(super) place: Option<OwnedSemaphorePermit>,
+}
+
+/// Bytes for one client; what is held is given back once they are written.
 pub(super) struct Packet {
     pub(super) bytes: Vec<u8>,
-    pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) hold: Option<Hold>,
 }
 
 /// One end of a connection, as a job sees it.
@@ -22,11 +31,11 @@ pub(super) struct Packet {
 pub(super) struct Client(pub(super) UnboundedSender<Packet>);
 
 impl Client {
-    pub(super) fn send(&self, request: u64, reply: &Reply, permit: Option<OwnedSemaphorePermit>) {
+    pub(super) fn send(&self, request: u64, reply: &Reply, hold: Option<Hold>) {
         let mut bytes = Vec::new();
         reply.encode(request, &mut bytes);
         // A closed channel is a client that has gone.
-        let _ = self.0.send(Packet { bytes, permit });
+        let _ = self.0.send(Packet { bytes, hold });
     }
 }
 
@@ -35,20 +44,20 @@ impl Client {
 pub(super) struct Promise {
     client: Client,
     request: u64,
-    permit: Option<OwnedSemaphorePermit>,
+    hold: Option<Hold>,
     metrics: Arc<Metrics>,
     is_kept: bool,
 }
 
 impl Promise {
-    pub(super) fn new(
-        client: Client,
-        request: u64,
-        permit: OwnedSemaphorePermit,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub(super) fn new(client: Client, request: u64, hold: Hold, metrics: Arc<Metrics>) -> Self {
         metrics.received.inc();
-        Self { client, request, permit: Some(permit), metrics, is_kept: false }
+        Self { client, request, hold: Some(hold), metrics, is_kept: false }
+    }
+
+    /// Whether it was taken on.
+    pub(super) fn has_place(&self) -> bool {
+        self.hold.as_ref().is_some_and(|hold| hold.place.is_some())
     }
 
     /// Whether nobody waits for it any more.
@@ -80,7 +89,7 @@ impl Promise {
     fn last(&mut self, reply: &Reply, status: Option<Status>) {
         self.is_kept = true;
         self.metrics.end(status);
-        self.client.send(self.request, reply, self.permit.take());
+        self.client.send(self.request, reply, self.hold.take());
     }
 }
 
@@ -105,8 +114,18 @@ pub(super) struct Job {
 pub(super) enum Message {
     /// Work.
     Job(Box<Job>),
+    /// Another engine from the next pass on.
+    Reload(Box<Reload>),
     /// Nothing new will come: end when all is answered.
     Drain,
+}
+
+/// An engine that reads what the present one reads.
+pub(super) struct Reload {
+    pub(super) engine: Engine,
+    pub(super) exiting: Exiting,
+    /// Where the former ones go: it takes time to end them.
+    pub(super) former: oneshot::Sender<(Engine, Exiting)>,
 }
 
 /// The sessions' end. Counts are sequentially consistent, so that whoever is counted in after the
@@ -140,6 +159,11 @@ impl Inbox {
         };
         self.release(1);
         job.promise.fail(failure);
+    }
+
+    /// Hands another engine over; it is dropped where the executor has ended.
+    pub(super) fn reload(&self, reload: Box<Reload>) {
+        let _ = self.sender.send(Message::Reload(reload));
     }
 
     /// So many jobs do not wait any more.

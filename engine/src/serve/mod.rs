@@ -15,11 +15,14 @@ mod executor;
 mod http;
 mod inbox;
 mod metrics;
+mod orders;
 pub mod protocol;
+mod request;
 mod server;
 mod session;
 mod state;
 
 pub use executor::Exiting;
+pub use orders::{Ask, Order};
 pub use server::{Served, Server};
 pub use state::{Life, ServeOptions, SessionLimits};

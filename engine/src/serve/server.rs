@@ -1,20 +1,22 @@
 //! A server: its threads, its start and its end.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, RwLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::executor::{Executor, Exiting};
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Reload};
 use super::metrics::Metrics;
+use super::orders::Order;
 use super::state::{Life, Reading, ServeOptions, State};
 use super::{http, session};
 use crate::adapt::Adapted;
@@ -44,6 +46,7 @@ pub struct Server {
     sessions: TaskTracker,
     ending: CancellationToken,
     executor: JoinHandle<Result<Option<Adapted>>>,
+    orders: Option<Receiver<Order>>,
     drain_timeout: Duration,
     address: SocketAddr,
     http_address: Option<SocketAddr>,
@@ -72,7 +75,10 @@ impl Server {
             listener.local_addr().map_err(|error| failed("no local address", &error))
         };
         let (address, http_address) = (local(&listener)?, http.as_ref().map(local).transpose()?);
-        let (state, executor) = start_executor(served, options)?;
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        let orders = options.takes_orders.then_some(receiver);
+        let (state, executor) =
+            start_executor(served, options, orders.is_some().then_some(sender))?;
         let (sessions, ending) = (TaskTracker::new(), CancellationToken::new());
         let accepting = accept(
             listener,
@@ -93,6 +99,7 @@ impl Server {
             sessions,
             ending,
             executor,
+            orders,
             drain_timeout,
             address,
             http_address,
@@ -119,18 +126,40 @@ impl Server {
         self.state.metrics.json()
     }
 
+    /// What clients tell it to do, where that is taken; once.
+    pub fn orders(&mut self) -> Option<Receiver<Order>> {
+        self.orders.take()
+    }
+
+    /// From the next pass on, another engine for the same inputs and labels: other ramps, other
+    /// thresholds. Passes are predicted as before; `shapes` are not used. Returns once the former
+    /// engine has ended; says what its adapting did. Not to be called within an async task.
+    ///
+    /// # Errors
+    /// The model reads or says something else, the server is ending, the journal could not be
+    /// written. The first two leave the former engine in place.
+    pub fn reload(&self, served: Served) -> Result<Option<Adapted>> {
+        let Served { model, engine, exiting, .. } = served;
+        self.state.reads.expect_same(&model, &engine)?;
+        let metadata = metadata(&model, &engine);
+        let (former, ended) = oneshot::channel();
+        self.state.inbox.reload(Box::new(Reload { engine, exiting, former }));
+        let ending = |_| Error::Options("the server is ending".to_owned());
+        let (_engine, exiting) = ended.blocking_recv().map_err(ending)?;
+        self.state.set_metadata(metadata);
+        tracing::info!("reloaded");
+        exiting.finish()
+    }
+
     /// Takes nothing new, answers what was accepted, ends; says what adapting did. Replies that
     /// are not taken within the drain timeout are given up.
     ///
     /// # Errors
     /// The device failed, or the journal could not be written.
     pub fn drain(self) -> Result<Option<Adapted>> {
-        self.state.advance(Life::Draining);
-        self.state.inbox.close();
+        self.state.drain();
         let Self { runtime, sessions, ending, executor, drain_timeout, .. } = self;
-        let ended = executor.join().unwrap_or_else(|_| {
-            Err(Error::Options("the executor thread broke an invariant".to_owned()))
-        });
+        let ended = executor.join().unwrap_or(Err(Error::ExecutorLost));
         // Every promise is kept by now: sessions have only to write.
         ending.cancel();
         sessions.close();
@@ -153,7 +182,11 @@ fn listen(runtime: &Runtime, address: SocketAddr) -> Result<TcpListener> {
 
 type Running = (Arc<State>, JoinHandle<Result<Option<Adapted>>>);
 
-fn start_executor(served: Served, options: &ServeOptions) -> Result<Running> {
+fn start_executor(
+    served: Served,
+    options: &ServeOptions,
+    orders: Option<Sender<Order>>,
+) -> Result<Running> {
     let Served { model, engine, exiting, shapes } = served;
     let latency = PassLatency::fitted(&shapes, options.counts_exits);
     let (sender, receiver) = channel();
@@ -163,20 +196,37 @@ fn start_executor(served: Served, options: &ServeOptions) -> Result<Running> {
         rules: engine.rules().clone(),
         tokenizer: model.tokenizer().ok(),
         preprocessor: model.preprocessor().ok(),
-        sites: engine.plan().ramp_sites().collect(),
-        metadata: metadata(&model, &engine),
+        labels: model.spec().labels().to_vec(),
+        metadata: RwLock::new(metadata(&model, &engine)),
     };
-    let state = Arc::new(State::new(inbox, metrics, reads, options.session));
+    let state = Arc::new(State::new(inbox, metrics, reads, options.session, orders));
     let batcher = BatcherOptions { policy: options.policy, limits: options.limits };
     let executor = Executor::new(
         state.clone(),
         receiver,
         (engine, exiting),
         latency,
-        (batcher, options.after_exit),
+        (batcher, options.after_exit, options.margin),
     );
-    let thread = Builder::new().name("offramp-executor".to_owned()).spawn(move || executor.run());
+    let watched = LastWords(state.clone());
+    let thread = Builder::new().name("offramp-executor".to_owned()).spawn(move || {
+        let _watched = watched;
+        executor.run()
+    });
     Ok((state, thread.map_err(|error| failed("no executor thread", &error))?))
+}
+
+/// Says that the executor is gone, should it panic: what waits is answered by its promises.
+struct LastWords(Arc<State>);
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.advance(Life::Failed);
+            self.0.inbox.close();
+            tracing::error!("the executor has panicked");
+        }
+    }
 }
 
 fn metadata(model: &Model, engine: &Engine) -> String {
@@ -209,13 +259,19 @@ async fn accept(
             accepted = listener.accept() => accepted,
             () = ending.cancelled() => return,
         };
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
+        let (stream, client) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
         };
         let (state, ending) = (state.clone(), ending.clone());
         sessions.spawn(async move {
+            tracing::debug!(%client, "connected");
             session::serve(stream, state, ending.cancelled()).await;
+            tracing::debug!(%client, "disconnected");
             drop(place);
         });
     }

@@ -7,17 +7,16 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::inbox::{Client, Job, Packet, Promise};
+use super::inbox::{Client, Hold, Packet};
 use super::protocol::{
-    Failure, Frame, FrameError, HEADER_BYTES, Infer, InferOptions, Input, Kind, Reply, Status,
-    split,
+    Failure, Frame, FrameError, HEADER_BYTES, Header, Kind, Reply, Status, split,
 };
-use super::state::{Life, State};
-use crate::{InputError, Picture, Row};
+use super::request;
+use super::state::{SessionLimits, State};
 
 /// What an idle connection keeps of a buffer.
 const BUFFER_BYTES: usize = 4096;
@@ -49,14 +48,20 @@ struct Reader {
     read: OwnedReadHalf,
     client: Client,
     state: Arc<State>,
-    in_flight: Arc<Semaphore>,
+    /// Bytes of replies that may yet wait to be taken.
+    room: Arc<Semaphore>,
+    /// Infer requests that may yet be taken on.
+    places: Arc<Semaphore>,
     buffer: BytesMut,
 }
 
 impl Reader {
     fn new(read: OwnedReadHalf, client: Client, state: Arc<State>) -> Self {
-        let in_flight = Arc::new(Semaphore::new(state.limits.in_flight_max));
-        Self { read, client, state, in_flight, buffer: BytesMut::with_capacity(BUFFER_BYTES) }
+        let SessionLimits { replies_bytes_max, in_flight_max, .. } = state.limits;
+        let room = Arc::new(Semaphore::new(replies_bytes_max));
+        let places = Arc::new(Semaphore::new(in_flight_max));
+        let buffer = BytesMut::with_capacity(BUFFER_BYTES);
+        Self { read, client, state, room, places, buffer }
     }
 
     async fn run(mut self) {
@@ -93,7 +98,7 @@ impl Reader {
                 Err(_) if is_partial => return false,
                 // Begun in time, or waiting for replies: neither is idle.
                 Err(_) if !self.buffer.is_empty() => {}
-                Err(_) if self.in_flight.available_permits() < limits.in_flight_max => {}
+                Err(_) if self.room.available_permits() < limits.replies_bytes_max => {}
                 Err(_) => return false,
             }
         }
@@ -110,11 +115,23 @@ impl Reader {
             }
         };
         let arrival_us = self.state.now_us();
-        let permit = self.in_flight.clone().acquire_owned().await.ok()?;
+        let hold = self.hold(&header).await?;
         let frame = Frame { header, payload: &self.buffer[HEADER_BYTES..bytes] };
-        handle(&frame, arrival_us, permit, &self.client, &self.state);
+        request::take(&frame, arrival_us, hold, &self.client, &self.state);
         self.buffer.advance(bytes);
         Some(true)
+    }
+
+    /// Waits for room for the replies; for a place too, unless the request has a deadline.
+    async fn hold(&self, header: &Header) -> Option<Hold> {
+        let bytes = reply_bytes(header).min(self.state.limits.replies_bytes_max);
+        let room = self.room.clone().acquire_many_owned(bytes as u32).await.ok()?;
+        let place = match (header.kind(), header.deadline_us()) {
+            (Some(Kind::Infer), None) => Some(self.places.clone().acquire_owned().await.ok()?),
+            (Some(Kind::Infer), Some(_)) => self.places.clone().try_acquire_owned().ok(),
+            _ => None,
+        };
+        Some(Hold { _room: room, place })
     }
 
     fn refuse(&self, error: FrameError) {
@@ -128,90 +145,13 @@ impl Reader {
     }
 }
 
-fn handle(
-    frame: &Frame<'_>,
-    arrival_us: u64,
-    permit: OwnedSemaphorePermit,
-    client: &Client,
-    state: &State,
-) {
-    let request = frame.header.request();
-    let reply = match frame.header.kind() {
-        Some(Kind::Infer) => {
-            let promise = Promise::new(client.clone(), request, permit, state.metrics.clone());
-            return infer(frame, arrival_us, promise, state);
-        }
-        Some(Kind::Ping) => Reply::Pong(frame.payload.to_vec()),
-        Some(Kind::Ready) => match unready(state.life()) {
-            Some(failure) => Reply::Failure(failure),
-            None => Reply::Done,
-        },
-        Some(Kind::Metadata) => Reply::Json(state.reads.metadata.clone()),
-        Some(Kind::Stats) => Reply::Json(state.metrics.json()),
-        other => {
-            let message = format!("frames of kind {other:?} are not served");
-            Reply::Failure(Failure::new(Status::Unsupported, message))
-        }
-    };
-    client.send(request, &reply, Some(permit));
-}
-
-fn unready(life: Life) -> Option<Failure> {
-    match life {
-        Life::Ready => None,
-        Life::Draining => Some(Failure::new(Status::ShuttingDown, "draining")),
-        Life::Failed => Some(Failure::new(Status::DeviceFailed, "the device failed")),
+/// What a reply takes up, about.
+fn reply_bytes(header: &Header) -> usize {
+    match header.kind() {
+        Some(Kind::Ping) => HEADER_BYTES + header.payload_bytes(),
+        Some(Kind::Metadata | Kind::Stats) => 16 << 10,
+        _ => 512,
     }
-}
-
-fn infer(frame: &Frame<'_>, arrival_us: u64, promise: Promise, state: &State) {
-    if let Some(failure) = unready(state.life()) {
-        return promise.fail(failure);
-    }
-    match decode(frame, state) {
-        Ok((row, options)) => {
-            let job = Job { row, options, arrival_us, promise };
-            state.inbox.admit(Box::new(job), state.retry_after_ms());
-        }
-        Err(failure) => promise.fail(failure),
-    }
-}
-
-fn decode(frame: &Frame<'_>, state: &State) -> Result<(Row, InferOptions), Failure> {
-    let bad = |message: String| Failure::new(Status::BadInput, message);
-    let Infer { input, options } = Infer::decode(&frame.header, frame.payload).map_err(bad)?;
-    if options.deepest_site.is_some() && options.score_floor > 0.0 {
-        return Err(bad("a deepest site and a score floor contradict each other".to_owned()));
-    }
-    let row = row(input, state).map_err(|error| match error {
-        InputError::TooLong { .. } => Failure::new(Status::TooLarge, error.to_string()),
-        error => bad(error.to_string()),
-    })?;
-    Ok((row, options))
-}
-
-/// What the model is to read.
-fn row(input: Input<'_>, state: &State) -> Result<Row, InputError> {
-    let row = match input {
-        Input::Text(text, pair) => {
-            let lacking = || InputError::Tokenizer("the model has none: send tokens".to_owned());
-            let tokenizer = match (&state.reads.tokenizer, &state.reads.preprocessor) {
-                (Some(tokenizer), _) => tokenizer,
-                (None, Some(_)) => return Err(InputError::NotAnImage),
-                (None, None) => return Err(lacking()),
-            };
-            tokenizer.encode(text, pair)?.into()
-        }
-        Input::Tokens(row) => row.into(),
-        Input::Image(pixels) => Row::Image(pixels.to_vec()),
-        Input::Picture { shape, pixels } => {
-            let preprocessor = state.reads.preprocessor.as_ref().ok_or(InputError::NotText)?;
-            let picture = Picture::new(shape.map(usize::from), pixels.to_vec())?;
-            Row::Image(preprocessor.apply(&picture))
-        }
-    };
-    state.reads.rules.check(&row)?;
-    Ok(row)
 }
 
 /// Writes until nobody can send any more; a client that does not take its replies is given up.
@@ -226,7 +166,7 @@ async fn write_replies(
         bytes.clear();
         packets.iter().for_each(|packet: &Packet| bytes.extend_from_slice(&packet.bytes));
         let is_written = matches!(timeout(patience, write.write_all(&bytes)).await, Ok(Ok(())));
-        packets.drain(..).for_each(|packet| drop(packet.permit));
+        packets.drain(..).for_each(|packet| drop(packet.hold));
         if !is_written {
             return;
         }

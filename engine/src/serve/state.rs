@@ -1,13 +1,18 @@
 //! What all parts of a server share, and how large each may grow.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::Sender;
 
 use super::inbox::Inbox;
 use super::metrics::Metrics;
+use super::orders::Order;
 use crate::sched::Policy;
-use crate::{AfterExit, Limits, Preprocessor, RowRules, Tokenizer, clock};
+use crate::{
+    AfterExit, Engine, Error, Limits, Model, Preprocessor, Result, RowRules, Tokenizer, clock,
+};
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -18,6 +23,8 @@ pub struct ServeOptions {
     pub limits: Limits,
     /// Whether rows that leave early are counted on for deadlines.
     pub counts_exits: bool,
+    /// Of a deadline, what is left for the way back to the client, at most half of it.
+    pub margin: Duration,
     /// What becomes of answered rows.
     pub after_exit: AfterExit,
     /// Requests that may wait; beyond, they are refused.
@@ -30,6 +37,8 @@ pub struct ServeOptions {
     pub drain_timeout: Duration,
     /// Threads that read and write.
     pub io_threads: usize,
+    /// Whether clients may tell it to drain and to reload.
+    pub takes_orders: bool,
 }
 
 /// What one connection may do.
@@ -37,8 +46,11 @@ pub struct ServeOptions {
 pub struct SessionLimits {
     /// Largest payload of a frame.
     pub payload_bytes_max: usize,
-    /// Requests whose replies have not been taken; beyond, the server stops reading.
+    /// Infer requests whose replies have not been taken. Beyond, one with a deadline is refused:
+    /// unread, it would grow old unseen. One without waits, and all behind it.
     pub in_flight_max: usize,
+    /// Room for replies that have not been taken, about; beyond, the server stops reading.
+    pub replies_bytes_max: usize,
     /// Longest silence of a connection with nothing in flight.
     pub idle_timeout: Duration,
     /// Longest time for one frame to arrive, or for replies to be taken.
@@ -50,6 +62,7 @@ impl Default for SessionLimits {
         Self {
             payload_bytes_max: 1 << 20,
             in_flight_max: 256,
+            replies_bytes_max: 256 << 10,
             idle_timeout: Duration::from_secs(300),
             frame_timeout: Duration::from_secs(20),
         }
@@ -62,12 +75,14 @@ impl Default for ServeOptions {
             policy: Policy::Deadline,
             limits: Limits::default(),
             counts_exits: false,
+            margin: Duration::from_millis(1),
             after_exit: AfterExit::Compact,
             queue_max: 1024,
             session: SessionLimits::default(),
             connections_max: 10_000,
             drain_timeout: Duration::from_secs(30),
             io_threads: 1,
+            takes_orders: false,
         }
     }
 }
@@ -90,7 +105,9 @@ pub(super) struct State {
     pub(super) metrics: Arc<Metrics>,
     pub(super) reads: Reading,
     pub(super) limits: SessionLimits,
-    pub(super) started: Instant,
+    /// Where orders go; none where they are not taken.
+    pub(super) orders: Option<Sender<Order>>,
+    started: Instant,
     life: AtomicU8,
     row_us: AtomicU32,
 }
@@ -100,8 +117,26 @@ pub(super) struct Reading {
     pub(super) rules: RowRules,
     pub(super) tokenizer: Option<Tokenizer>,
     pub(super) preprocessor: Option<Preprocessor>,
-    pub(super) sites: Vec<usize>,
-    pub(super) metadata: String,
+    pub(super) labels: Vec<String>,
+    /// It changes where the model is loaded again.
+    pub(super) metadata: RwLock<String>,
+}
+
+impl Reading {
+    /// Whether another model reads and says the same.
+    pub(super) fn expect_same(&self, model: &Model, engine: &Engine) -> Result<()> {
+        let fail = |message: &str| {
+            let (model, message) = (model.dir().to_owned(), message.to_owned());
+            Err(Error::Unfit { model, message })
+        };
+        if *engine.rules() != self.rules {
+            return fail("reads other inputs than the model that is served: restart the server");
+        }
+        if model.spec().labels() != self.labels {
+            return fail("has other labels than the model that is served: restart the server");
+        }
+        Ok(())
+    }
 }
 
 impl State {
@@ -110,10 +145,11 @@ impl State {
         metrics: Metrics,
         reads: Reading,
         limits: SessionLimits,
+        orders: Option<Sender<Order>>,
     ) -> Self {
         let (started, metrics) = (clock::now(), Arc::new(metrics));
         let (life, row_us) = (AtomicU8::new(Life::Ready as u8), AtomicU32::new(1000));
-        Self { inbox, metrics, reads, limits, started, life, row_us }
+        Self { inbox, metrics, reads, limits, orders, started, life, row_us }
     }
 
     pub(super) fn life(&self) -> Life {
@@ -129,6 +165,13 @@ impl State {
         self.life.fetch_max(life as u8, Ordering::AcqRel);
     }
 
+    /// Takes nothing new from now on.
+    pub(super) fn drain(&self) {
+        self.advance(Life::Draining);
+        self.inbox.close();
+        tracing::info!(waiting = self.inbox.waiting(), "draining");
+    }
+
     /// A pass has shown how long a row takes.
     pub(super) fn learn_row_us(&self, row_us: u64) {
         let before = u64::from(self.row_us.load(Ordering::Relaxed));
@@ -140,6 +183,16 @@ impl State {
         let waiting_us =
             self.inbox.waiting() as u64 * u64::from(self.row_us.load(Ordering::Relaxed));
         (waiting_us / 2000).clamp(1, 5000) as u32
+    }
+
+    /// What model this is, as JSON.
+    pub(super) fn metadata(&self) -> String {
+        self.reads.metadata.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It is another one now.
+    pub(super) fn set_metadata(&self, metadata: String) {
+        *self.reads.metadata.write().unwrap_or_else(PoisonError::into_inner) = metadata;
     }
 
     /// Microseconds since the server started.

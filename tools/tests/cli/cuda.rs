@@ -36,7 +36,7 @@ fn an_unusable_device_says_why() {
         assert_eq!(listed[0]["usable"], false);
         let said = listed[0]["reason"].as_str().unwrap();
         assert!(said.contains(reason), "{name}: {said}");
-        let done = classify(&["--device", "cuda"], &[(name, value)]).expect_code(1);
+        let done = classify(&["--device", "cuda"], &[(name, value)]).expect_code(3);
         assert!(done.err.contains(reason), "{}", done.err);
         assert!(done.err.starts_with("error: ") && done.out.is_empty(), "{}", done.err);
     }
@@ -63,7 +63,7 @@ fn a_device_without_room_says_how_much_it_lacked() {
 fn a_device_that_is_lost_ends_in_one_clear_error() {
     for launch in ["1", "7", "12"] {
         let done = classify(&["--device", "cuda"], &[("OFFRAMP_SIM_FAILING_LAUNCH", launch)]);
-        let done = done.expect_code(1);
+        let done = done.expect_code(3);
         let ours: Vec<_> = done.err.lines().filter(|line| line.starts_with("error: ")).collect();
         assert_eq!(ours.len(), 1, "{}", done.err);
         assert!(ours[0].contains("the context is lost"), "{}", done.err);

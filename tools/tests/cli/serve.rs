@@ -1,66 +1,208 @@
 //! `offramp serve` as a process.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
-use offramp::client::{Client, RetryOptions};
-use offramp::serve::protocol::{InferOptions, Input};
+use offramp::client::{Client, Connection, RetryOptions};
+use offramp::serve::protocol::{Infer, InferOptions, Input, Reply, Status, Verdict};
+use offramp::{Exit, TokenRow};
 
-use crate::support::shipped;
+use crate::support::{Folder, golden, offramp, on_interpreter, run, shipped};
 
-/// A server on a free port, and where it listens.
-fn start() -> (Child, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_offramp"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--threads", "1", "--model"])
-        .arg(shipped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut lines = BufReader::new(child.stderr.as_mut().unwrap());
-    lines.read_line(&mut line).unwrap();
-    let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
-    (child, address.to_owned())
+/// A server that runs, and ends with the test.
+struct Running {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    address: String,
 }
 
-fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
+impl Running {
+    /// Of the shipped model, on a free port.
+    fn start(flags: &[&str]) -> Self {
+        let model = shipped();
+        Self::from(offramp(
+            &[&["serve", "--listen", "127.0.0.1:0", "--model", &model], flags].concat(),
+        ))
+    }
+
+    fn from(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut running = Self { child, log, address: String::new() };
+        let line = running.line_with(" listening ");
+        running.address = line.rsplit_once("address=").unwrap().1.trim().to_owned();
+        running
+    }
+
+    /// The next line that tells of `event`.
+    fn line_with(&mut self, event: &str) -> String {
+        let mut line = String::new();
+        while self.log.read_line(&mut line).unwrap() > 0 {
+            if line.contains(event) {
+                return line;
+            }
+            line.clear();
+        }
+        panic!("it ended without a line with {event}");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    fn client(&self) -> Client {
+        Client::new([self.address.clone()], RetryOptions::default())
+    }
+
+    fn end(mut self, code: i32) {
+        assert_eq!(self.child.wait().unwrap().code(), Some(code));
+    }
+
+    fn stop(self) {
+        self.signal("-TERM");
+        self.end(0);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn ask(client: &mut Client) -> Verdict {
+    let input = Input::Text("Where is Oslo?", None);
+    client.classify(&input, InferOptions::default()).unwrap()
 }
 
 #[test]
 fn a_server_answers_and_ends_well_when_told() {
-    let (mut child, address) = start();
-    let mut client = Client::new([address], RetryOptions::default());
-    let verdict = client.classify(&Input::Text("Where is Oslo?", None), InferOptions::default());
-    assert_eq!(verdict.unwrap().label, 4);
-    signal(&child, "-TERM");
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let server = Running::start(&[]);
+    assert_eq!(ask(&mut server.client()).label, 4);
+    server.stop();
 }
 
 #[test]
 fn of_three_servers_one_may_be_killed() {
-    let mut servers: Vec<(Child, String)> = (0..3).map(|_| start()).collect();
+    let servers: Vec<Running> = (0..3).map(|_| Running::start(&[])).collect();
     let options = RetryOptions { timeout: Duration::from_secs(20), ..RetryOptions::default() };
-    let mut client = Client::new(servers.iter().map(|(_, address)| address.clone()), options);
+    let mut client = Client::new(servers.iter().map(|server| server.address.clone()), options);
     for question in 0..300 {
         if question == 100 {
-            signal(&servers[0].0, "-KILL");
+            servers[0].signal("-KILL");
         }
-        let input = Input::Text("Where is Oslo?", None);
-        assert_eq!(client.classify(&input, InferOptions::default()).unwrap().label, 4);
+        assert_eq!(ask(&mut client).label, 4);
     }
-    for (child, _) in &mut servers[1..] {
-        signal(child, "-INT");
-        assert_eq!(child.wait().unwrap().code(), Some(0));
+    for server in servers.into_iter().skip(1) {
+        server.signal("-INT");
+        server.end(0);
     }
-    servers[0].0.wait().unwrap();
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_clients() {
+    let mut server = Running::start(&[]);
+    let mut client = TcpStream::connect(&server.address).unwrap();
+    client.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let ping =
+        [b"OFRP\x01\x02", &[0; 14][..], &(1_u32 << 19).to_le_bytes(), &[0; 1 << 19]].concat();
+    // Until it waits for its replies to be taken.
+    while client.write_all(&ping).is_ok() {}
+    server.signal("-TERM");
+    server.line_with(" draining ");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(server.child.try_wait().unwrap().is_none(), "it waits for the client");
+    server.signal("-TERM");
+    assert_eq!(server.child.wait().unwrap().code(), None, "it was aborted");
+}
+
+#[test]
+fn hanging_up_loads_thresholds_again_and_bad_ones_change_nothing() {
+    let folder = Folder::new();
+    let file = folder.path("thresholds.json");
+    let shipped = std::fs::read_to_string(format!("{}/thresholds.json", shipped())).unwrap();
+    std::fs::write(&file, &shipped).unwrap();
+    let mut server = Running::start(&["--thresholds", &file]);
+    let mut client = server.client();
+    assert_ne!(ask(&mut client).exit, Exit::Final);
+    std::fs::write(&file, &shipped[..shipped.len() / 2]).unwrap();
+    server.signal("-HUP");
+    let line = server.line_with(" reload failed ");
+    assert!(line.contains(&file) && line.contains("the old ones stay"), "{line}");
+    assert_ne!(ask(&mut client).exit, Exit::Final);
+    let mut closed: serde_json::Value = serde_json::from_str(&shipped).unwrap();
+    for ramp in closed["thresholds"].as_array_mut().unwrap() {
+        ramp["threshold"] = 2.into();
+    }
+    std::fs::write(&file, closed.to_string()).unwrap();
+    server.signal("-HUP");
+    server.line_with(" reloaded");
+    assert_eq!(ask(&mut client).exit, Exit::Final);
+    server.stop();
+}
+
+#[test]
+fn a_lost_device_ends_it_with_a_code_of_its_own() {
+    let model = golden("bert-cls");
+    let args = ["serve", "--listen", "127.0.0.1:0", "--model", &model, "--batch", "2"];
+    let server = Running::from(on_interpreter(&args, &[("OFFRAMP_SIM_FAILING_LAUNCH", "2000")]));
+    let mut connection = Connection::open(&server.address, None).unwrap();
+    let row = TokenRow { ids: vec![5, 6, 7], kinds: vec![] };
+    let infer = Infer { input: Input::Tokens(row), options: InferOptions::default() };
+    let failure = (0..2000).find_map(|_| {
+        connection.send(&infer).unwrap();
+        match connection.receive().unwrap().1 {
+            Reply::Failure(failure) => Some(failure),
+            _ => None,
+        }
+    });
+    assert_eq!(failure.unwrap().status, Status::DeviceFailed);
+    server.end(3);
+}
+
+#[test]
+fn flags_may_come_from_a_file() {
+    let folder = Folder::new();
+    let file = folder.path("serve.toml");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    let serve = |more: &[&str]| run(&[&["serve", "--config", &file], more].concat(), "");
+    let model = shipped();
+    write(&format!("model = {model:?}\nlisten = \"127.0.0.1:0\"\nbatch = 4\nadapt = true\n"));
+    let log = ["--dry-run", "--log-format", "json"];
+    for (more, rows_max) in [(&[][..], 4), (&["--batch", "2"], 2)] {
+        let ran = serve(&[&log[..], more].concat()).expect_code(0);
+        let told = |message: &str| {
+            let events = ran.err.lines().map(|line| serde_json::from_str(line).expect(line));
+            let found: Option<serde_json::Value> =
+                events.into_iter().find(|event: &serde_json::Value| event["message"] == message);
+            found.unwrap_or_else(|| panic!("{message}: {}", ran.err))
+        };
+        assert_eq!(told("warmed up")["rows_max"], rows_max);
+        assert_eq!(told("adapted")["rows"], 0);
+    }
+    for (text, expected) in [
+        ("batches = 4", "unknown key `batches`, expected one of model, listen"),
+        ("batch = [4]", "`batch`: expected a text or a number, found array"),
+        ("adapt = 1", "`adapt`: expected true or false, found integer"),
+        ("batch = ", "serve.toml: "),
+        ("batch = 0", "invalid value '0' for '--batch"),
+    ] {
+        write(text);
+        let ran = serve(&["--model", &model]).expect_code(2);
+        assert!(ran.err.contains(expected) && ran.err.contains("serve.toml"), "{}", ran.err);
+    }
+    let gone = run(&["serve", "--config", "/nowhere/serve.toml"], "").expect_code(1);
+    assert!(gone.err.starts_with("error: /nowhere/serve.toml: cannot read"), "{}", gone.err);
 }
 
 #[test]
 fn a_load_counts_every_request_once() {
-    let (mut child, address) = start();
+    let server = Running::start(&[]);
+    let address = server.address.clone();
     let (model, input) = (shipped(), format!("{}/test.jsonl", shipped()));
     let load = |more: &[&str]| {
         let flags = ["load", "--model", &model, "--input", &input, "--address", &address, "--json"];
@@ -81,6 +223,5 @@ fn a_load_counts_every_request_once() {
     assert_eq!(flood["ok"].as_u64().unwrap() + ends, flood["sent"].as_u64().unwrap(), "{flood}");
     let refusals = ["deadline_expired", "overloaded"];
     assert!(failed.keys().all(|end| refusals.contains(&end.as_str())), "{flood}");
-    signal(&child, "-TERM");
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    server.stop();
 }

@@ -24,25 +24,31 @@ pub enum Kind {
     Metadata = 4,
     /// Request: what has been done?
     Stats = 5,
+    /// Order: answer what was accepted, then end.
+    Drain = 6,
+    /// Order: read ramps and thresholds again.
+    Reload = 7,
     /// Reply: a [`Verdict`](super::Verdict).
     Verdict = 0x81,
     /// Reply: a [`Failure`](super::Failure).
     Failure = 0x82,
     /// Reply to ping, with its payload.
     Pong = 0x83,
-    /// Reply to ready: it is so. No payload.
+    /// Reply to ready, drain and reload: it is so. No payload.
     Done = 0x84,
     /// Reply to metadata and stats: a JSON object.
     Json = 0x85,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Infer,
         Self::Ping,
         Self::Ready,
         Self::Metadata,
         Self::Stats,
+        Self::Drain,
+        Self::Reload,
         Self::Verdict,
         Self::Failure,
         Self::Pong,

@@ -63,7 +63,7 @@ pub enum Reply {
     Failure(Failure),
     /// To ping.
     Pong(Vec<u8>),
-    /// To ready.
+    /// To ready, drain and reload.
     Done,
     /// To metadata and stats.
     Json(String),

@@ -1,0 +1,119 @@
+//! What a frame asks for.
+
+use super::inbox::{Client, Hold, Job, Promise};
+use super::orders::{Ask, Order};
+use super::protocol::{Failure, Frame, Infer, InferOptions, Input, Kind, Reply, Status};
+use super::state::{Life, State};
+use crate::{InputError, Picture, Row};
+
+/// Answers, or sees to it that somebody will.
+pub(super) fn take(frame: &Frame<'_>, arrival_us: u64, hold: Hold, client: &Client, state: &State) {
+    let request = frame.header.request();
+    let reply = match frame.header.kind() {
+        Some(Kind::Infer) => {
+            let promise = Promise::new(client.clone(), request, hold, state.metrics.clone());
+            return infer(frame, arrival_us, promise, state);
+        }
+        Some(kind @ (Kind::Drain | Kind::Reload)) => {
+            return order(kind, Ask::new(client.clone(), request, hold), state);
+        }
+        Some(Kind::Ping) => Reply::Pong(frame.payload.to_vec()),
+        Some(Kind::Ready) => match unready(state.life()) {
+            Some(failure) => Reply::Failure(failure),
+            None => Reply::Done,
+        },
+        Some(Kind::Metadata) => Reply::Json(state.metadata()),
+        Some(Kind::Stats) => Reply::Json(state.metrics.json()),
+        other => {
+            let message = format!("frames of kind {other:?} are not served");
+            Reply::Failure(Failure::new(Status::Unsupported, message))
+        }
+    };
+    client.send(request, &reply, Some(hold));
+}
+
+/// Hands an order on; draining begins here.
+fn order(kind: Kind, mut ask: Ask, state: &State) {
+    let Some(orders) = &state.orders else {
+        return ask.fail(Status::Unsupported, "this server takes no orders");
+    };
+    if kind == Kind::Drain {
+        state.drain();
+        // Where nobody listens, the server drains all the same.
+        let _ = orders.try_send(Order::Drain);
+        return ask.answer(Ok(()));
+    }
+    if let Some(failure) = unready(state.life()) {
+        return ask.fail(failure.status, failure.message);
+    }
+    use tokio::sync::mpsc::error::TrySendError;
+    if let Err(TrySendError::Full(Order::Reload(mut ask))) = orders.try_send(Order::Reload(ask)) {
+        ask.fail(Status::Overloaded, "another reload is under way");
+    }
+}
+
+fn unready(life: Life) -> Option<Failure> {
+    match life {
+        Life::Ready => None,
+        Life::Draining => Some(Failure::new(Status::ShuttingDown, "draining")),
+        Life::Failed => Some(Failure::new(Status::DeviceFailed, "the device failed")),
+    }
+}
+
+fn infer(frame: &Frame<'_>, arrival_us: u64, promise: Promise, state: &State) {
+    if let Some(failure) = unready(state.life()) {
+        return promise.fail(failure);
+    }
+    if !promise.has_place() {
+        let message = format!(
+            "{} requests of this connection are in flight, at most so many may be",
+            state.limits.in_flight_max
+        );
+        let retry_after_ms = state.retry_after_ms();
+        return promise.fail(Failure { status: Status::Overloaded, retry_after_ms, message });
+    }
+    match decode(frame, state) {
+        Ok((row, options)) => {
+            let job = Job { row, options, arrival_us, promise };
+            state.inbox.admit(Box::new(job), state.retry_after_ms());
+        }
+        Err(failure) => promise.fail(failure),
+    }
+}
+
+fn decode(frame: &Frame<'_>, state: &State) -> Result<(Row, InferOptions), Failure> {
+    let bad = |message: String| Failure::new(Status::BadInput, message);
+    let Infer { input, options } = Infer::decode(&frame.header, frame.payload).map_err(bad)?;
+    if options.deepest_site.is_some() && options.score_floor > 0.0 {
+        return Err(bad("a deepest site and a score floor contradict each other".to_owned()));
+    }
+    let row = row(input, state).map_err(|error| match error {
+        InputError::TooLong { .. } => Failure::new(Status::TooLarge, error.to_string()),
+        error => bad(error.to_string()),
+    })?;
+    Ok((row, options))
+}
+
+/// What the model is to read.
+fn row(input: Input<'_>, state: &State) -> Result<Row, InputError> {
+    let row = match input {
+        Input::Text(text, pair) => {
+            let lacking = || InputError::Tokenizer("the model has none: send tokens".to_owned());
+            let tokenizer = match (&state.reads.tokenizer, &state.reads.preprocessor) {
+                (Some(tokenizer), _) => tokenizer,
+                (None, Some(_)) => return Err(InputError::NotAnImage),
+                (None, None) => return Err(lacking()),
+            };
+            tokenizer.encode(text, pair)?.into()
+        }
+        Input::Tokens(row) => row.into(),
+        Input::Image(pixels) => Row::Image(pixels.to_vec()),
+        Input::Picture { shape, pixels } => {
+            let preprocessor = state.reads.preprocessor.as_ref().ok_or(InputError::NotText)?;
+            let picture = Picture::new(shape.map(usize::from), pixels.to_vec())?;
+            Row::Image(preprocessor.apply(&picture))
+        }
+    };
+    state.reads.rules.check(&row)?;
+    Ok(row)
+}
