@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use offramp::Limits;
 use offramp::client::Connection;
 use offramp::serve::protocol::{Infer, InferOptions, Input, Reply, Status};
 use offramp::serve::{ServeOptions, SessionLimits};
@@ -100,5 +101,36 @@ fn a_deadline_that_cannot_be_met_is_refused_not_run() {
             other => panic!("{other:?}"),
         }
     }
+    server.drain().unwrap();
+}
+
+/// Behind a pass of about a second.
+#[test]
+fn a_deadline_behind_a_long_pass_is_refused_while_that_runs() {
+    let limits = Limits { rows_max: 64, tokens_max: 64 * 128 };
+    let server = start_slow(&ServeOptions { limits, ..ServeOptions::default() });
+    let address = server.address().to_string();
+    let mut long = Connection::open(&address, None).unwrap();
+    let words = "when where who ".repeat(40);
+    for _ in 0..65 {
+        long.send(&text(&words)).unwrap();
+    }
+    // The first pass takes who is there, the next one the others; a hurried request may slip in.
+    long.receive().unwrap();
+    let mut hurried = Connection::open(&address, None).unwrap();
+    let options = InferOptions { deadline_us: Some(100_000), ..InferOptions::default() };
+    let infer = Infer { input: Input::Text("Who wrote Hamlet?", None), options };
+    let mut slipped_in = 0;
+    let status = loop {
+        hurried.send(&infer).unwrap();
+        match hurried.receive().unwrap().1 {
+            Reply::Verdict(_) => slipped_in += 1,
+            Reply::Failure(failure) => break failure.status,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(status, Status::DeadlineExpired);
+    let ok = ended(&server.stats(), "ok");
+    assert!(ok < 65 + slipped_in, "it was told before the long pass ended: {ok}");
     server.drain().unwrap();
 }

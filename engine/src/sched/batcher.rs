@@ -102,7 +102,7 @@ impl Batcher {
     }
 
     /// Moves to `picked` what is to run now, and to `late` everything whose deadline cannot be met
-    /// any more even alone; both are appended to.
+    /// any more even alone, now or after what was picked; both are appended to.
     pub fn next(
         &mut self,
         now_us: u64,
@@ -110,14 +110,20 @@ impl Batcher {
         picked: &mut Vec<Ticket>,
         late: &mut Vec<Ticket>,
     ) -> Next {
-        let is_late = |_: &(u64, u64), ticket: &mut Ticket| !ticket.is_in_time(now_us, latency);
-        late.extend(self.waiting.extract_if(.., is_late).map(|(_, ticket)| ticket));
+        self.give_up(now_us, latency, late);
         let Some(wait_until_us) = self.ready_at_us() else { return Next::Idle };
         if wait_until_us > now_us {
             return Next::WaitUntil(self.first_useless_us(latency).min(wait_until_us));
         }
-        self.pick(now_us, latency, picked);
+        let tokens = self.pick(now_us, latency, picked);
+        self.give_up(now_us + latency.expect_us(tokens), latency, late);
         Next::Run
+    }
+
+    /// Moves to `late` whose deadline cannot be met from `free_us` on.
+    fn give_up(&mut self, free_us: u64, latency: &PassLatency, late: &mut Vec<Ticket>) {
+        let is_late = |_: &(u64, u64), ticket: &mut Ticket| !ticket.is_in_time(free_us, latency);
+        late.extend(self.waiting.extract_if(.., is_late).map(|(_, ticket)| ticket));
     }
 
     /// From when on the first batch may run; none without one.
@@ -141,7 +147,8 @@ impl Batcher {
         self.waiting.values().filter_map(useless_us).min().unwrap_or(u64::MAX)
     }
 
-    fn pick(&mut self, now_us: u64, latency: &PassLatency, picked: &mut Vec<Ticket>) {
+    /// Tells how many tokens it picked.
+    fn pick(&mut self, now_us: u64, latency: &PassLatency, picked: &mut Vec<Ticket>) -> usize {
         let limits = self.options.limits;
         let tickets: Vec<Ticket> = self.waiting.values().copied().collect();
         let plan = Plan { tickets: &tickets, limits, latency };
@@ -153,6 +160,7 @@ impl Batcher {
         let turns: Vec<(u64, u64)> =
             self.waiting.keys().skip(skipped).take(rows).copied().collect();
         picked.extend(turns.iter().filter_map(|turn| self.waiting.remove(turn)));
+        tickets[skipped..skipped + rows].iter().map(|ticket| ticket.tokens).sum()
     }
 }
 

@@ -23,6 +23,8 @@ pub struct PassLatency {
     token_us: f64,
     /// What passes really took, by what was predicted.
     factor: f64,
+    /// Mean share of the work that passes had to do.
+    share: f64,
     counts_exits: bool,
 }
 
@@ -32,7 +34,7 @@ impl PassLatency {
     pub fn fitted(shapes: &[ShapeProfile], counts_exits: bool) -> Self {
         let points: Vec<(f64, f64)> = shapes.iter().map(point).collect();
         let (fixed_us, token_us) = line(&points);
-        Self { fixed_us, token_us, factor: 1.0, counts_exits }
+        Self { fixed_us, token_us, factor: 1.0, share: 1.0, counts_exits }
     }
 
     /// How long a pass of so many tokens takes, if nobody leaves.
@@ -40,8 +42,15 @@ impl PassLatency {
         (self.factor * self.uncorrected_us(tokens as f64)).ceil() as u64
     }
 
+    /// How long it takes if as many leave as did so far: for what has begun, not for promises.
+    pub fn expect_us(&self, tokens: usize) -> u64 {
+        let share = if self.counts_exits { 1.0 } else { self.share };
+        (self.factor * self.uncorrected_us(tokens as f64 * share)).ceil() as u64
+    }
+
     /// Learns from a pass.
     pub fn learn(&mut self, work: Work, elapsed_us: u64) {
+        self.share += FASTER * (work.share - self.share);
         let share = if self.counts_exits { 1.0 } else { work.share };
         let expected_us = self.uncorrected_us(work.tokens as f64 * share);
         if expected_us <= 0.0 {

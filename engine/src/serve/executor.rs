@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use offramp_kernels::ExitWindow;
@@ -76,14 +76,12 @@ pub(super) struct Executor {
     exiting: Exiting,
     latency: PassLatency,
     after_exit: AfterExit,
-    margin_us: u64,
     sites: Vec<usize>,
     batcher: Batcher,
     batch: Batch,
     /// Waiting, by ticket.
     jobs: HashMap<u64, Box<Job>>,
     tickets: u64,
-    is_draining: bool,
     picked: Vec<Ticket>,
     late: Vec<Ticket>,
     windows: Vec<ExitWindow>,
@@ -95,12 +93,11 @@ impl Executor {
         inbox: Receiver<Message>,
         (engine, exiting): (Engine, Exiting),
         latency: PassLatency,
-        (batcher, after_exit, margin): (BatcherOptions, AfterExit, Duration),
+        (batcher, after_exit): (BatcherOptions, AfterExit),
     ) -> Self {
         Self {
             batch: engine.batch(),
             sites: engine.plan().ramp_sites().collect(),
-            margin_us: margin.as_micros() as u64,
             batcher: Batcher::new(batcher),
             state,
             inbox,
@@ -110,7 +107,6 @@ impl Executor {
             after_exit,
             jobs: HashMap::new(),
             tickets: 0,
-            is_draining: false,
             picked: Vec::new(),
             late: Vec::new(),
             windows: Vec::new(),
@@ -133,8 +129,7 @@ impl Executor {
             match next {
                 Next::Run => self.pass()?,
                 Next::WaitUntil(until_us) => self.wait_us(until_us.saturating_sub(now_us)),
-                Next::Idle if self.is_draining && self.state.inbox.waiting() == 0 => break,
-                Next::Idle if self.is_draining => self.wait_us(1000),
+                Next::Idle if self.state.inbox.is_over() => break,
                 Next::Idle => self.wait_us(u64::MAX),
             }
         }
@@ -142,10 +137,9 @@ impl Executor {
     }
 
     fn wait_us(&mut self, wait_us: u64) {
-        match self.inbox.recv_timeout(Duration::from_micros(wait_us).min(NAP)) {
-            Ok(message) => self.take(message),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => self.is_draining = true,
+        // The other end is in the state that is shared with this thread: it stays.
+        if let Ok(message) = self.inbox.recv_timeout(Duration::from_micros(wait_us).min(NAP)) {
+            self.take(message);
         }
     }
 
@@ -153,16 +147,13 @@ impl Executor {
         match message {
             Message::Job(job) => self.line_up(job),
             Message::Reload(reload) => self.reload(*reload),
-            Message::Drain => self.is_draining = true,
+            Message::Drain => {}
         }
     }
 
     fn line_up(&mut self, job: Box<Job>) {
         let (id, arrival_us) = (self.tickets, job.arrival_us);
-        let deadline_us = job.options.deadline_us.map(|budget_us| {
-            let budget_us = u64::from(budget_us);
-            arrival_us + budget_us - self.margin_us.min(budget_us / 2)
-        });
+        let deadline_us = job.deadline_us(self.state.margin_us);
         self.batcher.push(Ticket { id, arrival_us, deadline_us, tokens: job.row.tokens() });
         self.jobs.insert(id, job);
         self.tickets += 1;
@@ -203,6 +194,8 @@ impl Executor {
         let after_exit = if is_two_phase { AfterExit::Release } else { self.after_exit };
         let version = self.exiting.exits().version;
         let started_us = self.state.now_us();
+        let expected_us = self.latency.expect_us(self.batch.tokens());
+        self.state.expect_busy_until_us(started_us + expected_us);
         let state = Arc::clone(&self.state);
         let mut replies = Replies::new(&state, rows, version, started_us);
         let Self { engine, exiting, batch, windows, .. } = self;
@@ -250,6 +243,7 @@ impl Executor {
     }
 
     fn book(&mut self, report: &PassReport, version: u64) {
+        self.state.expect_busy_until_us(0);
         let elapsed_us = report.elapsed.as_micros() as u64;
         let whole = report.tokens * self.engine.plan().segments.len();
         let share = report.token_segments as f64 / whole.max(1) as f64;

@@ -1,12 +1,12 @@
 //! The bounded way from sessions to the executor, and the promise of a reply.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::door::{Door, Refused};
 use super::executor::Exiting;
 use super::metrics::Metrics;
 use super::protocol::{Failure, InferOptions, Phase, Reply, Status, Verdict};
@@ -110,13 +110,21 @@ pub(super) struct Job {
     pub(super) promise: Promise,
 }
 
+impl Job {
+    /// By when its pass has to end, with a margin of at most half its budget.
+    pub(super) fn deadline_us(&self, margin_us: u64) -> Option<u64> {
+        let budget_us = u64::from(self.options.deadline_us?);
+        Some(self.arrival_us + budget_us - margin_us.min(budget_us / 2))
+    }
+}
+
 /// What reaches the executor.
 pub(super) enum Message {
     /// Work.
     Job(Box<Job>),
     /// Another engine from the next pass on.
     Reload(Box<Reload>),
-    /// Nothing new will come: end when all is answered.
+    /// Nothing new will come: wake up, to end when all is answered.
     Drain,
 }
 
@@ -128,36 +136,35 @@ pub(super) struct Reload {
     pub(super) former: oneshot::Sender<(Engine, Exiting)>,
 }
 
-/// The sessions' end. Counts are sequentially consistent, so that whoever is counted in after the
-/// executor saw nobody finds the inbox closed.
+/// The sessions' end.
 pub(super) struct Inbox {
     sender: Sender<Message>,
-    waiting: AtomicUsize,
-    waiting_max: usize,
-    is_open: AtomicBool,
+    door: Door,
 }
 
 impl Inbox {
     pub(super) fn new(sender: Sender<Message>, waiting_max: usize) -> Self {
-        Self { sender, waiting: AtomicUsize::new(0), waiting_max, is_open: AtomicBool::new(true) }
+        Self { sender, door: Door::new(waiting_max) }
     }
 
     /// Hands a job over, or says at once why not.
     pub(super) fn admit(&self, job: Box<Job>, retry_after_ms: u32) {
-        let before = self.waiting.fetch_add(1, Ordering::SeqCst);
-        let failure = if !self.is_open.load(Ordering::SeqCst) {
-            Failure::new(Status::ShuttingDown, "the server takes no new work")
-        } else if before >= self.waiting_max {
-            let message = format!("{before} requests wait, at most {} may", self.waiting_max);
-            Failure { status: Status::Overloaded, retry_after_ms, message }
-        } else {
-            // Where the executor has ended, the promise says so on its way out.
-            if self.sender.send(Message::Job(job)).is_err() {
-                self.release(1);
+        let failure = match self.door.enter() {
+            Ok(()) => {
+                // Where the executor is lost, the promise says so on its way out.
+                if self.sender.send(Message::Job(job)).is_err() {
+                    self.release(1);
+                }
+                return;
             }
-            return;
+            Err(Refused::Closed) => {
+                Failure::new(Status::ShuttingDown, "the server takes no new work")
+            }
+            Err(Refused::Full { waiting }) => {
+                let message = format!("{waiting} requests wait already");
+                Failure { status: Status::Overloaded, retry_after_ms, message }
+            }
         };
-        self.release(1);
         job.promise.fail(failure);
     }
 
@@ -168,17 +175,22 @@ impl Inbox {
 
     /// So many jobs do not wait any more.
     pub(super) fn release(&self, jobs: usize) {
-        self.waiting.fetch_sub(jobs, Ordering::SeqCst);
+        self.door.leave(jobs);
     }
 
     /// Jobs that wait, those on their way in included.
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::SeqCst)
+        self.door.waiting()
     }
 
     /// Takes nothing more.
     pub(super) fn close(&self) {
-        self.is_open.store(false, Ordering::SeqCst);
+        self.door.close();
         let _ = self.sender.send(Message::Drain);
+    }
+
+    /// Whether everything accepted was taken out, and nothing will come.
+    pub(super) fn is_over(&self) -> bool {
+        self.door.is_over()
     }
 }

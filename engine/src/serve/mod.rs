@@ -11,6 +11,7 @@
 //! The executor never waits for a client: replies of a connection are bounded by the requests it
 //! may have in flight, and a request counts as in flight until its reply has been written.
 
+mod door;
 mod executor;
 mod http;
 mod inbox;
@@ -21,6 +22,7 @@ mod request;
 mod server;
 mod session;
 mod state;
+mod sync;
 
 pub use executor::Exiting;
 pub use orders::{Ask, Order};

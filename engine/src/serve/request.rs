@@ -75,6 +75,11 @@ fn infer(frame: &Frame<'_>, arrival_us: u64, promise: Promise, state: &State) {
     match decode(frame, state) {
         Ok((row, options)) => {
             let job = Job { row, options, arrival_us, promise };
+            let deadline_us = job.deadline_us(state.margin_us);
+            if deadline_us.is_some_and(|deadline_us| state.is_busy_beyond_us(deadline_us)) {
+                let message = "the deadline cannot be met: a pass runs for longer";
+                return job.promise.fail(Failure::new(Status::DeadlineExpired, message));
+            }
             state.inbox.admit(Box::new(job), state.retry_after_ms());
         }
         Err(failure) => promise.fail(failure),

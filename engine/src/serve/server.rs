@@ -199,14 +199,14 @@ fn start_executor(
         labels: model.spec().labels().to_vec(),
         metadata: RwLock::new(metadata(&model, &engine)),
     };
-    let state = Arc::new(State::new(inbox, metrics, reads, options.session, orders));
+    let state = Arc::new(State::new(inbox, metrics, reads, options, orders));
     let batcher = BatcherOptions { policy: options.policy, limits: options.limits };
     let executor = Executor::new(
         state.clone(),
         receiver,
         (engine, exiting),
         latency,
-        (batcher, options.after_exit, options.margin),
+        (batcher, options.after_exit),
     );
     let watched = LastWords(state.clone());
     let thread = Builder::new().name("offramp-executor".to_owned()).spawn(move || {

@@ -1,6 +1,6 @@
 //! What all parts of a server share, and how large each may grow.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -107,9 +107,13 @@ pub(super) struct State {
     pub(super) limits: SessionLimits,
     /// Where orders go; none where they are not taken.
     pub(super) orders: Option<Sender<Order>>,
+    /// Of a deadline, what is left for the way back.
+    pub(super) margin_us: u64,
     started: Instant,
     life: AtomicU8,
     row_us: AtomicU32,
+    /// When the present pass is expected to end.
+    busy_until_us: AtomicU64,
 }
 
 /// What a model brings to the shared state.
@@ -144,12 +148,21 @@ impl State {
         inbox: Inbox,
         metrics: Metrics,
         reads: Reading,
-        limits: SessionLimits,
+        options: &ServeOptions,
         orders: Option<Sender<Order>>,
     ) -> Self {
-        let (started, metrics) = (clock::now(), Arc::new(metrics));
-        let (life, row_us) = (AtomicU8::new(Life::Ready as u8), AtomicU32::new(1000));
-        Self { inbox, metrics, reads, limits, orders, started, life, row_us }
+        Self {
+            inbox,
+            metrics: Arc::new(metrics),
+            reads,
+            limits: options.session,
+            margin_us: options.margin.as_micros() as u64,
+            orders,
+            started: clock::now(),
+            life: AtomicU8::new(Life::Ready as u8),
+            row_us: AtomicU32::new(1000),
+            busy_until_us: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn life(&self) -> Life {
@@ -176,6 +189,18 @@ impl State {
     pub(super) fn learn_row_us(&self, row_us: u64) {
         let before = u64::from(self.row_us.load(Ordering::Relaxed));
         self.row_us.store(((3 * before + row_us) / 4) as u32, Ordering::Relaxed);
+    }
+
+    /// A pass has begun.
+    pub(super) fn expect_busy_until_us(&self, end_us: u64) {
+        self.busy_until_us.store(end_us, Ordering::Relaxed);
+    }
+
+    /// Whether the pass that runs will not have ended by then: whoever has to be answered by then
+    /// need not wait to hear that it is too late.
+    pub(super) fn is_busy_beyond_us(&self, deadline_us: u64) -> bool {
+        let until_us = self.busy_until_us.load(Ordering::Relaxed);
+        until_us > deadline_us && until_us > self.now_us()
     }
 
     /// When half of those who wait now will have been served.
