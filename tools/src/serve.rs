@@ -142,7 +142,6 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
     if let Some(done) = adapted {
         life::tell(&done);
     }
-    tracing::info!("ended");
     Ok(())
 }
 

@@ -158,7 +158,7 @@ impl Server {
     /// The device failed, or the journal could not be written.
     pub fn drain(self) -> Result<Option<Adapted>> {
         self.state.drain();
-        let Self { runtime, sessions, ending, executor, drain_timeout, .. } = self;
+        let Self { state, runtime, sessions, ending, executor, drain_timeout, .. } = self;
         let ended = executor.join().unwrap_or(Err(Error::ExecutorLost));
         // Every promise is kept by now: sessions have only to write.
         ending.cancel();
@@ -167,6 +167,7 @@ impl Server {
             let _ = tokio::time::timeout(drain_timeout, sessions.wait()).await;
         });
         runtime.shutdown_timeout(Duration::from_millis(100));
+        tracing::info!(stats = state.metrics.json(), "drained");
         ended
     }
 }

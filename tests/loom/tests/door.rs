@@ -1,6 +1,8 @@
 //! The way into a server under every order in which threads may meet: whoever is let in is taken
 //! out by the executor before it ends.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 

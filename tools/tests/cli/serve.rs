@@ -1,78 +1,15 @@
 //! `offramp serve` as a process.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::TcpStream;
-use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
 use offramp::client::{Client, Connection, RetryOptions};
 use offramp::serve::protocol::{Infer, InferOptions, Input, Reply, Status, Verdict};
 use offramp::{Exit, TokenRow};
 
+use crate::running::Running;
 use crate::support::{Folder, golden, offramp, on_interpreter, run, shipped};
-
-/// A server that runs, and ends with the test.
-struct Running {
-    child: Child,
-    log: BufReader<ChildStderr>,
-    address: String,
-}
-
-impl Running {
-    /// Of the shipped model, on a free port.
-    fn start(flags: &[&str]) -> Self {
-        let model = shipped();
-        Self::from(offramp(
-            &[&["serve", "--listen", "127.0.0.1:0", "--model", &model], flags].concat(),
-        ))
-    }
-
-    fn from(mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        let mut running = Self { child, log, address: String::new() };
-        let line = running.line_with(" listening ");
-        running.address = line.rsplit_once("address=").unwrap().1.trim().to_owned();
-        running
-    }
-
-    /// The next line that tells of `event`.
-    fn line_with(&mut self, event: &str) -> String {
-        let mut line = String::new();
-        while self.log.read_line(&mut line).unwrap() > 0 {
-            if line.contains(event) {
-                return line;
-            }
-            line.clear();
-        }
-        panic!("it ended without a line with {event}");
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-    }
-
-    fn client(&self) -> Client {
-        Client::new([self.address.clone()], RetryOptions::default())
-    }
-
-    fn end(mut self, code: i32) {
-        assert_eq!(self.child.wait().unwrap().code(), Some(code));
-    }
-
-    fn stop(self) {
-        self.signal("-TERM");
-        self.end(0);
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn ask(client: &mut Client) -> Verdict {
     let input = Input::Text("Where is Oslo?", None);
@@ -206,10 +143,7 @@ fn a_load_counts_every_request_once() {
     let (model, input) = (shipped(), format!("{}/test.jsonl", shipped()));
     let load = |more: &[&str]| {
         let flags = ["load", "--model", &model, "--input", &input, "--address", &address, "--json"];
-        let output = Command::new(env!("CARGO_BIN_EXE_offramp"))
-            .args([&flags[..], more].concat())
-            .output()
-            .unwrap();
+        let output = offramp(&[&flags[..], more].concat()).output().unwrap();
         // A busy machine may send late, which the run calls invalid; its counts hold.
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
     };

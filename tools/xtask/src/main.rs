@@ -7,7 +7,7 @@ mod source;
 mod tidy;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -26,6 +26,8 @@ enum Verb {
     Ptx(ptx::Args),
     /// Packs what a machine with a GPU needs to test and time the CUDA device.
     GpuBundle(gpu_bundle::Args),
+    /// Runs a server at full size for some minutes, and prints what was measured.
+    Soak,
     /// Compiles one kernel from standard input; `ptx` calls it where NVRTC can be loaded.
     #[command(hide = true)]
     Nvrtc(ptx::nvrtc::Args),
@@ -36,12 +38,26 @@ fn main() -> ExitCode {
         Verb::Tidy => tidy::check(&root()),
         Verb::Ptx(args) => ptx::run(&root(), &args),
         Verb::GpuBundle(args) => gpu_bundle::run(&root(), &args),
+        Verb::Soak => soak(&root()),
         Verb::Nvrtc(args) => ptx::nvrtc::serve(&args).err().into_iter().collect(),
     };
     for complaint in &complaints {
         report(complaint);
     }
     if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The tests that take minutes, one after the other.
+fn soak(root: &Path) -> Vec<String> {
+    let test = ["test", "--release", "-p", "offramp-tools", "--test", "cli", "soak::"];
+    let how = ["--", "--ignored", "--nocapture", "--test-threads", "1"];
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let run = Command::new(cargo).args(test).args(how).current_dir(root).status();
+    match run {
+        Ok(status) if status.success() => Vec::new(),
+        Ok(status) => vec![format!("soak: {status}")],
+        Err(error) => vec![format!("soak: {error}")],
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "a command that reports to people")]

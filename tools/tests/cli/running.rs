@@ -1,0 +1,71 @@
+//! `offramp serve` as a process.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use offramp::client::{Client, RetryOptions};
+
+use crate::support::{offramp, shipped};
+
+/// A server that runs, and ends with the test.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    log: BufReader<ChildStderr>,
+    pub(crate) address: String,
+}
+
+impl Running {
+    /// Of the shipped model, on a free port.
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        let model = shipped();
+        Self::from(offramp(
+            &[&["serve", "--listen", "127.0.0.1:0", "--model", &model], flags].concat(),
+        ))
+    }
+
+    pub(crate) fn from(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut running = Self { child, log, address: String::new() };
+        let line = running.line_with(" listening ");
+        running.address = line.rsplit_once("address=").unwrap().1.trim().to_owned();
+        running
+    }
+
+    /// The next line that tells of `event`.
+    pub(crate) fn line_with(&mut self, event: &str) -> String {
+        let mut line = String::new();
+        while self.log.read_line(&mut line).unwrap() > 0 {
+            if line.contains(event) {
+                return line;
+            }
+            line.clear();
+        }
+        panic!("it ended without a line with {event}");
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new([self.address.clone()], RetryOptions::default())
+    }
+
+    pub(crate) fn end(mut self, code: i32) {
+        assert_eq!(self.child.wait().unwrap().code(), Some(code));
+    }
+
+    pub(crate) fn stop(self) {
+        self.signal("-TERM");
+        self.end(0);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
