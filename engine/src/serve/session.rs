@@ -20,6 +20,10 @@ use super::state::{SessionLimits, State};
 
 /// What an idle connection keeps of a buffer.
 const BUFFER_BYTES: usize = 4096;
+/// A client that says nothing for so long has read that the connection ends.
+const SILENCE: Duration = Duration::from_millis(100);
+/// One that talks on is cut off in the end.
+const LINGER: Duration = Duration::from_secs(1);
 /// Packets written with one call.
 const PACKETS_MAX: usize = 64;
 
@@ -30,16 +34,18 @@ pub(super) async fn serve(stream: TcpStream, state: Arc<State>, ending: impl Fut
     let (read, write) = stream.into_split();
     let (replies, outbox) = unbounded_channel();
     let mut writer = tokio::spawn(write_replies(write, outbox, state.limits.frame_timeout));
-    let reader = Reader::new(read, Client(replies), state.clone());
+    let mut reader = Reader::new(read, Client(replies), state.clone());
     let has_ended = tokio::select! {
         () = reader.run() => false,
         () = ending => false,
         // The client does not take its replies: nothing more is read from it.
         _ = &mut writer => true,
     };
+    // The reader's end of the channel goes; the writer ends with the last promise.
+    let read = reader.into_inner();
     if !has_ended {
-        // The reader's end of the channel is gone; the writer ends with the last promise.
         let _ = writer.await;
+        linger(read).await;
     }
     state.metrics.connections.dec();
 }
@@ -64,7 +70,11 @@ impl Reader {
         Self { read, client, state, room, places, buffer }
     }
 
-    async fn run(mut self) {
+    fn into_inner(self) -> OwnedReadHalf {
+        self.read
+    }
+
+    async fn run(&mut self) {
         while self.fill().await {
             while let Some(is_good) = self.frame().await {
                 if !is_good {
@@ -152,6 +162,16 @@ fn reply_bytes(header: &Header) -> usize {
         Some(Kind::Metadata | Kind::Stats) => 16 << 10,
         _ => 512,
     }
+}
+
+/// Reads on for a while, in vain: a socket closed with bytes unread takes back what was written
+/// to it and not yet read by the other side.
+async fn linger(mut read: OwnedReadHalf) {
+    let mut bytes = [0; BUFFER_BYTES];
+    let until_silent = async {
+        while timeout(SILENCE, read.read(&mut bytes)).await.is_ok_and(|n| n.unwrap_or(0) > 0) {}
+    };
+    let _ = timeout(LINGER, until_silent).await;
 }
 
 /// Writes until nobody can send any more; a client that does not take its replies is given up.
