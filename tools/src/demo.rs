@@ -1,21 +1,26 @@
-//! `offramp demo`: the shipped models on inputs they have not seen, with and without early exits.
+//! `offramp demo`: the shipped models on inputs they have not seen, with and without early exits,
+//! in the library and behind a server.
+
+mod served;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use offramp::{Engine, Exit, Exits, Model, ModelSpec};
 use serde::Serialize;
 
-use crate::args::{EngineArgs, ExitArgs, JsonArg, seconds};
+use crate::args::{EngineArgs, ExitArgs, JsonArg, count, seconds};
 use crate::compare::{Figures, batches, exits_table, figures, table, variants};
 use crate::failure::{Failure, Result};
 use crate::open::open;
 use crate::out::{Out, write_whole};
 use crate::progress::bar;
 use crate::race::{Finish, Outcome, Tally, race};
-use crate::report::{Report, html};
+use crate::report::{self, Report};
 use crate::rows::Row;
 use crate::shipped;
+use served::{Plan, Served, Way};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -37,10 +42,14 @@ pub(crate) struct Demo {
     /// Inputs to run [default: those that came with the model]
     #[arg(long, value_name = "FILE", env = "OFFRAMP_INPUT")]
     input: Option<PathBuf>,
-    /// How long to measure each model
-    #[arg(long, value_name = "S", default_value = "5", env = "OFFRAMP_SECONDS",
+    /// How long to measure each model in the library
+    #[arg(long, value_name = "S", default_value = "2", env = "OFFRAMP_SECONDS",
           value_parser = seconds)]
     seconds: f64,
+    /// Served answers within this count as goodput, milliseconds
+    #[arg(long, value_name = "N", default_value = "20", env = "OFFRAMP_SLO_MS",
+          value_parser = count())]
+    slo_ms: usize,
     /// Where the report with its drawings goes
     #[arg(
         long,
@@ -66,6 +75,7 @@ struct Summary<'a> {
     batch: usize,
     rounds: usize,
     variants: &'a [Figures],
+    served: &'a [Way],
     report: String,
 }
 
@@ -77,6 +87,13 @@ struct Ran {
     tallies: Vec<Tally>,
     figures: Vec<Figures>,
     about: String,
+    served: Served,
+}
+
+impl Demo {
+    fn slo(&self) -> Duration {
+        Duration::from_millis(self.slo_ms as u64)
+    }
 }
 
 /// Runs the verb.
@@ -88,13 +105,19 @@ pub(crate) fn run(args: &Demo) -> Result<()> {
     }
     let ran = dirs.iter().map(|dir| measure(args, dir)).collect::<Result<Vec<_>>>()?;
     let names: Vec<String> = ran.iter().map(|ran| name(&ran.model)).collect();
-    let reports: Vec<_> = ran.iter().zip(&names).map(|(ran, name)| ran.report(name)).collect();
-    write_whole(&args.report, html(&reports).as_bytes())?;
+    let mut page = String::new();
+    for (ran, name) in ran.iter().zip(&names) {
+        report::section(&mut page, &ran.report(name));
+        page.push_str("<h3>Behind a server</h3>\n");
+        let (about, table) = (ran.served.about(args.slo()), ran.served.table());
+        report::loads(&mut page, &about, &table, &ran.served.runs());
+    }
+    write_whole(&args.report, report::html("offramp demo", &page).as_bytes())?;
     let mut out = Out::stdout();
     if args.json.json {
         out.json(&ran.iter().map(|ran| ran.summary(args)).collect::<Vec<_>>())?;
     } else {
-        ran.iter().try_for_each(|ran| ran.say(&mut out))?;
+        ran.iter().try_for_each(|ran| ran.say(args, &mut out))?;
         out.line(
             "full depth: no exits. release: answers leave early, rows run on. compact: rows leave",
         )?;
@@ -129,7 +152,13 @@ fn measure(args: &Demo, dir: &Path) -> Result<Ran> {
     progress.finish_and_clear();
     let figures = figures(&model, &engine, &rows, &variants, &tallies);
     let about = about(args, &model, &engine, &rows, &tallies, &exit_plan.describe());
-    Ok(Ran { model, device: engine.device_name(), rows, tallies, figures, about })
+    let device = engine.device_name();
+    // Both cannot have the machine for themselves.
+    drop(engine);
+    let options = args.engine.options(&model);
+    let plan = Plan { dir, exits: &args.exit, engine: options, rows: &rows, slo: args.slo() };
+    let served = plan.measure()?;
+    Ok(Ran { model, device, rows, tallies, figures, about, served })
 }
 
 fn about(
@@ -174,7 +203,7 @@ impl Ran {
         Report { name, about: &self.about, figures: &self.figures, tallies: &self.tallies }
     }
 
-    fn say(&self, out: &mut Out) -> Result<()> {
+    fn say(&self, args: &Demo, out: &mut Out) -> Result<()> {
         out.line(&self.about)?;
         out.line("")?;
         out.line(table(&self.figures))?;
@@ -188,6 +217,9 @@ impl Ran {
                 out.line(example(&self.model, row, outcome))?;
             }
         }
+        out.line("")?;
+        out.line(self.served.about(args.slo()))?;
+        out.line(self.served.table())?;
         out.line("")
     }
 
@@ -199,6 +231,7 @@ impl Ran {
             batch: args.engine.batch,
             rounds: self.tallies.first().map_or(0, |tally| tally.round_s.len()),
             variants: &self.figures,
+            served: &self.served.ways,
             report: args.report.display().to_string(),
         }
     }

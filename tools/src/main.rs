@@ -6,6 +6,7 @@ mod adapt;
 mod agreement;
 mod args;
 mod bench;
+mod chart;
 mod classify;
 mod compare;
 mod config;

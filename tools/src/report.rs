@@ -1,8 +1,9 @@
-//! The demo's report: one HTML file that needs nothing else, with two drawings a model.
+//! Reports: one HTML file that needs nothing else.
 
 use std::fmt::Write as _;
 
 use crate::compare::{Figures, side_by_side};
+use crate::load::plots::{Run, plots};
 use crate::race::Tally;
 use crate::svg;
 
@@ -27,26 +28,32 @@ p { color: var(--soft); white-space: pre-line; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; white-space: pre; }
+pre { overflow-x: auto; font-size: .8rem; line-height: 1.25; }
 svg { width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; fill: var(--ink); }
 svg .axis { stroke: var(--line); } svg .soft { fill: var(--soft); }
 svg .bar { fill: var(--c2); } svg .curve { fill: none; stroke-width: 2; }";
 
-/// The whole file.
-pub(crate) fn html(reports: &[Report<'_>]) -> String {
+/// The whole file around its sections.
+pub(crate) fn html(title: &str, sections: &str) -> String {
+    let title = escape(title);
     let mut page = String::new();
     page.push_str("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n");
     page.push_str("<meta name=\"viewport\" content=\"width=device-width\">\n");
-    page.push_str("<title>offramp demo</title>\n<style>\n");
-    page.push_str(STYLE);
-    page.push_str("\n</style>\n<h1>offramp demo</h1>\n");
-    for report in reports {
-        section(&mut page, report);
-    }
-    page.push_str("</html>\n");
+    push(&mut page, format_args!("<title>{title}</title>\n<style>\n{STYLE}\n</style>\n"));
+    push(&mut page, format_args!("<h1>{title}</h1>\n{sections}</html>\n"));
     page
 }
 
-fn section(page: &mut String, report: &Report<'_>) {
+/// Loads of a server, with what was measured as text.
+pub(crate) fn loads(page: &mut String, about: &str, figures: &str, runs: &[Run<'_>]) {
+    push(page, format_args!("<p>{}</p>\n<pre>{}</pre>\n", escape(about), escape(figures)));
+    for (title, drawing) in plots(runs) {
+        push(page, format_args!("<h3>{}</h3>\n{drawing}", escape(title)));
+    }
+}
+
+/// A model whose passes were timed.
+pub(crate) fn section(page: &mut String, report: &Report<'_>) {
     push(page, format_args!("<h2>{}</h2>\n", escape(report.name)));
     push(page, format_args!("<p>{}</p>\n", escape(report.about)));
     table(page, report.figures);

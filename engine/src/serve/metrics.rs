@@ -1,5 +1,6 @@
 //! What has been done, for Prometheus: base units, and one end for every request.
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
     TextEncoder,
@@ -89,8 +90,26 @@ impl Metrics {
             "waiting": self.waiting.get(),
             "connections": self.connections.get(),
             "threshold_version": self.threshold_version.get(),
+            "passes": self.pass_rows.get_sample_count(),
+            "pass_rows": self.passes_by_rows(),
         })
         .to_string()
+    }
+
+    /// Passes by their rows: at most 1, 2, 4 and so on, and `more`.
+    fn passes_by_rows(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut before = 0;
+        let families = self.pass_rows.collect();
+        let metrics = families.iter().flat_map(|family| family.get_metric());
+        let buckets = metrics.flat_map(|metric| metric.get_histogram().get_bucket().to_vec());
+        let bounded = buckets.map(|bucket| {
+            let until = bucket.cumulative_count();
+            let passes = until - std::mem::replace(&mut before, until);
+            (bucket.upper_bound().to_string(), passes.into())
+        });
+        let mut passes: serde_json::Map<_, _> = bounded.collect();
+        passes.insert("more".to_owned(), (self.pass_rows.get_sample_count() - before).into());
+        passes
     }
 
     /// The text exposition.

@@ -23,7 +23,7 @@ pub(super) fn take(frame: &Frame<'_>, arrival_us: u64, hold: Hold, client: &Clie
             None => Reply::Done,
         },
         Some(Kind::Metadata) => Reply::Json(state.metadata()),
-        Some(Kind::Stats) => Reply::Json(state.metrics.json()),
+        Some(Kind::Stats) => Reply::Json(state.stats()),
         other => {
             let message = format!("frames of kind {other:?} are not served");
             Reply::Failure(Failure::new(Status::Unsupported, message))

@@ -123,7 +123,7 @@ impl Server {
 
     /// Counts of what it has done, as JSON.
     pub fn stats(&self) -> String {
-        self.state.metrics.json()
+        self.state.stats()
     }
 
     /// What clients tell it to do, where that is taken; once.
@@ -167,7 +167,7 @@ impl Server {
             let _ = tokio::time::timeout(drain_timeout, sessions.wait()).await;
         });
         runtime.shutdown_timeout(Duration::from_millis(100));
-        tracing::info!(stats = state.metrics.json(), "drained");
+        tracing::info!(stats = state.stats(), "drained");
         ended
     }
 }

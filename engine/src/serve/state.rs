@@ -215,6 +215,12 @@ impl State {
         self.reads.metadata.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What has been done, as JSON.
+    pub(super) fn stats(&self) -> String {
+        self.metrics.waiting.set(self.inbox.waiting() as i64);
+        self.metrics.json()
+    }
+
     /// It is another one now.
     pub(super) fn set_metadata(&self, metadata: String) {
         *self.reads.metadata.write().unwrap_or_else(PoisonError::into_inner) = metadata;

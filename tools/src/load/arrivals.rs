@@ -15,19 +15,35 @@ pub(crate) enum Arrivals {
     Constant,
     /// In bursts: gamma-distributed gaps, four times as variable as Poisson's
     Bursty,
+    /// A day pressed into the run: Poisson, from a quarter of the rate to seven quarters and back
+    Diurnal,
 }
 
 /// Shape of the gaps of bursts: their squared coefficient of variation is 4.
 const BURST_SHAPE: f64 = 0.25;
 
+/// The busiest time of a day, by its mean.
+const BUSIEST: f64 = 1.75;
+
+/// How busy it is at a time of the day, from 0 to 1, by the day's mean.
+fn share_of_day(time: f64) -> f64 {
+    1.0 - (BUSIEST - 1.0) * (std::f64::consts::TAU * time).cos()
+}
+
 /// Seconds from the start at which requests are due, for `seconds` at `rate` a second.
 pub(crate) fn drawn(kind: Arrivals, rate: f64, seconds: f64, seed: u64) -> Vec<f64> {
     let mut rng = fastrand::Rng::with_seed(seed);
+    if kind == Arrivals::Diurnal {
+        let mut busiest = drawn(Arrivals::Poisson, BUSIEST * rate, seconds, seed);
+        // Thinning (Lewis & Shedler, 1979).
+        busiest.retain(|due_s| rng.f64() * BUSIEST < share_of_day(due_s / seconds));
+        return busiest;
+    }
     let mut due_s = 0.0;
     let next = move || {
         due_s += match kind {
             Arrivals::Constant => 1.0,
-            Arrivals::Poisson => exponential(&mut rng),
+            Arrivals::Poisson | Arrivals::Diurnal => exponential(&mut rng),
             Arrivals::Bursty => gamma(&mut rng, BURST_SHAPE) / BURST_SHAPE,
         } / rate;
         Some(due_s)
@@ -107,6 +123,15 @@ mod tests {
             assert!((mean * 1000.0 - 1.0).abs() < 0.02, "{kind:?} {mean}");
             assert!((found - variation).abs() < 0.05 + 0.03 * variation, "{kind:?} {found}");
         }
+    }
+
+    #[test]
+    fn a_day_is_quiet_at_its_ends_and_busy_in_the_middle() {
+        let due = drawn(Arrivals::Diurnal, 1000.0, 100.0, 1);
+        let within = |from: f64, to: f64| due.iter().filter(|&&s| s >= from && s < to).count();
+        assert!((due.len() as f64 / 1e5 - 1.0).abs() < 0.02, "{}", due.len());
+        assert!((within(0.0, 5.0) as f64 / 5e3 - 0.26).abs() < 0.04);
+        assert!((within(47.5, 52.5) as f64 / 5e3 - 1.75).abs() < 0.08);
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub(crate) enum End {
 /// All requests, in the order they were due.
 pub(crate) struct Driven {
     pub(crate) ends: Vec<End>,
+    /// Which input each was, counted round and round.
+    pub(crate) turns: Vec<usize>,
+    /// When each was due, or sent where nothing said when, from the start.
+    pub(crate) due_s: Vec<f64>,
     /// How long after they were due requests were sent.
     pub(crate) lags: Vec<Duration>,
     pub(crate) elapsed: Duration,
@@ -37,13 +41,13 @@ pub(crate) fn drive(
     options: InferOptions,
     due_s: &[f64],
 ) -> Result<Driven> {
-    let open = |_| Connection::open(address, Some(PATIENCE)).map(Connection::split);
-    let opened: Result<Vec<_>, ClientError> = (0..connections).map(open).collect();
-    let opened = opened.map_err(|error| Failure::Failed(error.to_string()))?;
+    let opened = open(address, connections)?;
     let began = Instant::now();
     let part = Part { began, inputs, options, due_s, stride: connections };
     let mut driven = Driven {
         ends: vec![End::Lost; due_s.len()],
+        turns: (0..due_s.len()).collect(),
+        due_s: due_s.to_vec(),
         lags: vec![Duration::ZERO; due_s.len()],
         elapsed: Duration::ZERO,
     };
@@ -65,6 +69,13 @@ pub(crate) fn drive(
     });
     driven.elapsed = began.elapsed();
     Ok(driven)
+}
+
+/// So many connections, each for a thread that sends and one that receives.
+pub(super) fn open(address: &str, connections: usize) -> Result<Vec<(Sender, Receiver)>> {
+    let open = |_| Connection::open(address, Some(PATIENCE)).map(Connection::split);
+    let opened: Result<Vec<_>, ClientError> = (0..connections).map(open).collect();
+    opened.map_err(|error| Failure::Failed(error.to_string()))
 }
 
 /// Every `stride`-th request, from a first one on.

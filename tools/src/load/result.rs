@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::drive::{Driven, End};
+use super::search::Search;
 use crate::agreement::Agreement;
 
 /// Percentiles, with the answers it takes to name them at 99 % confidence where one of them may be
@@ -30,6 +31,7 @@ pub(crate) struct Percentile {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct LoadResult {
     pub(crate) schema_version: u32,
+    pub(crate) scenario: &'static str,
     pub(crate) sent: usize,
     pub(crate) ok: usize,
     /// By status; `lost` are those without a reply.
@@ -50,8 +52,11 @@ pub(crate) struct LoadResult {
     /// Answers by exit: a site, or `final`.
     pub(crate) exits: BTreeMap<String, usize>,
     pub(crate) mean_depth: f64,
+    /// Passes of the server meanwhile by their rows: at most 1, 2, 4 and so on.
+    pub(crate) pass_rows: BTreeMap<u64, u64>,
     pub(crate) accuracy: Option<f64>,
     pub(crate) agreement: Option<Agreement>,
+    pub(crate) search: Option<Search>,
 }
 
 impl LoadResult {
@@ -77,7 +82,8 @@ impl LoadResult {
         let lags = sorted_ms(driven.lags.iter().copied());
         let in_time = answered.iter().filter(|(waited, _)| *waited <= slo).count();
         Self {
-            schema_version: 1,
+            schema_version: 2,
+            scenario: "server",
             sent: driven.ends.len(),
             ok: answered.len(),
             failed,
@@ -93,10 +99,23 @@ impl LoadResult {
             send_lag_max_ms: lags.last().copied().unwrap_or(0.0),
             exits,
             mean_depth: mean(&|at| f64::from(answered[at].1.depth)),
+            pass_rows: BTreeMap::new(),
             accuracy: None,
             agreement: None,
+            search: None,
         }
     }
+}
+
+/// Share of all requests answered within `slo`; none where they were sent too late to tell.
+pub(crate) fn share_in_time(driven: &Driven, slo: Duration, lag_max: Duration) -> Option<f64> {
+    let lags = sorted_ms(driven.lags.iter().copied());
+    if rank(&lags, 0.99 * lags.len() as f64) > lag_max.as_secs_f64() * 1e3 {
+        return None;
+    }
+    let answered = driven.ends.iter().filter_map(answered);
+    let in_time = answered.filter(|(waited, _)| *waited <= slo).count();
+    Some(in_time as f64 / driven.ends.len().max(1) as f64)
 }
 
 type Answered<'a> = (Duration, &'a offramp::serve::protocol::Verdict);

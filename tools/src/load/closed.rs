@@ -1,0 +1,150 @@
+//! Sends the next request once earlier ones are answered: a closed loop, as MLPerf's scenarios ask
+//! for (LoadGen; arXiv 1911.02549).
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use offramp::client::{Receiver, Sender};
+use offramp::serve::protocol::{Infer, InferOptions, Input, Reply};
+
+use super::drive::{Driven, End, open};
+use crate::failure::Result;
+
+/// Who waits for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Loop {
+    pub(crate) connections: usize,
+    /// Requests of a connection at a time.
+    pub(crate) in_flight: usize,
+    /// Whether they are one query: the next is sent once all are answered, and each of them took
+    /// as long as the last.
+    pub(crate) is_query: bool,
+}
+
+/// A request that has ended.
+struct Done {
+    index: usize,
+    sent: Instant,
+    end: End,
+}
+
+/// Sends `inputs` in turn for so long.
+pub(crate) fn drive(
+    address: &str,
+    shape: Loop,
+    inputs: &[Input<'_>],
+    options: InferOptions,
+    seconds: f64,
+) -> Result<Driven> {
+    let until = Instant::now() + Duration::from_secs_f64(seconds);
+    let goes_on = move |_| Instant::now() < until;
+    drive_while(address, shape, inputs, options, &goes_on)
+}
+
+/// Sends each of `inputs` once.
+pub(crate) fn all(
+    address: &str,
+    shape: Loop,
+    inputs: &[Input<'_>],
+    options: InferOptions,
+) -> Result<Driven> {
+    let count = inputs.len();
+    drive_while(address, shape, inputs, options, &move |index| index < count)
+}
+
+/// Sends while the index of the next request may be sent.
+fn drive_while(
+    address: &str,
+    shape: Loop,
+    inputs: &[Input<'_>],
+    options: InferOptions,
+    goes_on: &(dyn Fn(usize) -> bool + Sync),
+) -> Result<Driven> {
+    let opened = open(address, shape.connections)?;
+    let began = Instant::now();
+    let mut done: Vec<Done> = std::thread::scope(|scope| {
+        let run = |(first, (sender, receiver))| {
+            let one = One { sender, receiver, shape, inputs, options, next: first };
+            scope.spawn(move || one.run(goes_on))
+        };
+        let threads: Vec<_> = opened.into_iter().enumerate().map(run).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+    });
+    // Indices have holes where connections differ in speed; their order is that of the inputs.
+    done.sort_by_key(|done| done.index);
+    Ok(Driven {
+        due_s: done.iter().map(|done| (done.sent - began).as_secs_f64()).collect(),
+        lags: vec![Duration::ZERO; done.len()],
+        turns: done.iter().map(|done| done.index).collect(),
+        ends: done.into_iter().map(|done| done.end).collect(),
+        elapsed: began.elapsed(),
+    })
+}
+
+/// One connection.
+struct One<'a> {
+    sender: Sender,
+    receiver: Receiver,
+    shape: Loop,
+    inputs: &'a [Input<'a>],
+    options: InferOptions,
+    /// Index of the next request.
+    next: usize,
+}
+
+impl One<'_> {
+    fn run(mut self, goes_on: &(dyn Fn(usize) -> bool + Sync)) -> Vec<Done> {
+        let mut done = Vec::new();
+        let mut open = HashMap::new();
+        let Loop { in_flight, is_query, .. } = self.shape;
+        loop {
+            let may_send = open.is_empty() || !is_query;
+            while may_send && open.len() < in_flight && goes_on(self.next) {
+                let Some((request, sent)) = self.send() else { return lost(done, open) };
+                open.insert(request, sent);
+            }
+            if open.is_empty() {
+                return done;
+            }
+            let mut last = Instant::now();
+            let from = done.len();
+            for _ in 0..if is_query { open.len() } else { 1 } {
+                let Ok((request, reply)) = self.receiver.receive() else { return lost(done, open) };
+                let Some((index, sent)) = open.remove(&request) else { continue };
+                last = Instant::now();
+                let end = match reply {
+                    Reply::Verdict(verdict) => End::Answered(last - sent, verdict),
+                    Reply::Failure(failure) => End::Failed(failure.status),
+                    _ => End::Lost,
+                };
+                done.push(Done { index, sent, end });
+            }
+            if is_query {
+                done[from..].iter_mut().for_each(|done| done.took_until(last));
+            }
+        }
+    }
+
+    /// The request's number, its index and when it was sent.
+    fn send(&mut self) -> Option<(u64, (usize, Instant))> {
+        let (index, sent) = (self.next, Instant::now());
+        self.next += self.shape.connections;
+        let input = self.inputs[index % self.inputs.len()].clone();
+        let request = self.sender.send(&Infer { input, options: self.options }).ok()?;
+        Some((request, (index, sent)))
+    }
+}
+
+impl Done {
+    fn took_until(&mut self, last: Instant) {
+        if let End::Answered(waited, _) = &mut self.end {
+            *waited = last - self.sent;
+        }
+    }
+}
+
+/// The connection broke.
+fn lost(mut done: Vec<Done>, open: HashMap<u64, (usize, Instant)>) -> Vec<Done> {
+    done.extend(open.into_values().map(|(index, sent)| Done { index, sent, end: End::Lost }));
+    done
+}

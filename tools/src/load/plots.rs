@@ -1,0 +1,171 @@
+//! Drawings of one or more loads side by side.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use offramp::Exit;
+use offramp::serve::protocol::Verdict;
+
+use super::drive::{Driven, End};
+use crate::chart::{Axis, Curve, bars, curves};
+
+/// Points of a curve, and stretches of time.
+const POINTS: usize = 200;
+const STRETCHES: usize = 40;
+
+/// A load by its name.
+pub(crate) struct Run<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) driven: &'a Driven,
+    pub(crate) pass_rows: &'a BTreeMap<u64, u64>,
+    /// The full model's labels by request, where they are known.
+    pub(crate) full: Option<Vec<Option<u32>>>,
+}
+
+/// Titles and drawings.
+pub(crate) fn plots(runs: &[Run<'_>]) -> Vec<(&'static str, String)> {
+    let mut plots = vec![
+        ("How soon answers arrive, from the time requests were due", latencies(runs)),
+        ("Where rows leave", exits(runs)),
+        ("Passes by their rows, at most", passes(runs)),
+        ("Median latency over time", over_time(runs, "ms", &median_ms)),
+        ("Share of the layers run, over time", over_time(runs, "%", &mean_depth)),
+    ];
+    if runs.iter().any(|run| run.full.is_some()) {
+        let drawing = over_time(runs, "%", &differing);
+        plots.push(("Answers that differ from the full model's, over time", drawing));
+    }
+    plots.push(("Version of the thresholds over time", over_time(runs, "", &version)));
+    plots
+}
+
+/// A request that was answered.
+struct Answered<'a> {
+    due_s: f64,
+    waited_ms: f64,
+    verdict: &'a Verdict,
+    full: Option<u32>,
+}
+
+impl Run<'_> {
+    fn answered(&self) -> impl Iterator<Item = Answered<'_>> {
+        self.driven.ends.iter().enumerate().filter_map(|(index, end)| {
+            let End::Answered(waited, verdict) = end else { return None };
+            let full = self.full.as_ref().and_then(|full| full[index]);
+            let (due_s, waited_ms) = (self.driven.due_s[index], waited.as_secs_f64() * 1e3);
+            Some(Answered { due_s, waited_ms, verdict, full })
+        })
+    }
+}
+
+fn latencies<'a>(runs: &[Run<'a>]) -> String {
+    let of = |run: &Run<'_>| {
+        let mut waited: Vec<f64> = run.answered().map(|answered| answered.waited_ms).collect();
+        waited.sort_by(f64::total_cmp);
+        waited
+    };
+    let all: Vec<Vec<f64>> = runs.iter().map(of).collect();
+    let rank = |waited: &[f64], share: f64| {
+        let last = waited.len().saturating_sub(1);
+        waited.get((share * last as f64) as usize).copied()
+    };
+    let ends = |share: f64| all.iter().filter_map(move |waited| rank(waited, share));
+    let (low, high) = (ends(0.001).fold(f64::MAX, f64::min), ends(0.999).fold(0.0, f64::max));
+    let curve = |(run, waited): (&Run<'a>, &Vec<f64>)| {
+        let share = |nth: usize| nth as f64 / POINTS as f64;
+        let point = |nth| Some((rank(waited, share(nth))?, 100.0 * share(nth)));
+        (run.name, (0..=POINTS).filter_map(point).collect())
+    };
+    let shown: Vec<Curve<'_>> = runs.iter().zip(&all).map(curve).collect();
+    let (time, share) = (Axis::log(low.min(high), high, "ms"), Axis::linear(100.0, "%"));
+    curves("share of requests answered by a time", time, share, &shown)
+}
+
+fn exits(runs: &[Run<'_>]) -> String {
+    let counts: Vec<BTreeMap<Exit, u64>> = runs.iter().map(by_exit).collect();
+    let all: BTreeSet<Exit> = counts.iter().flat_map(BTreeMap::keys).copied().collect();
+    let row = |exit: &Exit| {
+        let name = match exit {
+            Exit::Site(site) => format!("ramp {site}"),
+            Exit::Final => "final".to_owned(),
+        };
+        (name, counts.iter().map(|counts| part(counts, exit)).collect())
+    };
+    let rows: Vec<_> = all.iter().map(row).collect();
+    bars("share of answers by exit", &names(runs), &rows)
+}
+
+fn by_exit(run: &Run<'_>) -> BTreeMap<Exit, u64> {
+    let mut counts = BTreeMap::new();
+    run.answered().for_each(|answered| *counts.entry(answered.verdict.exit).or_default() += 1);
+    counts
+}
+
+fn passes(runs: &[Run<'_>]) -> String {
+    let all: BTreeSet<u64> = runs.iter().flat_map(|run| run.pass_rows.keys()).copied().collect();
+    let row = |rows: &u64| {
+        let name = if *rows == u64::MAX { "more".to_owned() } else { rows.to_string() };
+        (name, runs.iter().map(|run| part(run.pass_rows, rows)).collect())
+    };
+    let rows: Vec<_> = all.iter().map(row).collect();
+    bars("share of passes by rows", &names(runs), &rows)
+}
+
+/// A key's share of all counts.
+fn part<K: Ord>(counts: &BTreeMap<K, u64>, key: &K) -> f64 {
+    let sum: u64 = counts.values().sum();
+    counts.get(key).map_or(0.0, |&count| count as f64 / sum.max(1) as f64)
+}
+
+fn names<'a>(runs: &[Run<'a>]) -> Vec<&'a str> {
+    runs.iter().map(|run| run.name).collect()
+}
+
+/// A figure of each stretch of time, by when requests were due.
+fn over_time<'a>(
+    runs: &[Run<'a>],
+    unit: &'static str,
+    figure: &dyn Fn(&[Answered<'_>]) -> Option<f64>,
+) -> String {
+    let ends = runs.iter().filter_map(|run| run.driven.due_s.last().copied());
+    let end_s = ends.fold(1e-3, f64::max);
+    let of = |run: &Run<'a>| {
+        let mut stretches: Vec<Vec<Answered<'_>>> = (0..STRETCHES).map(|_| Vec::new()).collect();
+        for answered in run.answered() {
+            let nth = (answered.due_s / end_s * STRETCHES as f64) as usize;
+            stretches[nth.min(STRETCHES - 1)].push(answered);
+        }
+        let middle_s = |nth: usize| (nth as f64 + 0.5) / STRETCHES as f64 * end_s;
+        let points = stretches.iter().enumerate();
+        let points = points.filter_map(|(nth, stretch)| Some((middle_s(nth), figure(stretch)?)));
+        (run.name, points.collect::<Vec<_>>())
+    };
+    let all: Vec<Curve<'_>> = runs.iter().map(of).collect();
+    let most =
+        all.iter().flat_map(|curve| &curve.1).fold(0.0, |most: f64, point| most.max(point.1));
+    let high = if unit == "%" { most.max(1.0) } else { 1.1 * most.max(1e-3) };
+    curves("over time", Axis::linear(end_s, "s"), Axis::linear(high, unit), &all)
+}
+
+fn median_ms(stretch: &[Answered<'_>]) -> Option<f64> {
+    let mut waited: Vec<f64> = stretch.iter().map(|answered| answered.waited_ms).collect();
+    waited.sort_by(f64::total_cmp);
+    waited.get(waited.len() / 2).copied()
+}
+
+fn mean_depth(stretch: &[Answered<'_>]) -> Option<f64> {
+    let sum: f64 = stretch.iter().map(|answered| f64::from(answered.verdict.depth)).sum();
+    (!stretch.is_empty()).then(|| 100.0 * sum / stretch.len() as f64)
+}
+
+fn differing(stretch: &[Answered<'_>]) -> Option<f64> {
+    let known =
+        stretch.iter().filter_map(|answered| Some((answered.verdict.label, answered.full?)));
+    let (differ, all) = known.fold((0, 0), |(differ, all), (label, full)| {
+        (differ + usize::from(label != full), all + 1)
+    });
+    (all > 0).then(|| 100.0 * differ as f64 / all as f64)
+}
+
+fn version(stretch: &[Answered<'_>]) -> Option<f64> {
+    stretch.last().map(|answered| answered.verdict.threshold_version as f64)
+}
