@@ -63,7 +63,8 @@ pub(crate) struct Load {
     #[arg(long, value_enum, default_value = "server", env = "OFFRAMP_SCENARIO")]
     scenario: Scenario,
     /// Requests a second; the first that --search tries
-    #[arg(long, value_name = "N", default_value_t = RATE, env = "OFFRAMP_RATE", value_parser = rate)]
+    #[arg(long, value_name = "N", default_value_t = RATE, env = "OFFRAMP_RATE",
+          value_parser = rate)]
     rate: f64,
     /// How long
     #[arg(long, value_name = "S", default_value = "10", env = "OFFRAMP_SECONDS",

@@ -17,9 +17,9 @@ pub(crate) struct Report<'a> {
 
 const STYLE: &str = "\
 :root { color-scheme: light dark; --ink: #1c2127; --soft: #68737d; --line: #d8dee4;
-  --page: #ffffff; --c0: #8a949e; --c1: #2f7ed8; --c2: #1f9d61; }
+  --page: #ffffff; --c0: #8a949e; --c1: #2f7ed8; --c2: #1f9d61; --c3: #d9822b; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --soft: #98a2ab; --line: #3a424a;
-  --page: #14181c; --c0: #8a949e; --c1: #62a4f0; --c2: #4cc38a; } }
+  --page: #14181c; --c0: #8a949e; --c1: #62a4f0; --c2: #4cc38a; --c3: #f0a04b; } }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page);
   max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; }

@@ -26,8 +26,9 @@ pub(crate) struct Search {
     pub(crate) probes: Vec<Probe>,
 }
 
-/// Doubles or halves from `first` until one rate is held and another is not, then goes between.
-/// `share_in_time` tries a rate; none where it cannot be tried.
+/// Doubles or halves from `first` until one rate is held and another is not, then goes between. A
+/// rate that was not held is tried once more: machines stall. `share_in_time` tries a rate; none
+/// where it cannot be tried.
 pub(crate) fn highest(
     first: f64,
     probes_max: usize,
@@ -40,7 +41,13 @@ pub(crate) fn highest(
         let share_in_time = share_in_time(rate_per_s)?;
         let is_held = share_in_time.is_some_and(|share| share >= HELD);
         probes.push(Probe { rate_per_s, share_in_time, is_held });
-        *(if is_held { &mut low } else { &mut high }) = rate_per_s;
+        let is_second =
+            probes.iter().filter(|probe: &&Probe| probe.rate_per_s == rate_per_s).count() > 1;
+        match (is_held, is_second) {
+            (true, _) => low = rate_per_s,
+            (false, true) => high = rate_per_s,
+            (false, false) => continue,
+        }
         rate_per_s = match (low > 0.0, high.is_finite()) {
             (_, false) => 2.0 * low,
             (false, true) => high / 2.0,
@@ -71,5 +78,8 @@ mod tests {
         assert!(found.probes.iter().any(|probe| probe.share_in_time.is_none()));
         let none = highest(100.0, 3, |_| Ok(Some(0.0))).unwrap();
         assert_eq!((none.highest_rate_per_s, none.probes.len()), (0.0, 3));
+        let mut stalls = [0.5, 1.0, 0.0, 0.0].into_iter();
+        let stalled = highest(100.0, 4, |_| Ok(stalls.next())).unwrap();
+        assert_eq!(stalled.highest_rate_per_s, 100.0);
     }
 }
