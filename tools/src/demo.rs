@@ -42,7 +42,7 @@ pub(crate) struct Demo {
     /// Inputs to run [default: those that came with the model]
     #[arg(long, value_name = "FILE", env = "OFFRAMP_INPUT")]
     input: Option<PathBuf>,
-    /// How long to measure each model in the library
+    /// How long to measure each model in the library; a server's ways take about ten times as long
     #[arg(long, value_name = "S", default_value = "2", env = "OFFRAMP_SECONDS",
           value_parser = seconds)]
     seconds: f64,
@@ -156,7 +156,8 @@ fn measure(args: &Demo, dir: &Path) -> Result<Ran> {
     // Both cannot have the machine for themselves.
     drop(engine);
     let options = args.engine.options(&model);
-    let plan = Plan { dir, exits: &args.exit, engine: options, rows: &rows, slo: args.slo() };
+    let (slo, seconds) = (args.slo(), args.seconds);
+    let plan = Plan { dir, exits: &args.exit, engine: options, rows: &rows, slo, seconds };
     let served = plan.measure()?;
     Ok(Ran { model, device, rows, tallies, figures, about, served })
 }

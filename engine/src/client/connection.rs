@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use super::ClientError;
-use crate::serve::protocol::{Header, Infer, Kind, Reply, split};
+use crate::serve::protocol::{Header, Infer, InferOptions, Kind, Phase, Reply, Verdict, split};
 
 /// Largest reply that is taken.
 const PAYLOAD_BYTES_MAX: usize = 64 << 20;
@@ -125,9 +125,8 @@ impl Receiver {
     /// [`ClientError::Io`] at the end too, [`ClientError::Protocol`].
     pub fn receive(&mut self) -> Result<(u64, Reply), ClientError> {
         loop {
-            if let Some((request, reply, used)) = self.buffered()? {
-                self.bytes.drain(..used);
-                return Ok((request, reply));
+            if let Some(reply) = take_reply(&mut self.bytes, &self.address)? {
+                return Ok(reply);
             }
             let mut chunk = [0; 16 << 10];
             let io = |source| ClientError::Io { address: self.address.clone(), source };
@@ -138,12 +137,23 @@ impl Receiver {
             self.bytes.extend_from_slice(&chunk[..count]);
         }
     }
+}
 
-    fn buffered(&self) -> Result<Option<(u64, Reply, usize)>, ClientError> {
-        let fail = |message| ClientError::Protocol { address: self.address.clone(), message };
-        let frame = split(&self.bytes, PAYLOAD_BYTES_MAX).map_err(|e| fail(e.to_string()))?;
-        let Some(frame) = frame else { return Ok(None) };
-        let reply = Reply::decode(&frame.header, frame.payload).map_err(fail)?;
-        Ok(Some((frame.header.request(), reply, frame.bytes())))
-    }
+/// Takes a reply off what has arrived; none where it is not whole.
+pub(super) fn take_reply(
+    bytes: &mut Vec<u8>,
+    address: &str,
+) -> Result<Option<(u64, Reply)>, ClientError> {
+    let fail = |message| ClientError::Protocol { address: address.to_owned(), message };
+    let frame = split(bytes, PAYLOAD_BYTES_MAX).map_err(|error| fail(error.to_string()))?;
+    let Some(frame) = frame else { return Ok(None) };
+    let reply = Reply::decode(&frame.header, frame.payload).map_err(fail)?;
+    let (request, used) = (frame.header.request(), frame.bytes());
+    bytes.drain(..used);
+    Ok(Some((request, reply)))
+}
+
+/// Whether no other answer follows.
+pub(super) fn is_last(verdict: &Verdict, options: &InferOptions) -> bool {
+    !options.two_phase || verdict.phase != Phase::Early
 }

@@ -1,13 +1,19 @@
-//! Clients of a server, blocking.
+//! Clients of a server.
 //!
-//! [`Client`] asks one question at a time and tries again where that makes sense; [`Connection`]
-//! is one pipelined connection, whose two halves may live on two threads.
+//! | | one connection, pipelined | several servers, retries |
+//! |---|---|---|
+//! | blocking | [`Connection`] | [`Client`] |
+//! | async, for many tasks | [`SharedConnection`] | [`BalancedClient`] |
 
+mod balanced;
 mod connection;
 mod retry;
+mod shared;
 
+pub use balanced::BalancedClient;
 pub use connection::{Connection, Receiver, Sender};
 pub use retry::{Client, RetryOptions};
+pub use shared::{Replies, SharedConnection};
 
 use crate::serve::protocol::Failure;
 

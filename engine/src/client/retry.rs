@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::connection::is_last;
 use super::{ClientError, Connection};
 use crate::clock;
-use crate::serve::protocol::{Infer, InferOptions, Input, Phase, Reply, Status, Verdict};
+use crate::serve::protocol::{Infer, InferOptions, Input, Reply, Status, Verdict};
 
 /// Rest of a server that could not be reached.
 const BROKEN_REST: Duration = Duration::from_millis(100);
@@ -112,13 +113,17 @@ impl Server {
     }
 
     fn rest(&mut self, error: &ClientError) {
-        let rest = match error {
-            ClientError::Failure(failure) if failure.status == Status::Overloaded => {
-                Duration::from_millis(u64::from(failure.retry_after_ms))
-            }
-            _ => BROKEN_REST,
-        };
-        self.rest_until = clock::now() + rest;
+        self.rest_until = clock::now() + rest_after(error);
+    }
+}
+
+/// How long a server is left alone that has said so.
+pub(super) fn rest_after(error: &ClientError) -> Duration {
+    match error {
+        ClientError::Failure(failure) if failure.status == Status::Overloaded => {
+            Duration::from_millis(u64::from(failure.retry_after_ms))
+        }
+        _ => BROKEN_REST,
     }
 }
 
@@ -127,8 +132,7 @@ fn last_reply(connection: &mut Connection, infer: &Infer<'_>) -> Result<Verdict,
     loop {
         match connection.receive()? {
             (request, Reply::Verdict(verdict))
-                if request == sent
-                    && (!infer.options.two_phase || verdict.phase != Phase::Early) =>
+                if request == sent && is_last(&verdict, &infer.options) =>
             {
                 return Ok(verdict);
             }

@@ -27,9 +27,9 @@ use crate::record;
 use crate::rows::Row;
 use crate::table::{Table, fine_percent, grouped, ms, percent};
 
-/// How long each rate is tried, and each way measured.
-const PROBE_S: f64 = 0.5;
-const RUN_S: f64 = 2.5;
+/// How long each rate is tried, and each way measured, by the demo's seconds.
+const PROBE_SHARE: f64 = 0.25;
+const RUN_SHARE: f64 = 1.25;
 /// Rates tried for each way.
 const PROBES: usize = 6;
 /// The load, by the highest rate of the full model.
@@ -52,6 +52,8 @@ pub(super) struct Plan<'a> {
     pub(super) engine: EngineOptions,
     pub(super) rows: &'a [Row],
     pub(super) slo: Duration,
+    /// The demo's.
+    pub(super) seconds: f64,
 }
 
 /// One way, measured.
@@ -87,7 +89,8 @@ impl Plan<'_> {
         for (variant, after_exit, is_live) in WAYS {
             progress.set_message(variant);
             let (server, guess) = self.start(after_exit, is_live, &mut shapes)?;
-            let client = Client { address: server.address(), inputs: &inputs, slo: self.slo };
+            let (address, slo, seconds) = (server.address(), self.slo, self.seconds);
+            let client = Client { address, inputs: &inputs, slo, seconds };
             let search =
                 client.search(if rate_per_s > 0.0 { rate_per_s } else { guess }, &progress)?;
             if ways.is_empty() {
@@ -161,6 +164,7 @@ struct Client<'a> {
     address: SocketAddr,
     inputs: &'a [Input<'a>],
     slo: Duration,
+    seconds: f64,
 }
 
 impl Client<'_> {
@@ -172,7 +176,7 @@ impl Client<'_> {
 
     fn search(&self, first: f64, progress: &ProgressBar) -> Result<Search> {
         highest(first, PROBES, |rate_per_s| {
-            let driven = self.drive(rate_per_s, PROBE_S)?;
+            let driven = self.drive(rate_per_s, PROBE_SHARE * self.seconds)?;
             progress.inc(1);
             Ok(share_in_time(&driven, self.slo, self.slo / 4))
         })
@@ -181,8 +185,9 @@ impl Client<'_> {
     fn load(&self, rate_per_s: f64) -> Result<(Driven, LoadResult)> {
         let address = self.address.to_string();
         let before = passes::by_rows(&address)?;
-        let driven = self.drive(rate_per_s, RUN_S)?;
-        let mut load = LoadResult::of(&driven, self.slo, RUN_S);
+        let seconds = RUN_SHARE * self.seconds;
+        let driven = self.drive(rate_per_s, seconds)?;
+        let mut load = LoadResult::of(&driven, self.slo, seconds);
         load.pass_rows = passes::since(&before, passes::by_rows(&address)?);
         Ok((driven, load))
     }
@@ -194,12 +199,12 @@ impl Served {
         let agreements = self.ways.iter().filter_map(|way| way.load.agreement);
         let compared = agreements.map(|agreement| agreement.rows).min().unwrap_or(0);
         format!(
-            "served over TCP to {CONNECTIONS} connections: {:.0} requests a second, {:.0} % of the \
-             full model's highest rate,\nPoisson arrivals for {RUN_S:.0} s (n = {compared}); \
-             latency from the time a request was due; highest rate: 99 % of all requests \
-             answered within {} ms\n\
-             release and compact: thresholds follow the inputs, which takes audits; as fitted: \
-             compact, thresholds stay",
+            "behind a server: {:.0} requests a second, {:.0} % of the full model's highest rate, \
+             over {CONNECTIONS} connections\n\
+             Poisson arrivals (n = {compared}); latency from the time a request was due\n\
+             highest rate: 99 % of all requests answered within {} ms\n\
+             release, compact: thresholds follow the inputs, which takes audits; as fitted: they \
+             stay",
             self.rate_per_s,
             100.0 * LOAD,
             slo.as_millis(),

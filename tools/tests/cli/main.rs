@@ -5,8 +5,10 @@ mod classify;
 mod convert;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod deploy;
 mod errors;
 mod images;
+mod load;
 mod ramps;
 mod running;
 mod serve;

@@ -131,13 +131,21 @@ fn demo_shows_them(folder: &Folder, ramps: &str) {
     let args = ["demo", "--model", &model, "--input", &input, "--ramps", ramps];
     let args = [&args[..], &["--seconds", "0.1", "--report", &report]].concat();
     let done = run(&args, "").expect_code(0);
-    for text in ["full depth", "release", "compact", "agreement", "Where rows leave", &report] {
+    for text in [
+        "full depth",
+        "release",
+        "compact",
+        "agreement",
+        "Where rows leave",
+        "highest rate/s",
+        &report,
+    ] {
         assert!(done.out.contains(text), "{text}: {}", done.out);
     }
     let shown = done.out.lines().filter(|line| !line.starts_with("report: "));
     let widest = shown.max_by_key(|line| line.chars().count()).unwrap();
     assert!(widest.chars().count() <= 100, "{widest}");
     let html = fs::read_to_string(&report).unwrap();
-    assert_eq!(html.matches("<svg").count(), 2);
+    assert_eq!(html.matches("<svg").count(), 2 + 7, "of the library and behind a server");
     assert!(!html.contains("NaN") && !html.contains("http"), "self-contained");
 }

@@ -12,6 +12,8 @@ pub(crate) struct Running {
     pub(crate) child: Child,
     log: BufReader<ChildStderr>,
     pub(crate) address: String,
+    /// Health and metrics, where that was asked for.
+    pub(crate) http: String,
 }
 
 impl Running {
@@ -24,11 +26,16 @@ impl Running {
     }
 
     pub(crate) fn from(mut command: Command) -> Self {
+        let has_http = command.get_args().any(|arg| arg == "--http");
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
-        let mut running = Self { child, log, address: String::new() };
+        let mut running = Self { child, log, address: String::new(), http: String::new() };
         let line = running.line_with(" listening ");
         running.address = line.rsplit_once("address=").unwrap().1.trim().to_owned();
+        if has_http {
+            let line = running.line_with(" health and metrics ");
+            running.http = line.rsplit_once("http=").unwrap().1.trim().to_owned();
+        }
         running
     }
 

@@ -1,0 +1,138 @@
+//! Many questions at once to the less busy of several servers, again where that makes sense.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::time::{sleep_until, timeout};
+
+use super::retry::rest_after;
+use super::{ClientError, RetryOptions, SharedConnection};
+use crate::clock;
+use crate::serve::protocol::{Infer, InferOptions, Input, Verdict};
+
+/// A client of one or more servers of the same model, for any number of tasks.
+///
+/// Of two drawn at random the one that rests less, then the one with fewer requests in flight, is
+/// asked (Mitzenmacher, 2001). Each server has one [`SharedConnection`], made when it is first
+/// needed and again when it broke.
+pub struct BalancedClient {
+    servers: Vec<Server>,
+    options: RetryOptions,
+    rng: Mutex<fastrand::Rng>,
+}
+
+struct Server {
+    address: String,
+    connection: tokio::sync::Mutex<Option<Arc<SharedConnection>>>,
+    in_flight: AtomicUsize,
+    rest_until: Mutex<Instant>,
+}
+
+impl BalancedClient {
+    /// Of servers at `host:port` each.
+    ///
+    /// # Panics
+    /// There is no address.
+    pub fn new<A: Into<String>>(
+        addresses: impl IntoIterator<Item = A>,
+        options: RetryOptions,
+    ) -> Self {
+        let server = |address: A| Server {
+            address: address.into(),
+            connection: tokio::sync::Mutex::new(None),
+            in_flight: AtomicUsize::new(0),
+            rest_until: Mutex::new(clock::now()),
+        };
+        let servers: Vec<Server> = addresses.into_iter().map(server).collect();
+        assert!(!servers.is_empty(), "a client needs an address");
+        Self { servers, options, rng: Mutex::new(fastrand::Rng::with_seed(options.seed)) }
+    }
+
+    /// The answer to one input; in two phases the last one.
+    ///
+    /// # Errors
+    /// What the last try said; [`ClientError::Io`] where a reply took too long.
+    pub async fn classify(
+        &self,
+        input: &Input<'_>,
+        options: InferOptions,
+    ) -> Result<Verdict, ClientError> {
+        let infer = Infer { input: input.clone(), options };
+        let mut tried = 1;
+        loop {
+            let server = self.choose();
+            let result = server.classify(&infer, self.options).await;
+            match result {
+                Err(error) if error.is_worth_a_retry() && tried < self.options.tries => {
+                    server.rest(&error);
+                }
+                result => return result,
+            }
+            tried += 1;
+        }
+    }
+
+    fn choose(&self) -> &Server {
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        let (one, other) = (rng.usize(..self.servers.len()), rng.usize(..self.servers.len()));
+        let now = clock::now();
+        let load = |index: usize| {
+            let server = &self.servers[index];
+            (server.rest_until().max(now), server.in_flight.load(Ordering::Relaxed))
+        };
+        &self.servers[if load(other) < load(one) { other } else { one }]
+    }
+}
+
+impl Server {
+    async fn classify(
+        &self,
+        infer: &Infer<'_>,
+        options: RetryOptions,
+    ) -> Result<Verdict, ClientError> {
+        let _counted = InFlight::on(&self.in_flight);
+        sleep_until(self.rest_until().into()).await;
+        let asked = async { self.connection().await?.classify(infer).await };
+        let too_late = |_| ClientError::Io {
+            address: self.address.clone(),
+            source: std::io::ErrorKind::TimedOut.into(),
+        };
+        timeout(options.timeout, asked).await.map_err(too_late)?
+    }
+
+    async fn connection(&self) -> Result<Arc<SharedConnection>, ClientError> {
+        let mut connection = self.connection.lock().await;
+        if let Some(open) = connection.as_ref().filter(|open| !open.is_broken()) {
+            return Ok(open.clone());
+        }
+        let open = Arc::new(SharedConnection::open(&self.address).await?);
+        *connection = Some(open.clone());
+        Ok(open)
+    }
+
+    fn rest_until(&self) -> Instant {
+        *self.rest_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rest(&self, error: &ClientError) {
+        let until = clock::now() + rest_after(error);
+        *self.rest_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+}
+
+/// Counts while it lives, also where its future is dropped.
+struct InFlight<'a>(&'a AtomicUsize);
+
+impl<'a> InFlight<'a> {
+    fn on(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
