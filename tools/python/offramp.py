@@ -29,7 +29,7 @@ FAILURE = struct.Struct("<HHI")
 PAIR = struct.Struct("<If")
 
 MAGIC = b"OFRP"
-KIND_INFER, KIND_PING, KIND_READY, KIND_METADATA, KIND_STATS = 1, 2, 3, 4, 5
+KIND_INFER, KIND_PING, KIND_READY, KIND_METADATA, KIND_STATS, KIND_DRAIN, KIND_RELOAD = 1, 2, 3, 4, 5, 6, 7
 KIND_VERDICT, KIND_FAILURE, KIND_PONG, KIND_DONE, KIND_JSON = 0x81, 0x82, 0x83, 0x84, 0x85
 PHASES = ("early", "final", "confirm", "correct")
 STATUSES = {
@@ -87,6 +87,8 @@ class Connection:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reader = self.socket.makefile("rb")
         self.requests = 0
+        #: What a caller waits for, by request.
+        self.sent = {}
         self.labels = []
         self.labels = json.loads(self.ask(KIND_METADATA)).get("labels", [])
 
@@ -145,7 +147,7 @@ class Client:
             raise ValueError("no address: give \"host:port\"")
         self.addresses, self.timeout_s, self.tries = addresses, timeout_s, tries
         self.connections = {}
-        #: By address: when it is worth asking again, and how many requests it owes.
+        #: By address: when it is worth asking again.
         self.rest_until = dict.fromkeys(addresses, 0.0)
 
     def __enter__(self):
@@ -165,7 +167,7 @@ class Client:
 
     def two_phase(self, value, **options):
         """Yields the early answer, then what the full model says; one final answer where no ramp was sure."""
-        connection = self.connect(self.choose())
+        connection = self.idle()
         request = connection.next_request()
         connection.socket.sendall(infer_frame(request, value, two_phase=True, **options))
         while True:
@@ -177,42 +179,74 @@ class Client:
                 return
 
     def map(self, values, in_flight=64, **options):
-        """Answers in the order of the inputs, many in flight at a time; raises the first Error."""
+        """Answers in the order of the inputs, up to `in_flight` requests at a time on each connection;
+        raises the first Error."""
         values = list(values)
+        for address in [a for a, connection in self.connections.items() if connection.sent]:
+            self.drop(address)  # Left over from a map that was not read to its end.
         answers, failures = {}, [0] * len(values)
         waiting = collections.deque(range(len(values)))
         given = 0
         while given < len(values):
-            self.round(values, waiting, answers, failures, in_flight, options)
+            self.send(values, waiting, failures, in_flight, options)
+            self.take(waiting, answers, failures)
             while given in answers:
                 yield answers.pop(given)
                 given += 1
 
-    def round(self, values, waiting, answers, failures, in_flight, options):
-        """Sends what waits to one server and takes all its replies."""
-        address, sent = self.choose(), {}
+    def send(self, values, waiting, failures, in_flight, options):
+        """Sends what waits, as far as there is room."""
+        frames = collections.defaultdict(list)
+        while waiting:
+            address = self.choose()
+            connection = self.connections.get(address)
+            is_full = connection is not None and len(connection.sent) >= in_flight
+            if is_full or self.rest_until[address] > time.monotonic():
+                break
+            try:
+                connection = self.connect(address)
+            except OSError as error:
+                self.rest_until[address] = time.monotonic() + 0.1
+                self.fail(failures, waiting[0], Error("not_ready", str(error)))
+                continue
+            index, request = waiting.popleft(), connection.next_request()
+            connection.sent[request] = index
+            frames[address].append(infer_frame(request, values[index], **options))
+        for address, parts in frames.items():
+            try:
+                self.connections[address].socket.sendall(b"".join(parts))
+            except OSError as error:
+                self.lose(address, error, waiting, failures)
+
+    def take(self, waiting, answers, failures):
+        """Takes a reply from whoever owes the first input; where nobody owes any, waits until one may be
+        asked."""
+        owing = [address for address in self.connections if self.owed(address)]
+        if not owing:
+            time.sleep(max(0.0, min(self.rest_until.values()) - time.monotonic()))
+            return
+        address = min(owing, key=lambda one: min(self.connections[one].sent.values()))
+        connection = self.connections[address]
         try:
-            connection = self.connect(address)
-            while waiting and len(sent) < in_flight:
-                index = waiting.popleft()
-                request = connection.next_request()
-                sent[request] = index
-                connection.socket.sendall(infer_frame(request, values[index], **options))
-            while sent:
-                request, reply = connection.receive()
-                index = sent.pop(request)
-                if not isinstance(reply, Error):
-                    answers[index] = reply
-                    continue
-                self.fail(failures, index, reply)
-                waiting.append(index)
-                self.rest_until[address] = time.monotonic() + reply.retry_after_s
+            request, reply = connection.receive()
         except OSError as error:
-            self.drop(address)
-            lost = list(sent.values()) or ([waiting.popleft()] if waiting else [])
-            for index in lost:
-                self.fail(failures, index, Error("not_ready", str(error)))
-            waiting.extend(lost)
+            self.lose(address, error, waiting, failures)
+            return
+        index = connection.sent.pop(request)
+        if isinstance(reply, Error):
+            self.rest_until[address] = time.monotonic() + reply.retry_after_s
+            waiting.append(index)
+            self.fail(failures, index, reply)
+        else:
+            answers[index] = reply
+
+    def lose(self, address, error, waiting, failures):
+        """The connection broke: what it owed is asked again."""
+        lost = list(self.connections[address].sent.values())
+        self.drop(address)
+        waiting.extend(lost)
+        for index in lost:
+            self.fail(failures, index, Error("not_ready", str(error)))
 
     def fail(self, failures, index, error):
         failures[index] += 1
@@ -220,17 +254,29 @@ class Client:
             self.close()
             raise error
 
+    def owed(self, address):
+        """Replies that a server owes."""
+        connection = self.connections.get(address)
+        return len(connection.sent) if connection else 0
+
     def choose(self):
-        """Of two drawn at random the one that may be asked sooner; waits until it may."""
+        """Of two drawn at random the one that may be asked sooner, then the one that owes less."""
         drawn = random.sample(self.addresses, min(2, len(self.addresses)))
-        address = min(drawn, key=lambda one: self.rest_until[one])
-        time.sleep(max(0.0, self.rest_until[address] - time.monotonic()))
-        return address
+        now = time.monotonic()
+        return min(drawn, key=lambda one: (max(self.rest_until[one], now), self.owed(one)))
 
     def connect(self, address):
         if address not in self.connections:
             self.connections[address] = Connection(address, self.timeout_s)
         return self.connections[address]
+
+    def idle(self):
+        """A connection that owes nothing."""
+        address = self.choose()
+        time.sleep(max(0.0, self.rest_until[address] - time.monotonic()))
+        if self.owed(address):
+            self.drop(address)
+        return self.connect(address)
 
     def drop(self, address):
         connection = self.connections.pop(address, None)
@@ -240,19 +286,27 @@ class Client:
 
     def metadata(self):
         """What model the server runs, as a dict."""
-        return json.loads(self.connect(self.choose()).ask(KIND_METADATA))
+        return json.loads(self.idle().ask(KIND_METADATA))
 
     def stats(self):
         """Requests by their end, as a dict."""
-        return json.loads(self.connect(self.choose()).ask(KIND_STATS))
+        return json.loads(self.idle().ask(KIND_STATS))
 
     def ready(self):
         """Whether a server takes work."""
         try:
-            self.connect(self.choose()).ask(KIND_READY)
+            self.idle().ask(KIND_READY)
             return True
         except (Error, OSError):
             return False
+
+    def drain(self):
+        """Tells a server that takes orders to answer what it has accepted, and to end."""
+        self.idle().ask(KIND_DRAIN)
+
+    def reload(self):
+        """Tells a server that takes orders to load ramps and thresholds again; raises Error where it cannot."""
+        self.idle().ask(KIND_RELOAD)
 
 
 def main(arguments):

@@ -31,6 +31,30 @@ class Served(unittest.TestCase):
         names = [answer.label_name for answer in self.client.map(texts)]
         self.assertEqual(names, ["HUM", "NUM", "LOC"] * 100)
 
+    def test_many_inputs_over_two_connections(self):
+        texts = ["Who wrote Hamlet?", "How many feet are in a mile?", "Where is Oslo?"] * 500
+        with offramp.Client(ADDRESS, ADDRESS.replace("127.0.0.1", "localhost")) as client:
+            owed = []
+            names = []
+            for answer in client.map(texts, in_flight=8):
+                owed.append(sum(map(client.owed, client.addresses)))
+                names.append(answer.label_name)
+            self.assertEqual(names, ["HUM", "NUM", "LOC"] * 500)
+            self.assertLessEqual(max(owed), 16)
+            self.assertGreater(sum(owed) / len(owed), 4, "sending and taking take turns")
+
+    def test_a_map_may_be_left_halfway(self):
+        self.assertEqual(next(self.client.map(["Where is Oslo?"] * 50)).label_name, "LOC")
+        self.assertEqual(self.client.classify("Who wrote Hamlet?").label_name, "HUM")
+        next(self.client.map(["Where is Oslo?"] * 50))
+        self.assertTrue(self.client.ready())
+
+    def test_orders_are_refused_where_they_are_not_taken(self):
+        for order in (self.client.drain, self.client.reload):
+            with self.assertRaises(offramp.Error) as caught:
+                order()
+            self.assertEqual(caught.exception.status, "unsupported")
+
     def test_two_phases(self):
         early, last = self.client.two_phase("Who wrote Hamlet?")
         self.assertEqual((early.phase, last.phase, last.exit), ("early", "confirm", None))
