@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use offramp::Limits;
 use offramp::client::Connection;
-use offramp::serve::protocol::{Infer, InferOptions, Input, Reply, Status};
+use offramp::serve::protocol::{Infer, InferOptions, Input, Kind, Reply, Status};
 use offramp::serve::{ServeOptions, SessionLimits};
 
 use crate::support::{count, ended, questions, start_slow, text};
@@ -132,5 +132,34 @@ fn a_deadline_behind_a_long_pass_is_refused_while_that_runs() {
     assert_eq!(status, Status::DeadlineExpired);
     let ok = ended(&server.stats(), "ok");
     assert!(ok < 65 + slipped_in, "it was told before the long pass ended: {ok}");
+    server.drain().unwrap();
+}
+
+#[test]
+fn stats_tell_who_waits_now_and_how_passes_were_filled() {
+    let session = SessionLimits { in_flight_max: REQUESTS, ..SessionLimits::default() };
+    let options = ServeOptions { queue_max: REQUESTS, session, ..ServeOptions::default() };
+    let server = start_slow(&options);
+    let address = server.address().to_string();
+    let (mut sender, mut receiver) = Connection::open(&address, None).unwrap().split();
+    let mut watch = Connection::open(&address, None).unwrap();
+    let mut stats = || match watch.ask(Kind::Stats).unwrap() {
+        Reply::Json(text) => serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let counted = std::thread::spawn(move || count(&mut receiver, REQUESTS));
+    let mut has_waited = false;
+    for request in 0..REQUESTS {
+        sender.send(&text("Who wrote Hamlet?")).unwrap();
+        has_waited |= request % 100 == 0 && stats()["waiting"].as_u64().unwrap() > 0;
+    }
+    assert!(has_waited);
+    assert_eq!(counted.join().unwrap().get("ok"), Some(&REQUESTS));
+    let done = stats();
+    assert_eq!((&done["waiting"], &done["rows"]), (&0.into(), &REQUESTS.into()), "{done}");
+    let by_rows = done["pass_rows"].as_object().unwrap();
+    let passes: u64 = by_rows.values().map(|passes| passes.as_u64().unwrap()).sum();
+    assert_eq!(Some(passes), done["passes"].as_u64(), "{done}");
+    assert!(by_rows["32"].as_u64().unwrap() > 0 && by_rows["more"] == 0, "{done}");
     server.drain().unwrap();
 }

@@ -197,6 +197,8 @@ impl Executor {
         let expected_us = self.latency.expect_us(self.batch.tokens());
         self.state.expect_busy_until_us(started_us + expected_us);
         let state = Arc::clone(&self.state);
+        // Before the first answer leaves: whoever has one finds its pass counted.
+        state.metrics.pass_rows.observe(rows.len() as f64);
         let mut replies = Replies::new(&state, rows, version, started_us);
         let Self { engine, exiting, batch, windows, .. } = self;
         let result = exiting.run(engine, batch, after_exit, windows, &mut replies);
@@ -250,7 +252,6 @@ impl Executor {
         self.latency.learn(Work { tokens: report.tokens, share }, elapsed_us);
         self.state.learn_row_us(elapsed_us / report.rows.max(1) as u64);
         let metrics = &self.state.metrics;
-        metrics.pass_rows.observe(report.rows as f64);
         metrics.pass_seconds.observe(report.elapsed.as_secs_f64());
         metrics.threshold_version.set(version as i64);
     }

@@ -37,7 +37,5 @@ async fn readyz(Shared(state): Shared<Arc<State>>) -> (StatusCode, &'static str)
 }
 
 async fn metrics(Shared(state): Shared<Arc<State>>) -> impl IntoResponse {
-    state.metrics.waiting.set(state.inbox.waiting() as i64);
-    state.metrics.ready.set(i64::from(state.life() == Life::Ready));
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.text())
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], state.exposition())
 }

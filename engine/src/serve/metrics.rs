@@ -91,6 +91,7 @@ impl Metrics {
             "connections": self.connections.get(),
             "threshold_version": self.threshold_version.get(),
             "passes": self.pass_rows.get_sample_count(),
+            "rows": self.pass_rows.get_sample_sum() as u64,
             "pass_rows": self.passes_by_rows(),
         })
         .to_string()

@@ -217,8 +217,20 @@ impl State {
 
     /// What has been done, as JSON.
     pub(super) fn stats(&self) -> String {
-        self.metrics.waiting.set(self.inbox.waiting() as i64);
+        self.look();
         self.metrics.json()
+    }
+
+    /// The same, for Prometheus.
+    pub(super) fn exposition(&self) -> Vec<u8> {
+        self.look();
+        self.metrics.text()
+    }
+
+    /// Gauges of what is counted elsewhere are as old as the last look.
+    fn look(&self) {
+        self.metrics.waiting.set(self.inbox.waiting() as i64);
+        self.metrics.ready.set(i64::from(self.life() == Life::Ready));
     }
 
     /// It is another one now.

@@ -135,7 +135,7 @@ fn throw(server: &Running, thrown: &AtomicUsize, frames: usize) {
 #[test]
 #[ignore = "one of cargo xtask soak"]
 fn thousands_of_idle_and_never_reading_connections_are_bounded_and_ended() {
-    let server = Running::start(&["--idle-timeout-s", "20", "--frame-timeout-s", "5"]);
+    let server = Running::start(&["--idle-timeout-s", "30", "--frame-timeout-s", "10"]);
     load(&server, 200.0, 2, &[]);
     let before = resident_mib(&server);
     let connect = || TcpStream::connect(&server.address).unwrap();
