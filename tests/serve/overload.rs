@@ -147,14 +147,16 @@ fn stats_tell_who_waits_now_and_how_passes_were_filled() {
         Reply::Json(text) => serde_json::from_str::<serde_json::Value>(&text).unwrap(),
         other => panic!("{other:?}"),
     };
-    let counted = std::thread::spawn(move || count(&mut receiver, REQUESTS));
-    let mut has_waited = false;
-    for request in 0..REQUESTS {
-        sender.send(&text("Who wrote Hamlet?")).unwrap();
-        has_waited |= request % 100 == 0 && stats()["waiting"].as_u64().unwrap() > 0;
-    }
-    assert!(has_waited);
-    assert_eq!(counted.join().unwrap().get("ok"), Some(&REQUESTS));
+    std::thread::scope(|scope| {
+        let counted = scope.spawn(move || count(&mut receiver, REQUESTS));
+        let mut has_waited = false;
+        for request in 0..REQUESTS {
+            sender.send(&text("Who wrote Hamlet?")).unwrap();
+            has_waited |= request % 100 == 0 && stats()["waiting"].as_u64().unwrap() > 0;
+        }
+        assert!(has_waited);
+        assert_eq!(counted.join().unwrap().get("ok"), Some(&REQUESTS));
+    });
     let done = stats();
     assert_eq!((&done["waiting"], &done["rows"]), (&0.into(), &REQUESTS.into()), "{done}");
     let by_rows = done["pass_rows"].as_object().unwrap();
