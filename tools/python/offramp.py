@@ -37,6 +37,8 @@ STATUSES = {
     6: "device_failed", 7: "shutting_down", 8: "unsupported",
 }
 WORTH_A_RETRY = {"overloaded", "not_ready", "device_failed", "shutting_down"}
+#: Behind a balancer the next connection may reach another replica.
+ENDS_CONNECTION = {"device_failed", "shutting_down"}
 ANY_SITE = 0xFFFF
 PAYLOAD_BYTES_MAX = 64 << 20
 
@@ -237,6 +239,8 @@ class Client:
             self.rest_until[address] = time.monotonic() + reply.retry_after_s
             waiting.append(index)
             self.fail(failures, index, reply)
+            if reply.status in ENDS_CONNECTION:
+                self.lose(address, reply, waiting, failures)
         else:
             answers[index] = reply
 

@@ -93,7 +93,14 @@ impl Server {
     ) -> Result<Verdict, ClientError> {
         let _counted = InFlight::on(&self.in_flight);
         sleep_until(self.rest_until().into()).await;
-        let asked = async { self.connection().await?.classify(infer).await };
+        let asked = async {
+            let connection = self.connection().await?;
+            let result = connection.classify(infer).await;
+            if result.as_ref().is_err_and(ClientError::ends_connection) {
+                self.leave(&connection).await;
+            }
+            result
+        };
         let too_late = |_| ClientError::Io {
             address: self.address.clone(),
             source: std::io::ErrorKind::TimedOut.into(),
@@ -109,6 +116,14 @@ impl Server {
         let open = Arc::new(SharedConnection::open(&self.address).await?);
         *connection = Some(open.clone());
         Ok(open)
+    }
+
+    /// Others may still wait on it; nobody else will.
+    async fn leave(&self, left: &Arc<SharedConnection>) {
+        let mut connection = self.connection.lock().await;
+        if connection.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, left)) {
+            *connection = None;
+        }
     }
 
     fn rest_until(&self) -> Instant {

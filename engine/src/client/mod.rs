@@ -15,7 +15,7 @@ pub use connection::{Connection, Receiver, Sender};
 pub use retry::{Client, RetryOptions};
 pub use shared::{Replies, SharedConnection};
 
-use crate::serve::protocol::Failure;
+use crate::serve::protocol::{Failure, Status};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,16 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether its connection is of no more use: the next try may reach another replica.
+    fn ends_connection(&self) -> bool {
+        match self {
+            Self::Io { .. } | Self::Protocol { .. } => true,
+            Self::Failure(failure) => {
+                matches!(failure.status, Status::ShuttingDown | Status::DeviceFailed)
+            }
+        }
+    }
+
     /// Whether another try may succeed: requests are idempotent, so a broken connection is one.
     pub fn is_worth_a_retry(&self) -> bool {
         match self {

@@ -106,7 +106,7 @@ impl Server {
         };
         let connection = self.connection.insert(connection);
         let result = last_reply(connection, infer);
-        if !matches!(result, Ok(_) | Err(ClientError::Failure(_))) {
+        if result.as_ref().is_err_and(ClientError::ends_connection) {
             self.connection = None;
         }
         result

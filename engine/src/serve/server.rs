@@ -277,3 +277,32 @@ async fn accept(
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RowRules;
+
+    #[test]
+    fn a_panic_of_the_executor_fails_the_server() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions");
+        let model = Model::open_bare(dir).unwrap();
+        let reads = Reading {
+            rules: RowRules::of(model.spec()),
+            tokenizer: None,
+            preprocessor: None,
+            labels: Vec::new(),
+            metadata: RwLock::default(),
+        };
+        let (inbox, metrics) = (Inbox::new(channel().0, 1), Metrics::new().unwrap());
+        let state = Arc::new(State::new(inbox, metrics, reads, &ServeOptions::default(), None));
+        let words = LastWords(state.clone());
+        let executor = Builder::new().spawn(move || {
+            let _words = words;
+            panic!("as an executor with a defect would");
+        });
+        assert!(executor.unwrap().join().is_err());
+        assert_eq!(state.life(), Life::Failed);
+        assert!(state.inbox.is_over(), "nobody is let in");
+    }
+}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use offramp::client::{Receiver, Sender};
 use offramp::serve::protocol::{Infer, InferOptions, Input, Reply};
 
-use super::drive::{Driven, End, open};
+use super::drive::{Driven, End, PATIENCE, open};
 use crate::failure::Result;
 
 /// Who waits for whom.
@@ -60,7 +60,7 @@ fn drive_while(
     options: InferOptions,
     goes_on: &(dyn Fn(usize) -> bool + Sync),
 ) -> Result<Driven> {
-    let opened = open(address, shape.connections)?;
+    let opened = open(address, shape.connections, PATIENCE)?;
     let began = Instant::now();
     let mut done: Vec<Done> = std::thread::scope(|scope| {
         let run = |(first, (sender, receiver))| {

@@ -8,7 +8,7 @@ use offramp::serve::protocol::{Infer, InferOptions, Input, Reply, Status, Verdic
 use crate::failure::{Failure, Result};
 
 /// Longest wait for a reply.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What became of a request.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub(crate) fn drive(
     options: InferOptions,
     due_s: &[f64],
 ) -> Result<Driven> {
-    let opened = open(address, connections)?;
+    let opened = open(address, connections, PATIENCE + longest_gap(due_s, connections))?;
     let began = Instant::now();
     let part = Part { began, inputs, options, due_s, stride: connections };
     let mut driven = Driven {
@@ -71,9 +71,20 @@ pub(crate) fn drive(
     Ok(driven)
 }
 
+/// The longest time that one of so many connections has nothing to send: its silence is no fault.
+fn longest_gap(due_s: &[f64], connections: usize) -> Duration {
+    let before = |index: usize| index.checked_sub(connections).map_or(0.0, |at| due_s[at]);
+    let gaps = due_s.iter().enumerate().map(|(index, due_s)| due_s - before(index));
+    Duration::from_secs_f64(gaps.fold(0.0, f64::max))
+}
+
 /// So many connections, each for a thread that sends and one that receives.
-pub(super) fn open(address: &str, connections: usize) -> Result<Vec<(Sender, Receiver)>> {
-    let open = |_| Connection::open(address, Some(PATIENCE)).map(Connection::split);
+pub(super) fn open(
+    address: &str,
+    connections: usize,
+    patience: Duration,
+) -> Result<Vec<(Sender, Receiver)>> {
+    let open = |_| Connection::open(address, Some(patience)).map(Connection::split);
     let opened: Result<Vec<_>, ClientError> = (0..connections).map(open).collect();
     opened.map_err(|error| Failure::Failed(error.to_string()))
 }

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use offramp::client::{Client, RetryOptions};
@@ -77,7 +78,7 @@ fn behind_haproxy_a_replica_may_be_killed() {
         return;
     }
     let folder = Folder::new();
-    let replicas: Vec<Running> =
+    let mut replicas: Vec<Running> =
         (0..3).map(|_| Running::start(&["--http", "127.0.0.1:0"])).collect();
     let (_haproxy, address) = haproxy(&folder, &replicas);
     let began = Instant::now();
@@ -85,21 +86,32 @@ fn behind_haproxy_a_replica_may_be_killed() {
         assert!(began.elapsed() < Duration::from_secs(20), "haproxy does not listen");
         std::thread::sleep(Duration::from_millis(50));
     }
+    let answered = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for seed in 0..6 {
-            let address = &address;
+            let (address, answered) = (&address, &answered);
             scope.spawn(move || {
                 let mut client = client(address, seed);
-                (0..300).for_each(|_| assert_eq!(asks(&mut client), 4));
+                for _ in 0..300 {
+                    assert_eq!(asks(&mut client), 4);
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
             });
         }
-        std::thread::sleep(Duration::from_millis(100));
+        while answered.load(Ordering::Relaxed) < 300 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         replicas[0].signal("-KILL");
+        assert!(answered.load(Ordering::Relaxed) < 1800, "it was killed under load");
     });
-    // Two are left; one of them drains, and the last answers.
-    replicas[1].signal("-TERM");
+    // Of the two that are left one drains, held there by a client that takes no replies.
+    let mut draining = replicas.remove(1);
+    let _held = draining.hold();
+    draining.signal("-TERM");
+    draining.line_with(" draining ");
     let mut client = client(&address, 7);
     (0..50).for_each(|_| assert_eq!(asks(&mut client), 4));
+    assert!(draining.child.try_wait().unwrap().is_none(), "it drains all the while");
 }
 
 fn metrics(server: &Running) -> String {

@@ -1,7 +1,9 @@
 //! `offramp serve` as a process.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
 
 use offramp::client::{Client, RetryOptions};
 
@@ -58,6 +60,16 @@ impl Running {
 
     pub(crate) fn client(&self) -> Client {
         Client::new([self.address.clone()], RetryOptions::default())
+    }
+
+    /// A connection whose replies are not taken, so that the end of its server has to wait.
+    pub(crate) fn hold(&self) -> TcpStream {
+        let mut client = TcpStream::connect(&self.address).unwrap();
+        client.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        let ping = [b"OFRP\x01\x02", &[0; 14][..], &(1_u32 << 19).to_le_bytes(), &[0; 1 << 19]];
+        let ping = ping.concat();
+        while client.write_all(&ping).is_ok() {}
+        client
     }
 
     pub(crate) fn end(mut self, code: i32) {
