@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn a_panic_of_the_executor_fails_the_server() {
         let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions");
-        let model = Model::open_bare(dir).unwrap();
+        let model = Model::open_bare(dir.as_ref()).unwrap();
         let reads = Reading {
             rules: RowRules::of(model.spec()),
             tokenizer: None,
