@@ -1,5 +1,7 @@
 //! What a frame asks for.
 
+use tokio::sync::mpsc::error::TrySendError;
+
 use super::inbox::{Client, Hold, Job, Promise};
 use super::orders::{Ask, Order};
 use super::protocol::{Failure, Frame, Infer, InferOptions, Input, Kind, Reply, Status};
@@ -46,7 +48,6 @@ fn order(kind: Kind, mut ask: Ask, state: &State) {
     if let Some(failure) = unready(state.life()) {
         return ask.fail(failure.status, failure.message);
     }
-    use tokio::sync::mpsc::error::TrySendError;
     if let Err(TrySendError::Full(Order::Reload(mut ask))) = orders.try_send(Order::Reload(ask)) {
         ask.fail(Status::Overloaded, "another reload is under way");
     }

@@ -131,9 +131,10 @@ impl Server {
         self.orders.take()
     }
 
-    /// From the next pass on, another engine for the same inputs and labels: other ramps, other
-    /// thresholds. Passes are predicted as before; `shapes` are not used. Returns once the former
-    /// engine has ended; says what its adapting did. Not to be called within an async task.
+    /// From the next pass on, another engine for the same inputs and labels, compiled with the same
+    /// limits: other ramps and thresholds. Passes are predicted as before; `shapes` are not used.
+    /// Returns once the former engine has ended; says what its adapting did. Not to be called
+    /// within an async task.
     ///
     /// # Errors
     /// The model reads or says something else, the server is ending, the journal could not be

@@ -173,16 +173,18 @@ impl State {
         }
     }
 
-    /// Life goes one way only: a failed server does not drain.
-    pub(super) fn advance(&self, life: Life) {
-        self.life.fetch_max(life as u8, Ordering::AcqRel);
+    /// Life goes one way only: a failed server does not drain. Whether it went on.
+    pub(super) fn advance(&self, life: Life) -> bool {
+        self.life.fetch_max(life as u8, Ordering::AcqRel) < life as u8
     }
 
     /// Takes nothing new from now on.
     pub(super) fn drain(&self) {
-        self.advance(Life::Draining);
+        let is_first = self.advance(Life::Draining);
         self.inbox.close();
-        tracing::info!(waiting = self.inbox.waiting(), "draining");
+        if is_first {
+            tracing::info!(waiting = self.inbox.waiting(), "draining");
+        }
     }
 
     /// A pass has shown how long a row takes.
