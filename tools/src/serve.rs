@@ -34,6 +34,9 @@ and thresholds again.
 
 Exit codes: 0 ended well, 1 failure, 2 bad options, 3 a device that failed or cannot be used.";
 
+/// Files besides connections: the model, sockets, logs.
+const FILES: u64 = 256;
+
 /// Flags of `serve`.
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
@@ -126,6 +129,7 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
     if let Some(file) = &args.config {
         tracing::info!(file = %file.display(), "flags were read");
     }
+    make_room(args.connections_max);
     let (served, limits) = served(args)?;
     let model = served.model.dir().display().to_string();
     let device = served.engine.device_name();
@@ -143,6 +147,16 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
         life::tell(&done);
     }
     Ok(())
+}
+
+/// Lets the process open as many files as it may have connections, as far as it is allowed to.
+fn make_room(connections_max: usize) {
+    let wanted = connections_max as u64 + FILES;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(files) if files >= wanted => {}
+        Ok(files) => tracing::warn!(files, wanted, "more connections than files can be open"),
+        Err(error) => tracing::warn!(%error, "how many files can be open is not known"),
+    }
 }
 
 /// As [`served`], without measuring what the present engine has been measured for.

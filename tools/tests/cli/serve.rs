@@ -1,13 +1,14 @@
 //! `offramp serve` as a process.
 
+use std::process::Command;
 use std::time::Duration;
 
 use offramp::client::{Client, Connection, RetryOptions};
-use offramp::serve::protocol::{Infer, InferOptions, Input, Reply, Status, Verdict};
+use offramp::serve::protocol::{Infer, InferOptions, Input, Kind, Reply, Status, Verdict};
 use offramp::{Exit, TokenRow};
 
 use crate::running::Running;
-use crate::support::{Folder, golden, on_interpreter, run, shipped};
+use crate::support::{Folder, golden, offramp, on_interpreter, run, shipped};
 
 fn ask(client: &mut Client) -> Verdict {
     let input = Input::Text("Where is Oslo?", None);
@@ -127,4 +128,20 @@ fn flags_may_come_from_a_file() {
     }
     let gone = run(&["serve", "--config", "/nowhere/serve.toml"], "").expect_code(1);
     assert!(gone.err.starts_with("error: /nowhere/serve.toml: cannot read"), "{}", gone.err);
+}
+
+#[test]
+fn more_connections_than_a_shell_lets_it_open_by_default() {
+    let mut command = Command::new("sh");
+    let serve = offramp(&["serve", "--listen", "127.0.0.1:0", "--model", &shipped()]);
+    command.args(["-c", "ulimit -Sn 64; exec \"$0\" \"$@\""]).arg(serve.get_program());
+    command.args(serve.get_args()).env("OFFRAMP_THREADS", "1").env("OFFRAMP_DEVICE", "cpu");
+    let server = Running::from(command);
+    let patience = Some(Duration::from_secs(20));
+    let open = |_| Connection::open(&server.address, patience).unwrap();
+    let mut connections: Vec<Connection> = (0..100).map(open).collect();
+    for connection in &mut connections {
+        assert_eq!(connection.ask(Kind::Ready).unwrap(), Reply::Done);
+    }
+    server.stop();
 }
