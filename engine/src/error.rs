@@ -37,8 +37,9 @@ pub enum Error {
     /// Options contradict each other or the model.
     #[error("{0}")]
     Options(String),
-    /// The thread that runs the engine has panicked: a defect of offramp.
-    #[error("the executor has panicked")]
+    /// The thread that runs the engine has panicked, which is a defect of offramp, or its device
+    /// does not come back.
+    #[error("the executor is lost: it has panicked, or its device hangs")]
     ExecutorLost,
     /// A ramp could not be trained.
     #[error("site {site}: {source}")]

@@ -4,11 +4,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use offramp::client::{Client, RetryOptions};
+use offramp::client::{Client, Connection, RetryOptions};
 use offramp::serve::protocol::{InferOptions, Input};
 use offramp::serve::{ServeOptions, Server, SessionLimits};
 
-use crate::support::{start, text};
+use crate::support::{ended, start, text};
 
 /// Malformed frames thrown at it, over fewer connections.
 const FRAMES: usize = 20_000;
@@ -84,5 +84,25 @@ fn silence_slow_frames_and_replies_never_taken_are_ended() {
         assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0);
     }
     assert_serves(&server);
+    server.drain().unwrap();
+}
+
+/// Splitting them takes about a second.
+#[test]
+fn long_texts_keep_nobody_else_waiting() {
+    let server = start(&ServeOptions::default());
+    let address = server.address().to_string();
+    let marks = "!".repeat(1 << 18);
+    let mut long = Connection::open(&address, None).unwrap();
+    for _ in 0..4 {
+        long.send(&text(&marks)).unwrap();
+    }
+    while ended(&server.stats(), "ok") == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut short = Connection::open(&address, None).unwrap();
+    short.send(&text("Where is Oslo?")).unwrap();
+    short.receive().unwrap();
+    assert!(ended(&server.stats(), "ok") < 5, "it waited for all of them");
     server.drain().unwrap();
 }

@@ -5,9 +5,9 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use offramp::client::Connection;
-use offramp::serve::ServeOptions;
+use offramp::serve::{ServeOptions, SessionLimits};
 
-use crate::support::{count, ended, questions, start, start_slow, text};
+use crate::support::{count, ended, questions, requests, start, start_slow, text};
 
 const DRAINS: usize = 20;
 
@@ -51,9 +51,40 @@ fn replies_come_after_the_client_has_said_all() {
     server.drain().unwrap();
 }
 
+#[test]
+fn a_drain_ends_in_time_and_tells_those_it_leaves() {
+    const REQUESTS: usize = 2000;
+    let session = SessionLimits {
+        in_flight_max: REQUESTS,
+        replies_bytes_max: REQUESTS << 10,
+        ..SessionLimits::default()
+    };
+    let server = start_slow(&ServeOptions {
+        session,
+        queue_max: REQUESTS,
+        drain_timeout: Duration::ZERO,
+        ..ServeOptions::default()
+    });
+    let connection = Connection::open(&server.address().to_string(), None).unwrap();
+    let (mut sender, mut receiver) = connection.split();
+    for question in questions().iter().cycle().take(REQUESTS) {
+        sender.send(&text(question)).unwrap();
+    }
+    let counted = std::thread::spawn(move || count(&mut receiver, REQUESTS));
+    while requests(&server.stats()) < REQUESTS {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    server.drain().unwrap();
+    let counts = counted.join().unwrap();
+    assert_eq!(counts["ok"] + counts["shutting_down"], REQUESTS, "{counts:?}");
+}
+
 fn http(server: &offramp::serve::Server, path: &str) -> String {
+    ask_http(server, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+}
+
+fn ask_http(server: &offramp::serve::Server, request: &str) -> String {
     let mut stream = TcpStream::connect(server.http_address().unwrap()).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
@@ -73,5 +104,24 @@ fn health_and_metrics_are_told() {
     for line in ["offramp_requests_total 1", "offramp_requests_ended_total{end=\"ok\"} 1"] {
         assert!(metrics.contains(line), "{metrics}");
     }
+    let expected = [("GET /other", "404"), ("POST /readyz", "405"), ("HEAD /readyz", "200")];
+    for (request, status) in expected {
+        let reply = ask_http(&server, &format!("{request} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {reply}");
+    }
+    server.drain().unwrap();
+}
+
+#[test]
+fn whoever_stalls_at_the_health_port_is_shown_out() {
+    let server = start(&ServeOptions::default());
+    let connect = |_| TcpStream::connect(server.http_address().unwrap()).unwrap();
+    let mut stalling: Vec<TcpStream> = (0..80).map(connect).collect();
+    stalling.iter_mut().for_each(|stream| stream.write_all(b"GET /readyz HT").unwrap());
+    // More than there are places: a watcher waits for one, and gets it.
+    assert!(http(&server, "/readyz").starts_with("HTTP/1.1 200"));
+    let mut connection = Connection::open(&server.address().to_string(), None).unwrap();
+    connection.send(&text("Where is Oslo?")).unwrap();
+    connection.receive().unwrap();
     server.drain().unwrap();
 }

@@ -19,6 +19,9 @@ class Frames(unittest.TestCase):
         self.assertEqual(offramp.infer_frame(9, "Who wrote Hamlet?").hex(), golden["infer text"])
         self.assertEqual(pair.hex(), golden["infer pair, all options"])
         self.assertEqual(offramp.infer_frame(9, bytes([0, 127, 255])).hex(), golden["infer image"])
+        for kind in ("ready", "metadata", "stats", "drain", "reload"):
+            frame = offramp.header(getattr(offramp, f"KIND_{kind.upper()}"), 9, 0)
+            self.assertEqual(frame.hex(), golden[kind])
 
 
 class Served(unittest.TestCase):

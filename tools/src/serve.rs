@@ -84,7 +84,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "S", default_value = "20", env = "OFFRAMP_FRAME_TIMEOUT_S",
           value_parser = seconds)]
     frame_timeout_s: f64,
-    /// Longest wait for clients to take their replies at the end, seconds
+    /// At the end, longest wait for accepted work and for clients to take replies, seconds
     #[arg(long, value_name = "S", default_value = "30", env = "OFFRAMP_DRAIN_TIMEOUT_S",
           value_parser = seconds)]
     drain_timeout_s: f64,

@@ -89,6 +89,11 @@ impl Batcher {
         self.waiting.is_empty()
     }
 
+    /// Nobody waits any more.
+    pub fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
     /// Takes a request that fits an empty batch.
     pub fn push(&mut self, ticket: Ticket) {
         let turn_us = match self.options.policy {

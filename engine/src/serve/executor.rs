@@ -113,7 +113,8 @@ impl Executor {
         }
     }
 
-    /// Runs until the inbox is closed and everything accepted is answered.
+    /// Runs until the inbox is closed and everything accepted is answered, or draining has taken
+    /// too long.
     ///
     /// # Errors
     /// The device failed: everything that waits is told so. Or the journal could not be written.
@@ -121,6 +122,9 @@ impl Executor {
         loop {
             while let Ok(message) = self.inbox.try_recv() {
                 self.take(message);
+            }
+            if self.state.drain_left().is_zero() {
+                self.refuse_all(Status::ShuttingDown, "the server shuts down before its turn");
             }
             let now_us = self.state.now_us();
             let Self { batcher, latency, picked, late, .. } = &mut self;
@@ -256,17 +260,23 @@ impl Executor {
         metrics.threshold_version.set(version as i64);
     }
 
-    /// The device is lost: nothing waits for it any more.
+    /// The device is lost.
     fn fail(&mut self, why: &str) {
         tracing::error!(error = why, "the device failed");
         self.state.advance(Life::Failed);
         self.state.inbox.close();
+        self.refuse_all(Status::DeviceFailed, why);
+    }
+
+    /// Nothing that waits will run.
+    fn refuse_all(&mut self, status: Status, why: &str) {
         while let Ok(message) = self.inbox.try_recv() {
             self.take(message);
         }
+        self.batcher.clear();
         self.state.inbox.release(self.jobs.len());
         for (_, job) in self.jobs.drain() {
-            job.promise.fail(Failure::new(Status::DeviceFailed, why));
+            job.promise.fail(Failure::new(status, why));
         }
     }
 }

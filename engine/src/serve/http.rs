@@ -1,41 +1,77 @@
-//! `/healthz`, `/readyz`, `/metrics` for whoever watches.
+//! `/healthz`, `/readyz`, `/metrics` for whoever watches. A connection has one request and little
+//! time, and there are few of them, so that nobody who stalls here takes what clients need.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State as Shared;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
-use axum::routing::get;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::CONTENT_TYPE;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
 
+use super::accept::{Guest, Port};
 use super::state::{Life, State};
 
-pub(super) fn routes(state: Arc<State>) -> Router {
-    Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .with_state(state)
-}
+/// Connections at a time.
+pub(super) const CONNECTIONS_MAX: usize = 64;
+/// What a connection has from its first to its last byte.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The process is of use, or should be restarted.
-async fn healthz(Shared(state): Shared<Arc<State>>) -> (StatusCode, &'static str) {
-    match state.life() {
-        Life::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "device failed\n"),
-        Life::Ready | Life::Draining => (StatusCode::OK, "ok\n"),
+/// Answers for as long as the server lives.
+pub(super) async fn serve(port: Port, state: Arc<State>) {
+    loop {
+        let Guest { stream, place, .. } = port.accept().await;
+        let state = state.clone();
+        let answering = service_fn(move |request: Request<Incoming>| {
+            let reply = reply(request.method(), request.uri().path(), &state);
+            async { Ok::<_, Infallible>(reply) }
+        });
+        let connection = http1::Builder::new()
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(stream), answering);
+        tokio::spawn(async move {
+            // Whoever asks nonsense, or too slowly, gets no answer.
+            let _ = timeout(PATIENCE, connection).await;
+            drop(place);
+        });
     }
 }
 
-/// Work would be taken.
-async fn readyz(Shared(state): Shared<Arc<State>>) -> (StatusCode, &'static str) {
-    match state.life() {
-        Life::Ready => (StatusCode::OK, "ready\n"),
-        Life::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        Life::Failed => (StatusCode::SERVICE_UNAVAILABLE, "device failed\n"),
+fn reply(method: &Method, path: &str, state: &State) -> Response<Full<Bytes>> {
+    let (status, body) = match (method, path) {
+        (&Method::GET | &Method::HEAD, "/healthz") => health(state.life()),
+        (&Method::GET | &Method::HEAD, "/readyz") => readiness(state.life()),
+        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, state.exposition().into()),
+        (_, "/healthz" | "/readyz" | "/metrics") => {
+            (StatusCode::METHOD_NOT_ALLOWED, "GET is answered\n".into())
+        }
+        _ => (StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n".into()),
+    };
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let text = "text/plain; version=0.0.4".parse().expect("invariant: a header in ASCII");
+    response.headers_mut().insert(CONTENT_TYPE, text);
+    response
+}
+
+/// Whether the process is of use, or should be restarted.
+fn health(life: Life) -> (StatusCode, Bytes) {
+    match life {
+        Life::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "device failed\n".into()),
+        Life::Ready | Life::Draining => (StatusCode::OK, "ok\n".into()),
     }
 }
 
-async fn metrics(Shared(state): Shared<Arc<State>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], state.exposition())
+/// Whether work would be taken.
+fn readiness(life: Life) -> (StatusCode, Bytes) {
+    match life {
+        Life::Ready => (StatusCode::OK, "ready\n".into()),
+        Life::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n".into()),
+        Life::Failed => (StatusCode::SERVICE_UNAVAILABLE, "device failed\n".into()),
+    }
 }

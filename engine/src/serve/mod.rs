@@ -11,6 +11,7 @@
 //! The executor never waits for a client: replies of a connection are bounded by the requests it
 //! may have in flight, and a request counts as in flight until its reply has been written.
 
+mod accept;
 mod door;
 mod executor;
 mod http;

@@ -9,10 +9,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Receiver, Sender};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::accept::{Guest, Port};
 use super::executor::{Executor, Exiting};
 use super::inbox::{Inbox, Reload};
 use super::metrics::Metrics;
@@ -22,10 +23,13 @@ use super::{http, session};
 use crate::adapt::Adapted;
 use crate::profile::ShapeProfile;
 use crate::sched::{BatcherOptions, PassLatency};
-use crate::{Engine, Error, Model, Result};
+use crate::{Engine, Error, Model, Result, clock};
 
-/// Wait after an accept that failed: descriptors may have run out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// At the end, time for a pass that runs already, and for replies that are ready.
+const LAST_PASS: Duration = Duration::from_secs(5);
+const LAST_REPLIES: Duration = Duration::from_secs(1);
+/// How often the end of the executor is looked for.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// What is served: warmed up, so ready once the server has started.
 pub struct Served {
@@ -47,7 +51,6 @@ pub struct Server {
     ending: CancellationToken,
     executor: JoinHandle<Result<Option<Adapted>>>,
     orders: Option<Receiver<Order>>,
-    drain_timeout: Duration,
     address: SocketAddr,
     http_address: Option<SocketAddr>,
 }
@@ -80,30 +83,13 @@ impl Server {
         let (state, executor) =
             start_executor(served, options, orders.is_some().then_some(sender))?;
         let (sessions, ending) = (TaskTracker::new(), CancellationToken::new());
-        let accepting = accept(
-            listener,
-            state.clone(),
-            sessions.clone(),
-            ending.clone(),
-            options.connections_max,
-        );
-        runtime.spawn(accepting);
+        let port = Port::new(listener, options.connections_max);
+        runtime.spawn(accept(port, state.clone(), sessions.clone(), ending.clone()));
         if let Some(http) = http {
-            let routes = http::routes(state.clone());
-            runtime.spawn(async move { axum::serve(http, routes).await });
+            let port = Port::new(http, http::CONNECTIONS_MAX);
+            runtime.spawn(http::serve(port, state.clone()));
         }
-        let drain_timeout = options.drain_timeout;
-        Ok(Self {
-            state,
-            runtime,
-            sessions,
-            ending,
-            executor,
-            orders,
-            drain_timeout,
-            address,
-            http_address,
-        })
+        Ok(Self { state, runtime, sessions, ending, executor, orders, address, http_address })
     }
 
     /// Where it listens.
@@ -152,25 +138,42 @@ impl Server {
         exiting.finish()
     }
 
-    /// Takes nothing new, answers what was accepted, ends; says what adapting did. Replies that
-    /// are not taken within the drain timeout are given up.
+    /// Takes nothing new, answers what was accepted, ends; says what adapting did. Requests that
+    /// still wait after the drain timeout are told that the server shuts down, and replies that
+    /// are not taken by then are given up.
     ///
     /// # Errors
-    /// The device failed, or the journal could not be written.
+    /// The device failed or hangs, or the journal could not be written.
     pub fn drain(self) -> Result<Option<Adapted>> {
         self.state.drain();
-        let Self { state, runtime, sessions, ending, executor, drain_timeout, .. } = self;
-        let ended = executor.join().unwrap_or(Err(Error::ExecutorLost));
+        let Self { state, runtime, sessions, ending, executor, .. } = self;
+        let ended = join(executor, state.drain_left() + LAST_PASS);
         // Every promise is kept by now: sessions have only to write.
         ending.cancel();
         sessions.close();
+        let left = state.drain_left().max(LAST_REPLIES);
         runtime.block_on(async {
-            let _ = tokio::time::timeout(drain_timeout, sessions.wait()).await;
+            let _ = tokio::time::timeout(left, sessions.wait()).await;
         });
         runtime.shutdown_timeout(Duration::from_millis(100));
         tracing::info!(stats = state.stats(), "drained");
         ended
     }
+}
+
+/// What the executor came to; a device that hangs is not waited for.
+fn join(
+    executor: JoinHandle<Result<Option<Adapted>>>,
+    within: Duration,
+) -> Result<Option<Adapted>> {
+    let until = clock::now() + within;
+    while !executor.is_finished() {
+        if clock::now() > until {
+            return Err(Error::ExecutorLost);
+        }
+        std::thread::sleep(LOOK);
+    }
+    executor.join().unwrap_or(Err(Error::ExecutorLost))
 }
 
 fn failed(what: &str, error: &std::io::Error) -> Error {
@@ -247,27 +250,11 @@ fn metadata(model: &Model, engine: &Engine) -> String {
     .to_string()
 }
 
-async fn accept(
-    listener: TcpListener,
-    state: Arc<State>,
-    sessions: TaskTracker,
-    ending: CancellationToken,
-    connections_max: usize,
-) {
-    let room = Arc::new(Semaphore::new(connections_max));
+async fn accept(port: Port, state: Arc<State>, sessions: TaskTracker, ending: CancellationToken) {
     loop {
-        let Ok(place) = room.clone().acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let Guest { stream, client, place } = tokio::select! {
+            guest = port.accept() => guest,
             () = ending.cancelled() => return,
-        };
-        let (stream, client) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
         };
         let (state, ending) = (state.clone(), ending.clone());
         sessions.spawn(async move {

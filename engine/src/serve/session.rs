@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::block_in_place;
 use tokio::time::timeout;
 
 use super::inbox::{Client, Hold, Packet};
@@ -20,6 +21,8 @@ use super::state::{SessionLimits, State};
 
 /// What an idle connection keeps of a buffer.
 const BUFFER_BYTES: usize = 4096;
+/// Longer frames take long to read, as texts do to be split: not where others wait.
+const LONG_BYTES: usize = 4096;
 /// A client that says nothing for so long has read that the connection ends.
 const SILENCE: Duration = Duration::from_millis(100);
 /// One that talks on is cut off in the end.
@@ -126,10 +129,20 @@ impl Reader {
         };
         let arrival_us = self.state.now_us();
         let hold = self.hold(&header).await?;
-        let frame = Frame { header, payload: &self.buffer[HEADER_BYTES..bytes] };
-        request::take(&frame, arrival_us, hold, &self.client, &self.state);
+        self.take(header, bytes, arrival_us, hold).await;
         self.buffer.advance(bytes);
         Some(true)
+    }
+
+    async fn take(&self, header: Header, bytes: usize, arrival_us: u64, hold: Hold) {
+        let frame = Frame { header, payload: &self.buffer[HEADER_BYTES..bytes] };
+        let take = || request::take(&frame, arrival_us, hold, &self.client, &self.state);
+        if bytes <= LONG_BYTES {
+            return take();
+        }
+        // One at a time: passes need the other cores.
+        let _turn = self.state.long_frames.lock().await;
+        block_in_place(take);
     }
 
     /// Waits for room for the replies; for a place too, unless the request has a deadline.

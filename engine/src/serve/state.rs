@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
 use tokio::sync::mpsc::Sender;
 
 use super::inbox::Inbox;
@@ -33,7 +34,7 @@ pub struct ServeOptions {
     pub session: SessionLimits,
     /// Connections at a time; beyond, they wait to be accepted.
     pub connections_max: usize,
-    /// Longest wait for accepted work at the end.
+    /// At the end, longest wait for accepted work, and for clients to take their replies.
     pub drain_timeout: Duration,
     /// Threads that read and write.
     pub io_threads: usize,
@@ -109,11 +110,16 @@ pub(super) struct State {
     pub(super) orders: Option<Sender<Order>>,
     /// Of a deadline, what is left for the way back.
     pub(super) margin_us: u64,
+    /// The turn of whoever has a long frame read.
+    pub(super) long_frames: Mutex<()>,
     started: Instant,
     life: AtomicU8,
     row_us: AtomicU32,
     /// When the present pass is expected to end.
     busy_until_us: AtomicU64,
+    drain_timeout_us: u64,
+    /// When draining has taken too long; in no time while there is no end in sight.
+    drain_until_us: AtomicU64,
 }
 
 /// What a model brings to the shared state.
@@ -158,10 +164,13 @@ impl State {
             limits: options.session,
             margin_us: options.margin.as_micros() as u64,
             orders,
+            long_frames: Mutex::new(()),
             started: clock::now(),
             life: AtomicU8::new(Life::Ready as u8),
             row_us: AtomicU32::new(1000),
             busy_until_us: AtomicU64::new(0),
+            drain_timeout_us: options.drain_timeout.as_micros() as u64,
+            drain_until_us: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -180,11 +189,19 @@ impl State {
 
     /// Takes nothing new from now on.
     pub(super) fn drain(&self) {
+        let until_us = self.now_us().saturating_add(self.drain_timeout_us);
+        self.drain_until_us.fetch_min(until_us, Ordering::Relaxed);
         let is_first = self.advance(Life::Draining);
         self.inbox.close();
         if is_first {
             tracing::info!(waiting = self.inbox.waiting(), "draining");
         }
+    }
+
+    /// What is left of the time for draining; nothing where it is over.
+    pub(super) fn drain_left(&self) -> Duration {
+        let until_us = self.drain_until_us.load(Ordering::Relaxed);
+        Duration::from_micros(until_us.saturating_sub(self.now_us()))
     }
 
     /// A pass has shown how long a row takes.
