@@ -69,7 +69,7 @@ fn searches(criterion: &mut Criterion) {
     let window = window(512, 12);
     let mut group = criterion.benchmark_group("512 rows, 12 ramps");
     group.bench_function("replay", |b| b.iter(|| replay(black_box(&window), &[0.9; 12])));
-    let budget = Budget::of(5.0);
+    let budget = Budget::of(5);
     let searches: [&dyn Search; 3] = [&Exact::ONLINE, &Tethered::default(), &Greedy::default()];
     for search in searches {
         group.bench_function(search.name(), |b| {

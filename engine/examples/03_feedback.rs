@@ -7,12 +7,12 @@ use offramp::{
     AfterExit, Answer, Engine, EngineOptions, Exits, Model, Observation, PassSettings, Score, Sink,
 };
 
-/// Weighs every row whose full answer is known by the inverse of its chance of being known.
+/// Compares the rows of the sample: a fair one, so what holds of them holds of all.
 #[derive(Default)]
 struct Agreement {
     early: Vec<u32>,
-    agreeing: f64,
-    weight: f64,
+    agreeing: u32,
+    rows: u32,
 }
 
 impl Sink for Agreement {
@@ -21,11 +21,9 @@ impl Sink for Agreement {
     }
 
     fn observe(&mut self, observation: Observation<'_>) {
-        let Some(label) = observation.final_label else { return };
-        self.weight += observation.weight;
-        if label == self.early[observation.slot.0 as usize] {
-            self.agreeing += observation.weight;
-        }
+        let Some(label) = observation.final_label.filter(|_| observation.is_sample) else { return };
+        self.rows += 1;
+        self.agreeing += u32::from(label == self.early[observation.slot.0 as usize]);
     }
 }
 
@@ -50,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     engine.run(&batch, &settings, &mut agreement)?;
-    let percent = 100.0 * agreement.agreeing / agreement.weight;
+    let percent = 100.0 * f64::from(agreement.agreeing) / f64::from(agreement.rows);
     println!("estimated agreement with the full model: {percent:.2} %");
     Ok(())
 }

@@ -95,7 +95,7 @@ proptest! {
     }
 
     #[test]
-    fn feedback_is_complete_and_weighed(
+    fn feedback_is_complete_and_its_sample_runs_to_the_end(
         seed in 0u64..1000,
         count in 1usize..40,
         threshold in 0.0f32..1.0,
@@ -115,16 +115,12 @@ proptest! {
         for (slot, shown) in observed(heard.observed).into_iter().enumerate() {
             let left_early = shown.exit < ramps;
             prop_assert_eq!(left_early, given[slot].exit != Exit::Final);
-            prop_assert_eq!(shown.final_label.is_some(), shown.weight > 0.0);
-            if let Some(label) = shown.final_label {
-                prop_assert_eq!(label, full[slot], "the full model's label");
-                let expected = if left_early { 1.0 / audit_rate } else { 1.0 };
-                prop_assert_eq!(shown.weight, expected);
-            } else {
-                prop_assert!(left_early && audit_rate < 1.0);
-            }
+            let ran_on = shown.is_sample || !left_early;
+            prop_assert_eq!(shown.final_label, ran_on.then_some(full[slot]));
+            prop_assert!(shown.is_sample || audit_rate < 1.0);
+            prop_assert!(!shown.is_sample || audit_rate > 0.0);
             let passed = shown.seen.len() as u32;
-            let least = if left_early { shown.exit + 1 } else { ramps };
+            let least = if ran_on { ramps } else { shown.exit + 1 };
             prop_assert!(passed >= least, "{} ramps seen, at least {}", passed, least);
         }
     }
@@ -170,11 +166,27 @@ fn the_audit_share_is_what_was_asked_for() {
     let exits = bench.exits(Score::Confidence, 0.0);
     let mut settings = PassSettings::new(&exits, AfterExit::Compact);
     settings.audit_rate = 0.25;
-    let (mut audited, passes) = (0, 50);
+    let (mut drawn, passes) = (0, 50);
     for _ in 0..passes {
         let (heard, _) = bench.run_with(&rows, &settings);
-        audited += observed(heard.observed).iter().filter(|o| o.final_label.is_some()).count();
+        drawn += observed(heard.observed).iter().filter(|shown| shown.is_sample).count();
     }
-    let share = audited as f64 / (passes * 40) as f64;
+    let share = drawn as f64 / (passes * 40) as f64;
     assert!((0.21..0.29).contains(&share), "five standard deviations around 0.25: {share}");
+}
+
+#[test]
+fn where_nobody_can_leave_all_rows_are_the_sample() {
+    let model = model_with_ramps("bert-relu-many", 5);
+    let mut bench = Bench::new(&model, 1);
+    let rows = random_rows(40, &model, 5);
+    let exits = Exits::watching(bench.engine.plan(), Score::Confidence);
+    let mut settings = PassSettings::new(&exits, AfterExit::Compact);
+    let is_sample = |bench: &mut Bench, settings: &PassSettings<'_>| {
+        observed(bench.run_with(&rows, settings).0.observed).iter().all(|shown| shown.is_sample)
+    };
+    assert!(is_sample(&mut bench, &settings));
+    let windows: Vec<_> = (0..40).map(|_| exactly_at(0)).collect();
+    settings.windows = &windows;
+    assert!(!is_sample(&mut bench, &settings), "windows let rows leave");
 }

@@ -58,7 +58,7 @@ pub(crate) struct Shown {
     pub(crate) seen: Vec<Seen>,
     pub(crate) exit: u32,
     pub(crate) final_label: Option<u32>,
-    pub(crate) weight: f64,
+    pub(crate) is_sample: bool,
 }
 
 impl Sink for Heard {
@@ -70,8 +70,8 @@ impl Sink for Heard {
     }
 
     fn observe(&mut self, observation: Observation<'_>) {
-        let Observation { slot, seen, exit, final_label, weight, .. } = observation;
-        let shown = Shown { seen: seen.to_vec(), exit, final_label, weight };
+        let Observation { slot, seen, exit, final_label, is_sample, .. } = observation;
+        let shown = Shown { seen: seen.to_vec(), exit, final_label, is_sample };
         let before = self.observed[slot.0 as usize].replace(shown);
         assert_eq!(before, None, "slot {} observed twice", slot.0);
     }

@@ -29,53 +29,36 @@ impl Agreement {
     }
 }
 
-/// Collects what passes show about rows that left early.
+/// Counts how early answers compare in the sample of rows that run to the end in any case.
 #[derive(Debug, Default)]
 pub(crate) struct Feedback {
     rows: u64,
-    exited: u64,
-    audited: u64,
+    early: u64,
     disagreements: u64,
-    weight: f64,
-    agreeing_weight: f64,
 }
 
 impl Feedback {
     /// Books one row; `answered` is the label that left.
     pub(crate) fn book(&mut self, observation: &Observation<'_>, ramps: u32, answered: u32) {
+        let Some(full) = observation.final_label.filter(|_| observation.is_sample) else { return };
         self.rows += 1;
-        let left_early = observation.exit < ramps;
-        self.exited += u64::from(left_early);
-        let Some(full) = observation.final_label.filter(|_| observation.weight > 0.0) else {
-            return;
-        };
-        let agrees = full == answered;
-        self.weight += observation.weight;
-        self.agreeing_weight += if agrees { observation.weight } else { 0.0 };
-        self.audited += u64::from(left_early);
-        self.disagreements += u64::from(left_early && !agrees);
+        self.early += u64::from(observation.exit < ramps);
+        self.disagreements += u64::from(full != answered);
     }
 
     /// A sentence, where any early answer was compared.
-    ///
-    /// The estimate weighs each row by how many it stands for (Horvitz & Thompson, 1952). The
-    /// bound is that of the early answers, scaled to their share of all rows.
     pub(crate) fn summary(&self) -> Option<String> {
-        if self.audited == 0 {
-            return None;
-        }
-        let estimate = self.agreeing_weight / self.weight;
-        let worst = clopper_pearson_upper(self.disagreements, self.audited, CONFIDENCE);
-        let least = 1.0 - worst * self.exited as f64 / self.rows as f64;
-        Some(format!(
-            "agreement with the full model: {:.2} %, at least {:.2} % (n = {} of {} early answers \
-             compared, {} differ; 95 % confidence)",
-            100.0 * estimate,
-            100.0 * least,
-            self.audited,
-            self.exited,
-            self.disagreements,
-        ))
+        let Self { rows, early, disagreements } = *self;
+        let Agreement { agreement, agreement_at_least, .. } =
+            Agreement::counted(disagreements, rows);
+        (early > 0).then(|| {
+            format!(
+                "agreement with the full model: {:.2} %, at least {:.2} % (n = {rows} drawn rows, \
+                 {early} of them early, {disagreements} differ; 95 % confidence)",
+                100.0 * agreement,
+                100.0 * agreement_at_least,
+            )
+        })
     }
 }
 

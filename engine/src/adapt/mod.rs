@@ -150,7 +150,7 @@ impl Adaptive {
         settings.audit_rate = self.subscriber.audit_rate();
         settings.windows = windows;
         let pass_rows = batch.rows() as u32;
-        let mut both = Both { sink, feedback: &mut self.feedback, pass_rows };
+        let mut both = Both { sink, feedback: &mut self.feedback, windows, pass_rows };
         let report = engine.run(batch, &settings, &mut both)?;
         self.control.wake();
         Ok(report)
@@ -172,10 +172,12 @@ impl Adaptive {
     }
 }
 
-/// Answers go to the caller, observations to the control thread too.
+/// Answers go to the caller, observations of rows that follow the thresholds to the control thread
+/// too.
 struct Both<'a> {
     sink: &'a mut dyn Sink,
     feedback: &'a mut FeedbackWriter,
+    windows: &'a [ExitWindow],
     pass_rows: u32,
 }
 
@@ -185,7 +187,11 @@ impl Sink for Both<'_> {
     }
 
     fn observe(&mut self, observation: Observation<'_>) {
-        self.feedback.push(&observation, self.pass_rows);
+        // A row with wishes of its own says nothing of what thresholds do to the others.
+        let window = self.windows.get(observation.slot.0 as usize).copied();
+        if window.unwrap_or(ExitWindow::ANY) == ExitWindow::ANY {
+            self.feedback.push(&observation, self.pass_rows);
+        }
         self.sink.observe(observation);
     }
 }

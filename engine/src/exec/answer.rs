@@ -80,11 +80,11 @@ pub struct Observation<'a> {
     pub seen: &'a [Seen],
     /// The exit that answered: a ramp's index, or the number of ramps for the final one.
     pub exit: u32,
-    /// The full model's label, where the row was meant to run to the end.
+    /// The full model's label, where the row ran to the end and it is known.
     pub final_label: Option<u32>,
-    /// How many rows like it this one stands for: 1 where it could not have left, `1 / audit
-    /// rate` where it was audited, 0 without a final label (Horvitz & Thompson, 1952).
-    pub weight: f64,
+    /// Whether it was to run to the end before anything was known of it. Such rows are a fair
+    /// sample of all: those that merely never left are harder than most.
+    pub is_sample: bool,
     /// Version of the thresholds it met.
     pub version: u64,
 }

@@ -60,7 +60,7 @@ pub struct PassSettings<'a> {
     /// What becomes of answered rows.
     pub after_exit: AfterExit,
     /// Under [`AfterExit::Compact`]: the share of rows that run to the end whatever they answer,
-    /// so that feedback stays unbiased.
+    /// a fair sample of all.
     pub audit_rate: f64,
     /// By slot: where the row may leave. Empty: wherever the thresholds say.
     pub windows: &'a [ExitWindow],

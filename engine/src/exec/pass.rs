@@ -240,15 +240,14 @@ impl Engine {
         let ramps = self.plan.ramps() as u32;
         for (slot, &answered) in self.state.answered.iter().enumerate() {
             let exit = answered.unwrap_or(ramps);
-            let slot_id = RowSlot(slot as u32);
-            let weight = self.audit.weight_of(slot_id, exit < ramps);
-            let final_label = self.state.final_labels[slot].filter(|_| weight > 0.0);
+            let is_sample = self.audit.stays()[slot];
+            let ran_on = is_sample || exit == ramps;
             sink.observe(Observation {
-                slot: slot_id,
+                slot: RowSlot(slot as u32),
                 seen: self.state.seen(slot),
                 exit,
-                final_label,
-                weight: if final_label.is_some() { weight } else { 0.0 },
+                final_label: self.state.final_labels[slot].filter(|_| ran_on),
+                is_sample,
                 version: settings.exits.version,
             });
         }

@@ -20,9 +20,8 @@ pub struct Feedback {
     pub exit: u32,
     /// The full model's label, where it is known.
     pub final_label: Option<u32>,
-    /// How many rows it stands for: the inverse of the chance that its final label is known, 0
-    /// where it is not.
-    pub weight: f64,
+    /// Whether it was to run to the end before anything was known of it.
+    pub is_sample: bool,
     /// Version of the thresholds it met.
     pub version: u64,
     /// Rows of its pass.
@@ -32,8 +31,8 @@ pub struct Feedback {
 impl Feedback {
     /// Of an observation in a pass of so many rows.
     pub fn of(observation: &Observation<'_>, pass_rows: u32) -> Self {
-        let Observation { seen, exit, final_label, weight, version, .. } = *observation;
-        Self { seen: seen.to_vec(), exit, final_label, weight, version, pass_rows }
+        let Observation { seen, exit, final_label, is_sample, version, .. } = *observation;
+        Self { seen: seen.to_vec(), exit, final_label, is_sample, version, pass_rows }
     }
 
     /// The first ramp that said what the full model said.

@@ -43,7 +43,7 @@ pub struct RecordHeader {
 
 impl RecordHeader {
     /// The schema this code reads and writes.
-    pub const SCHEMA_VERSION: u32 = 1;
+    pub const SCHEMA_VERSION: u32 = 2;
 }
 
 /// Writes a record. The file is there, whole, after [`finish`](Self::finish), and not before.
@@ -193,7 +193,7 @@ mod tests {
 
     fn header() -> RecordHeader {
         RecordHeader {
-            schema_version: 1,
+            schema_version: RecordHeader::SCHEMA_VERSION,
             model: "m".to_owned(),
             ramps: "r".to_owned(),
             policy: "confidence".to_owned(),
@@ -211,7 +211,7 @@ mod tests {
             seen: &seen[..label as usize % 3],
             exit: label % 3,
             final_label: Some(label),
-            weight: 1.0,
+            is_sample: true,
             version: 9,
         };
         (0..rows).for_each(|label| writer.push(&row(label), 8).unwrap());

@@ -7,7 +7,7 @@
 //! | 2, 3 | version of the thresholds, low word first |
 //! | 4 | the exit that answered |
 //! | 5 | the full model's label; all ones where it is not known |
-//! | 6 | weight, as f32 |
+//! | 6 | 1 where the row is one of the sample, 0 otherwise |
 //! | then, for each ramp seen | ramp, label, score as f32 |
 
 use super::Feedback;
@@ -29,7 +29,7 @@ pub(super) fn encode<'a>(
     observation: &'a Observation<'_>,
     pass_rows: u32,
 ) -> impl Iterator<Item = u32> + 'a {
-    let Observation { seen, exit, final_label, weight, version, .. } = observation;
+    let Observation { seen, exit, final_label, is_sample, version, .. } = observation;
     let head = [
         KIND << 16 | seen.len() as u32,
         pass_rows,
@@ -37,7 +37,7 @@ pub(super) fn encode<'a>(
         (version >> 32) as u32,
         *exit,
         final_label.unwrap_or(UNKNOWN),
-        (*weight as f32).to_bits(),
+        u32::from(*is_sample),
     ];
     let each = |seen: &'a Seen| [seen.ramp, seen.label, seen.score.to_bits()];
     head.into_iter().chain(seen.iter().flat_map(each))
@@ -63,18 +63,18 @@ pub(super) fn decode(words: &[u32], ramps: usize) -> Result<Feedback, String> {
     if !seen.is_sorted_by(|a, b| a.ramp < b.ramp) {
         return Err("ramps that are not in rising order".to_owned());
     }
-    let (exit, weight) = (head[4], f64::from(f32::from_bits(head[6])));
+    let (exit, sample) = (head[4], head[6]);
     if exit as usize > ramps {
         return Err(format!("exit {exit}, expected at most {ramps}"));
     }
-    if !(weight.is_finite() && weight >= 0.0) {
-        return Err(format!("weight {weight}, expected a finite number from 0"));
+    if sample > 1 {
+        return Err(format!("{sample} for one of the sample, expected 0 or 1"));
     }
     Ok(Feedback {
         seen,
         exit,
         final_label: (head[5] != UNKNOWN).then_some(head[5]),
-        weight,
+        is_sample: sample == 1,
         version: u64::from(head[3]) << 32 | u64::from(head[2]),
         pass_rows: head[1],
     })
@@ -101,10 +101,10 @@ mod tests {
     #[test]
     fn what_goes_in_comes_out() {
         let seen = [0, 2].map(|ramp| Seen { ramp, label: 7 + ramp, score: 0.25 });
-        for (final_label, weight) in [(Some(9), 20.0), (None, 0.0)] {
+        for (final_label, is_sample) in [(Some(9), true), (None, false)] {
             let version = 5 << 40 | 3;
             let slot = RowSlot(1);
-            let row = Observation { slot, seen: &seen, exit: 2, final_label, weight, version };
+            let row = Observation { slot, seen: &seen, exit: 2, final_label, is_sample, version };
             let words: Vec<u32> = encode(&row, 32).collect();
             assert_eq!(len_of(words[0], 3), Ok(words.len()));
             assert_eq!(decode(&words, 3), Ok(Feedback::of(&row, 32)));
@@ -116,9 +116,10 @@ mod tests {
         #[test]
         fn no_words_are_a_surprise(mut words in prop::collection::vec(any::<u32>(), 16)) {
             words[0] = (KIND << 16) | (words[0] % 4);
+            words[6] %= 3;
             let len = len_of(words[0], 3).unwrap();
             if let Ok(row) = decode(&words[..len], 3) {
-                prop_assert!(row.exit <= 3 && row.weight >= 0.0 && row.seen.len() <= 3);
+                prop_assert!(row.exit <= 3 && row.seen.len() <= 3);
             }
         }
     }

@@ -57,7 +57,7 @@ impl Goal {
     }
 
     fn spend(&self, budget: u64, rows: u64) -> Budget {
-        Budget { wrong: budget as f64, exits_min: self.exits_min(budget, rows) }
+        Budget { errors: budget, exits_min: self.exits_min(budget, rows) }
     }
 
     /// For each number of errors up to `budget` the fewest exits a ramp needs to be believed.
@@ -109,7 +109,7 @@ pub fn fit(window: &Window, goal: &Goal) -> Fitted {
         return judged(window, off(window), goal);
     };
     let budget = goal.spend(budget, rows);
-    let found = Solver::new(window, &budget, Exact::OFFLINE).best(budget.wrong);
+    let found = Solver::new(window, &budget, Exact::OFFLINE).best(budget.errors);
     judged(window, found.thresholds, goal)
 }
 
@@ -147,7 +147,7 @@ fn ladder(choose: &Window, goal: &Goal, budget: u64, mut try_rung: impl FnMut(Ve
     let solver = Solver::new(choose, &budget, Exact::OFFLINE);
     let strict = STRICT.iter().map(|&keep| solver.strict(keep));
     let stride = most.div_ceil(RUNGS).max(1) as usize;
-    let loose = (0..=most).step_by(stride).map(|errors| solver.best(errors as f64));
+    let loose = (0..=most).step_by(stride).map(|errors| solver.best(errors));
     let mut rungs = strict.chain(loose).map(|allocation: Allocation| allocation.thresholds);
     while rungs.next().is_some_and(&mut try_rung) {}
 }
@@ -170,7 +170,6 @@ fn judged(window: &Window, thresholds: Vec<f32>, goal: &Goal) -> Fitted {
     let confidence = goal.confidence.unwrap_or(CONFIDENCE);
     let upper_bound =
         if is_off { 0.0 } else { clopper_pearson_upper(disagreements, rows, confidence) };
-    let exits = exits.iter().map(|&rows| rows as u64).collect();
     Fitted { thresholds, agreement, disagreements, upper_bound, mean_depth, exits, rows }
 }
 

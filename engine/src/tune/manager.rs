@@ -96,12 +96,11 @@ impl Manager {
     /// By active ramp: microseconds that it saves a row on the mean, less what it costs it.
     pub fn utilities(&self, replay: &Replay, latency: &Latency) -> Vec<f64> {
         let ramps: Vec<usize> = (0..self.active.len()).filter(|&ramp| self.active[ramp]).collect();
-        let rows: f64 = replay.exits.iter().sum::<f64>().max(1.0);
         let utility = |(nth, &ramp): (usize, &usize)| {
             let next = ramps.get(nth + 1).copied().unwrap_or(self.active.len());
             let saved_us = latency.before_us(next) - latency.before_us(ramp);
-            let leave = replay.exits[nth] / rows;
-            let pass = replay.exits[nth + 1..].iter().sum::<f64>() / rows;
+            let leave = replay.share(nth..=nth);
+            let pass = replay.share(nth + 1..);
             leave * saved_us - pass * latency.ramp_us(ramp)
         };
         ramps.iter().enumerate().map(utility).collect()
@@ -109,11 +108,10 @@ impl Manager {
 
     fn judge(&mut self, replay: &Replay, latency: &Latency) {
         let utilities = self.utilities(replay, latency);
-        let rows: f64 = replay.exits.iter().sum::<f64>().max(1.0);
         let ramps: Vec<usize> = (0..self.active.len()).filter(|&ramp| self.active[ramp]).collect();
         for (nth, (&ramp, utility)) in ramps.iter().zip(utilities).enumerate() {
             let past = &mut self.past[ramp];
-            past.rate = replay.exits[nth] / rows;
+            past.rate = replay.share(nth..=nth);
             past.losses = if utility < 0.0 { past.losses + 1 } else { 0 };
             if utility > 0.0 {
                 past.next_rest = 0;
@@ -134,8 +132,7 @@ impl Manager {
     /// Tries the idle ramp that could earn most: at best it lets out what idle ramps behind it and
     /// the next active one let out when they were last seen.
     fn explore(&mut self, replay: &Replay, latency: &Latency) {
-        let rows: f64 = replay.exits.iter().sum::<f64>().max(1.0);
-        let passing = *replay.exits.last().unwrap_or(&0.0) / rows;
+        let passing = replay.share(replay.exits.len() - 1..);
         let gain = |ramp: usize| {
             let next = (ramp + 1..self.active.len()).find(|&later| self.active[later]);
             let last = next.unwrap_or(self.active.len() - 1);
@@ -177,7 +174,7 @@ mod tests {
         Latency::of(&[0, 1, 2], &shape)
     }
 
-    fn replay(exits: &[f64]) -> Replay {
+    fn replay(exits: &[u64]) -> Replay {
         Replay { agreement: 1.0, disagreements: 0, exits: exits.to_vec(), mean_depth: 1.0 }
     }
 
@@ -198,14 +195,14 @@ mod tests {
     fn a_ramp_that_loses_again_and_again_goes_off_and_rests() {
         let latency = latency(2.0);
         let mut manager = Manager::new(ManagerOptions::default(), &latency, Some(&[0.3; 3]));
-        let idle_second = replay(&[50.0, 0.0, 20.0, 30.0]);
+        let idle_second = replay(&[50, 0, 20, 30]);
         assert!(manager.utilities(&idle_second, &latency)[1] < 0.0);
         for _ in 0..3 {
             assert_eq!(manager.step(&idle_second, &latency), None, "too little proof");
         }
         let two = manager.step(&idle_second, &latency);
         assert_eq!(two, Some(vec![true, false, true]));
-        let without = replay(&[50.0, 20.0, 30.0]);
+        let without = replay(&[50, 20, 30]);
         let looks = (1..).find(|_| manager.step(&without, &latency).is_some());
         assert!(looks >= Some(3), "tried again at once: {looks:?}");
     }
@@ -216,6 +213,6 @@ mod tests {
         let options = ManagerOptions { overhead_max: 0.02, ..Default::default() };
         let mut manager = Manager::new(options, &latency, Some(&[0.0, 0.5, 0.4]));
         assert_eq!(manager.active(), [false, true, true]);
-        assert_eq!(manager.step(&replay(&[60.0, 10.0, 30.0]), &latency), Some(vec![true; 3]));
+        assert_eq!(manager.step(&replay(&[60, 10, 30]), &latency), Some(vec![true; 3]));
     }
 }

@@ -14,7 +14,7 @@ mod tuner;
 mod window;
 
 pub use audit::AuditRate;
-pub use bound::{Betting, Drift, clopper_pearson_upper};
+pub use bound::{Drift, clopper_pearson_upper};
 pub use controller::Controller;
 pub use fit::{Fitted, Goal, fit, fit_tested};
 pub use latency::Latency;

@@ -12,7 +12,7 @@
 //! way broke the promise in 5 to 9 % of windows of 600 to 3,000 rows; counting errors only, in 22
 //! to 33 %.
 
-use super::bound::{Betting, clopper_pearson_upper};
+use super::bound::clopper_pearson_upper;
 use super::fit::Goal;
 use super::replay::{Replay, exits, replay, tally};
 use super::search::{Budget, Search};
@@ -59,56 +59,39 @@ impl Proposal {
 /// budgets until its answer passes; every ramp off if none does.
 pub fn propose(window: &Window, search: &dyn Search, goal: &Goal) -> Proposal {
     let mut best = Proposal::off(window);
-    let unit = window.heaviest();
-    // Below 0: not even a search without errors passes.
-    let (mut passes, mut fails) = (-1.0, (goal.limit() * window.weight() / unit).floor() + 1.0);
-    while fails - passes > 1.0 {
-        let middle: f64 = if fails - passes > 2.0 { (passes + fails) / 2.0 } else { passes + 1.0 };
-        let middle = middle.floor();
-        let found = search.search(window, &Budget::of(middle * unit));
+    // From 0 errors to one more than the share promised.
+    let (mut passes, mut fails) = (0, (goal.limit() * window.rows() as f64) as u64 + 1);
+    while passes < fails {
+        let errors = (passes + fails) / 2;
+        let found = search.search(window, &Budget::of(errors));
         let found = Proposal::judged(window, found, goal);
         if found.keeps(goal) {
-            passes = middle;
+            passes = errors + 1;
             if found.replay.mean_depth < best.replay.mean_depth {
                 best = found;
             }
         } else {
-            fails = middle;
+            fails = errors;
         }
     }
     best
 }
 
 /// Upper bound of the share of rows to come that get another label, for thresholds chosen on this
-/// window: Clopper and Pearson's where every row stands for itself, by betting otherwise.
+/// window.
 fn upper(window: &Window, exits: &[u32], confidence: f64) -> f64 {
-    let wrong = feared(window, exits);
-    let weights = window.weights();
-    let rows = weights.len() as u64;
-    if weights.iter().all(|&weight| weight == 1.0) {
-        return clopper_pearson_upper(wrong.len() as u64, rows, confidence);
-    }
-    let stood_for = window.weight().round() as u64;
-    let mut betting = Betting::new(window.heaviest());
-    betting.add(0.0, stood_for.saturating_sub(wrong.len() as u64));
-    wrong.into_iter().for_each(|weight| betting.add(weight, 1));
-    betting.upper(confidence)
+    let feared = (0..window.ramps()).map(|ramp| feared_at(window, ramp, exits)).sum();
+    clopper_pearson_upper(feared, window.rows() as u64, confidence)
 }
 
-/// Rows that left with a wrong label, and those at the edges: what each stands for.
-fn feared(window: &Window, exits: &[u32]) -> Vec<f64> {
-    (0..window.ramps()).flat_map(|ramp| feared_at(window, ramp, exits)).collect()
-}
-
-fn feared_at(window: &Window, ramp: usize, exits: &[u32]) -> Vec<f64> {
-    let (scores, agrees, weights) = (window.scores(ramp), window.agrees(ramp), window.weights());
-    let ramp = ramp as u32;
+/// Rows that left at a ramp with a wrong label, and the one at its edge, if there is one.
+fn feared_at(window: &Window, ramp: usize, exits: &[u32]) -> u64 {
+    let (scores, agrees, ramp) = (window.scores(ramp), window.agrees(ramp), ramp as u32);
     if !exits.contains(&ramp) {
-        return Vec::new();
+        return 0;
     }
-    let is_wrong = |row: &usize| !agrees[*row] && weights[*row] > 0.0;
-    let left = (0..exits.len()).filter(|&row| exits[row] == ramp).filter(is_wrong);
-    let stayed = (0..exits.len()).filter(|&row| exits[row] > ramp && scores[row] >= 0.0);
-    let edge = stayed.filter(is_wrong).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
-    left.chain(edge).map(|row| weights[row]).collect()
+    let wrong = || exits.iter().enumerate().filter(|&(row, _)| !agrees[row]);
+    let left = wrong().filter(|&(_, &exit)| exit == ramp).count() as u64;
+    let has_edge = wrong().any(|(row, &exit)| exit > ramp && scores[row] >= 0.0);
+    left + u64::from(has_edge)
 }

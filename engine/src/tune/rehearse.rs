@@ -25,6 +25,8 @@ pub struct Fate {
     pub agrees: bool,
     /// Until its answer, in microseconds.
     pub latency_us: f64,
+    /// Until it is gone, in microseconds: to the end, unless it left and was not audited.
+    pub work_us: f64,
     /// Whether it left early and ran on to be audited.
     pub is_audited: bool,
 }
@@ -58,11 +60,15 @@ pub fn rehearse(
         };
         let (thresholds, active) = (controller.thresholds().to_vec(), controller.active().to_vec());
         let mut shown = Vec::with_capacity(pass.len());
+        let is_closed = thresholds.iter().all(|&threshold| threshold > 1.0);
         for row in pass {
+            let is_sample = is_closed || rate >= 1.0 || rng.f64() < rate;
             let mut fate = fate(row, &thresholds, &active, latency);
-            shown.push(show(row, &fate, &active, version, (rate, &mut rng)));
-            let is_known = shown.last().is_some_and(|shown| shown.final_label.is_some());
-            fate.is_audited = rate < 1.0 && fate.exit < active.len() && is_known;
+            shown.push(show(row, &fate, &active, version, is_sample));
+            if is_sample {
+                fate.is_audited = rate < 1.0 && fate.exit < active.len();
+                fate.work_us = latency.until_us(active.len(), &active);
+            }
             rehearsal.fates.push(fate);
         }
         if let Some(change) = controller.step(shown) {
@@ -77,10 +83,12 @@ fn fate(row: &Feedback, thresholds: &[f32], active: &[bool], latency: &Latency) 
     let mut seen = row.seen.iter().filter(|seen| active[seen.ramp as usize]);
     let left = seen.find(|seen| seen.score >= thresholds[seen.ramp as usize]);
     let exit = left.map_or(thresholds.len(), |seen| seen.ramp as usize);
+    let latency_us = latency.until_us(exit, active);
     Fate {
         exit,
         agrees: left.is_none_or(|seen| Some(seen.label) == row.final_label),
-        latency_us: latency.until_us(exit, active),
+        latency_us,
+        work_us: latency_us,
         is_audited: false,
     }
 }
@@ -91,21 +99,15 @@ fn show(
     fate: &Fate,
     active: &[bool],
     version: u64,
-    (rate, rng): (f64, &mut fastrand::Rng),
+    is_sample: bool,
 ) -> Feedback {
-    let stays = rate >= 1.0 || rng.f64() < rate;
-    let left = fate.exit < active.len();
-    let is_gone = left && !stays;
+    let is_gone = fate.exit < active.len() && !is_sample;
     let met = |ramp: u32| active[ramp as usize] && !(is_gone && ramp as usize > fate.exit);
     Feedback {
         seen: row.seen.iter().filter(|seen| met(seen.ramp)).copied().collect(),
         exit: fate.exit as u32,
         final_label: row.final_label.filter(|_| !is_gone),
-        weight: match (left, stays) {
-            (false, _) => 1.0,
-            (true, true) => 1.0 / rate,
-            (true, false) => 0.0,
-        },
+        is_sample,
         version,
         pass_rows: row.pass_rows,
     }

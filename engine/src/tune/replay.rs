@@ -1,5 +1,7 @@
 //! What a set of thresholds would have done to a window.
 
+use std::slice::SliceIndex;
+
 use super::window::Window;
 
 /// What thresholds do to a window.
@@ -9,11 +11,18 @@ pub struct Replay {
     pub agreement: f64,
     /// Rows seen to get another label.
     pub disagreements: u64,
-    /// Rows leaving at each ramp, and last those that reach the end: `[ramps + 1]`. Each counts
-    /// as many times as rows it stands for.
-    pub exits: Vec<f64>,
+    /// Rows leaving at each ramp, and last those that reach the end: `[ramps + 1]`.
+    pub exits: Vec<u64>,
     /// What a row costs on the mean, as a share of going to the end; 1 for no rows.
     pub mean_depth: f64,
+}
+
+impl Replay {
+    /// Share of the rows that leave at these exits.
+    pub(super) fn share(&self, exits: impl SliceIndex<[u64], Output = [u64]>) -> f64 {
+        let rows: u64 = self.exits.iter().sum();
+        self.exits[exits].iter().sum::<u64>() as f64 / rows.max(1) as f64
+    }
 }
 
 /// Sends every row through `thresholds` (one for each ramp; a ramp without one is off): it leaves
@@ -63,25 +72,21 @@ pub fn oracle(window: &Window) -> Replay {
 /// What leaving at `exits` (by row, the number of ramps for the end) comes to.
 pub(super) fn tally(window: &Window, exits: &[u32]) -> Replay {
     let ramps = window.ramps();
-    let mut rows_at = vec![0.0; ramps + 1];
-    let (mut disagreements, mut wrong) = (0, 0.0);
-    for ((row, &exit), weight) in exits.iter().enumerate().zip(window.weights()) {
+    let mut rows_at = vec![0; ramps + 1];
+    let mut disagreements = 0;
+    for (row, &exit) in exits.iter().enumerate() {
         let exit = exit as usize;
-        rows_at[exit] += weight;
-        if exit < ramps && !window.agrees(exit)[row] {
-            disagreements += 1;
-            wrong += weight;
-        }
+        rows_at[exit] += 1;
+        disagreements += u64::from(exit < ramps && !window.agrees(exit)[row]);
     }
-    let weight: f64 = rows_at.iter().sum();
-    let weight = if weight > 0.0 { weight } else { 1.0 };
-    let saved = |(ramp, rows): (usize, &f64)| rows * (1.0 - window.depth(ramp));
+    let rows = exits.len().max(1) as f64;
+    let saved = |(ramp, &rows): (usize, &u64)| rows as f64 * (1.0 - window.depth(ramp));
     let saved: f64 = rows_at[..ramps].iter().enumerate().map(saved).sum();
     Replay {
-        agreement: 1.0 - wrong / weight,
+        agreement: 1.0 - disagreements as f64 / rows,
         disagreements,
         exits: rows_at,
-        mean_depth: 1.0 - saved / weight,
+        mean_depth: 1.0 - saved / rows,
     }
 }
 
@@ -101,31 +106,22 @@ mod tests {
     #[test]
     fn a_row_leaves_at_the_first_ramp_that_reaches_its_threshold() {
         let replay = replay(&two_ramps(), &[0.9, 0.8]);
-        assert_eq!(replay.exits, [2.0, 1.0, 1.0]);
+        assert_eq!(replay.exits, [2, 1, 1]);
         assert_eq!((replay.disagreements, replay.agreement), (1, 0.75));
         assert_eq!(replay.mean_depth, (0.25 + 0.5 + 1.0 + 0.25) / 4.0);
     }
 
     #[test]
     fn nan_never_exits_and_missing_thresholds_are_off() {
-        assert_eq!(replay(&two_ramps(), &[0.0, 0.0]).exits, [3.0, 0.0, 1.0]);
-        assert_eq!(replay(&two_ramps(), &[]).exits, [0.0, 0.0, 4.0]);
-        assert_eq!(replay(&two_ramps(), &[f32::NAN, OFF]).exits, [0.0, 0.0, 4.0]);
-    }
-
-    #[test]
-    fn a_row_counts_as_many_times_as_rows_it_stands_for() {
-        let window = two_ramps().weighing(vec![1.0, 1.0, 0.0, 6.0]).unwrap();
-        let replay = replay(&window, &[0.9, 0.8]);
-        assert_eq!((replay.disagreements, replay.agreement), (1, 0.25));
-        assert_eq!(replay.exits, [7.0, 1.0, 0.0]);
-        assert_eq!(replay.mean_depth, (7.0 * 0.25 + 0.5) / 8.0);
+        assert_eq!(replay(&two_ramps(), &[0.0, 0.0]).exits, [3, 0, 1]);
+        assert_eq!(replay(&two_ramps(), &[]).exits, [0, 0, 4]);
+        assert_eq!(replay(&two_ramps(), &[f32::NAN, OFF]).exits, [0, 0, 4]);
     }
 
     #[test]
     fn the_oracle_leaves_where_the_ramp_agrees_and_never_errs() {
         let oracle = oracle(&two_ramps());
-        assert_eq!((oracle.disagreements, oracle.exits), (0, vec![2.0, 2.0, 0.0]));
+        assert_eq!((oracle.disagreements, oracle.exits), (0, vec![2, 2, 0]));
     }
 
     proptest! {

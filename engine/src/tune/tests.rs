@@ -23,7 +23,7 @@ fn drifting(rows: usize, change: usize, seed: u64) -> Vec<Feedback> {
         };
         let seen = (0..RAMPS).map(seen).collect();
         let (exit, final_label) = (RAMPS as u32, Some(0));
-        Feedback { seen, exit, final_label, weight: 1.0, version: 0, pass_rows: 16 }
+        Feedback { seen, exit, final_label, is_sample: true, version: 0, pass_rows: 16 }
     };
     (0..rows).map(row).collect()
 }
@@ -94,7 +94,7 @@ fn an_alarm_comes_before_the_next_search() {
         seen: vec![Seen { ramp: 0, label, score: 0.999 }],
         exit: 0,
         final_label: Some(0),
-        weight: 1.0,
+        is_sample: true,
         version: 1,
         pass_rows: 1,
     };

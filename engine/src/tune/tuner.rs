@@ -1,5 +1,5 @@
-//! Follows the workload: keeps a window of rows whose full label is known, searches it at every
-//! step, and steps to the safe side at once where the promise is in danger. Pure: rows in,
+//! Follows the workload: keeps a window of rows that ran to the end as a fair sample, searches it at
+//! every step, and steps to the safe side at once where the promise is in danger. Pure: rows in,
 //! thresholds out.
 
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ use crate::feedback::Feedback;
 pub struct TunerOptions {
     /// What is promised. Without a confidence the window is taken at its word, as Apparate does.
     pub goal: Goal,
-    /// Rows with a known label that thresholds are chosen on, at most.
+    /// Rows of the sample that thresholds are chosen on, at most.
     pub window_rows: usize,
     /// Such rows between two searches.
     pub step_rows: usize,
@@ -136,19 +136,17 @@ impl Tuner {
         }
     }
 
-    /// Takes in what rows showed; new thresholds where those in force should go.
+    /// Takes in what rows showed, and learns from those of the sample; new thresholds where those
+    /// in force should go.
     pub fn step(&mut self, rows: impl IntoIterator<Item = Feedback>) -> Option<Change> {
         let mut alarm = false;
-        for row in rows {
-            let wrong = if row.is_wrong() { row.weight } else { 0.0 };
-            // What left without being looked at stands for nothing; those audited stand for it.
+        for row in rows.into_iter().filter(|row| row.is_sample && row.final_label.is_some()) {
+            let wrong = f64::from(u8::from(row.is_wrong()));
             if self.options.goal.confidence.is_some() {
                 self.thrift.learn(wrong / self.options.goal.limit());
                 alarm |= self.drift.add(wrong);
             }
-            if row.final_label.is_some() {
-                self.keep(row);
-            }
+            self.keep(row);
         }
         if self.options.once && self.thresholds.iter().any(|&threshold| threshold < OFF) {
             return None;
@@ -253,8 +251,7 @@ impl Tuner {
 
     /// The rows that met every active ramp.
     fn window(&self) -> Window {
-        let (mut scores, mut labels, mut final_labels, mut weights) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut scores, mut labels, mut final_labels) = (Vec::new(), Vec::new(), Vec::new());
         for row in &self.rows {
             let seen = row.seen.iter().filter(|seen| self.active[seen.ramp as usize]);
             if seen.clone().count() < self.depths.len() {
@@ -263,11 +260,10 @@ impl Tuner {
             scores.extend(seen.clone().map(|seen| seen.score));
             labels.extend(seen.map(|seen| seen.label));
             final_labels.extend(row.final_label);
-            weights.push(row.weight);
         }
         let window = Window::new(self.depths.clone(), &scores, &labels, &final_labels);
-        // Scores, labels and weights come from the executor or a checked record.
-        window.and_then(|window| window.weighing(weights)).unwrap_or_else(|_| self.empty())
+        // Scores and labels come from the executor or a checked record.
+        window.unwrap_or_else(|_| self.empty())
     }
 
     fn empty(&self) -> Window {

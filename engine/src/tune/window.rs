@@ -1,5 +1,5 @@
-//! Rows on which thresholds are chosen: what ramps and full model said about them, what leaving
-//! costs, and how many rows each stands for.
+//! Rows on which thresholds are chosen: what ramps and full model said about them, and what leaving
+//! costs.
 
 pub use offramp_weights::thresholds::OFF;
 
@@ -12,18 +12,17 @@ pub struct Window {
     scores: Vec<f32>,
     /// `[ramps, rows]`.
     agrees: Vec<bool>,
-    /// `[rows]`.
-    weights: Vec<f64>,
+    rows: usize,
 }
 
 /// Why rows cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WindowError {
-    /// Scores, labels, weights and final labels do not describe the same rows.
+    /// Scores, labels and final labels do not describe the same rows.
     #[error("sizes disagree: {what} holds {found} values, expected {expected}")]
     Size {
-        /// "scores", "labels" or "weights".
+        /// "scores" or "labels".
         what: &'static str,
         /// Values it holds.
         found: usize,
@@ -49,18 +48,10 @@ pub enum WindowError {
         /// The score.
         score: f32,
     },
-    /// A row stands for a number of rows that is negative or not finite.
-    #[error("weight {weight} of row {row} is not a finite number of rows")]
-    Weight {
-        /// The row.
-        row: usize,
-        /// Its weight.
-        weight: f64,
-    },
 }
 
 impl Window {
-    /// Rows seen at `depths.len()` ramps, in the order a row meets them; each stands for itself.
+    /// Rows seen at `depths.len()` ramps, in the order a row meets them.
     ///
     /// `depths`: what leaving at each ramp costs, as a share of what going to the end costs, with
     /// the ramps on the way if they count. `scores` and `labels`: `[rows, ramps]`, row-major; a
@@ -91,49 +82,19 @@ impl Window {
         Ok(Self {
             scores: places().map(score).collect(),
             agrees: places().map(agrees).collect(),
-            weights: vec![1.0; rows],
+            rows,
             depths,
         })
     }
 
-    /// The same rows, each standing for as many as `weights` says: `[rows]`, the inverse of the
-    /// chance that its final label is known.
-    ///
-    /// # Errors
-    /// See [`WindowError`].
-    pub fn weighing(mut self, weights: Vec<f64>) -> Result<Self, WindowError> {
-        check_size("weights", weights.len(), self.rows())?;
-        let unfit = |weight: &f64| !(weight.is_finite() && *weight >= 0.0);
-        if let Some(row) = weights.iter().position(unfit) {
-            return Err(WindowError::Weight { row, weight: weights[row] });
-        }
-        self.weights = weights;
-        Ok(self)
-    }
-
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.weights.len()
+        self.rows
     }
 
     /// Number of ramps.
     pub fn ramps(&self) -> usize {
         self.depths.len()
-    }
-
-    /// Rows that these stand for.
-    pub fn weight(&self) -> f64 {
-        self.weights.iter().sum()
-    }
-
-    /// The most rows that one of these stands for, and at least 1.
-    pub fn heaviest(&self) -> f64 {
-        self.weights.iter().copied().fold(1.0, f64::max)
-    }
-
-    /// By row.
-    pub fn weights(&self) -> &[f64] {
-        &self.weights
     }
 
     /// What leaving at `ramp` costs, as a share of going to the end.
@@ -167,7 +128,7 @@ impl Window {
             depths: self.depths.clone(),
             scores: ramps.clone().flat_map(|ramp| chosen(rows, self.scores(ramp))).collect(),
             agrees: ramps.flat_map(|ramp| chosen(rows, self.agrees(ramp))).collect(),
-            weights: chosen(rows, &self.weights).collect(),
+            rows: rows.len(),
         }
     }
 }
@@ -199,8 +160,8 @@ mod tests {
         let scores = [0.9, 0.95, 0.4, 0.8, f32::NAN, f32::NAN, 0.9, 0.1];
         let labels = [1, 2, 7, 3, 4, 4, 9, 4];
         let window = Window::new(vec![0.25, 0.5], &scores, &labels, &[1, 3, 4, 4]).unwrap();
-        let part = window.weighing(vec![1.0, 2.0, 3.0, 4.0]).unwrap().subset(&[3, 1]);
-        assert_eq!((part.rows(), part.weights()), (2, &[4.0, 2.0][..]));
+        let part = window.subset(&[3, 1]);
+        assert_eq!(part.rows(), 2);
         assert_eq!((part.scores(0), part.scores(1)), (&[0.9, 0.4][..], &[0.1, 0.8][..]));
         assert_eq!((part.agrees(0), part.agrees(1)), (&[false, false][..], &[true, true][..]));
     }
@@ -217,8 +178,5 @@ mod tests {
         assert!(matches!(new(&[0.2, f64::NAN], &[0.5; 4]), WindowError::Depth { .. }));
         let score = WindowError::Score { row: 1, ramp: 0, score: 7.5 };
         assert_eq!(new(&[0.1, 0.2], &[0.5, 0.5, 7.5, 0.5]), score);
-        let window = Window::new(vec![0.1], &[0.5; 2], &[0; 2], &[0; 2]).unwrap();
-        let weight = window.weighing(vec![1.0, f64::NAN]).unwrap_err();
-        assert!(matches!(weight, WindowError::Weight { row: 1, .. }));
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Figures {
     median_latency_us: f64,
     /// Of the latency of a forward without ramps.
     saving_share: f64,
+    /// Of the work of a forward without ramps: nothing under release.
+    work_saving_share: f64,
     /// Of what the oracle saves.
     oracle_share: f64,
     agreement: Agreement,
@@ -70,11 +72,13 @@ impl Figures {
         let wrong = fates.iter().filter(|fate| !fate.agrees).count() as u64;
         let audited = fates.iter().filter(|fate| fate.is_audited).count();
         let times_us = fates.iter().map(|fate| fate.latency_us).collect();
+        let work_us = fates.iter().map(|fate| fate.work_us).sum::<f64>() / rows.max(1) as f64;
         let mut figures = Self {
             search,
             agreement: Agreement::counted(wrong, rows),
             stretches_over_share: over(rehearsal, limit),
             changes: rehearsal.changes.len(),
+            work_saving_share: 1.0 - work_us / full_us,
             audited_share: audited as f64 / rows.max(1) as f64,
             search_us: Some(search_us),
             ..Self::timed(times_us, full_us)
@@ -94,6 +98,7 @@ impl Figures {
             mean_latency_us: mean_us,
             median_latency_us: median(times_us),
             saving_share: 1.0 - mean_us / full_us,
+            work_saving_share: 1.0 - mean_us / full_us,
             oracle_share: 0.0,
             agreement: Agreement::counted(0, 0),
             stretches_over_share: None,
@@ -126,6 +131,7 @@ pub(super) fn table(figures: &[Figures]) -> Table {
         "median",
         "saves",
         "of oracle",
+        "work",
         "agreement",
         "over",
         "changes",
@@ -141,6 +147,7 @@ pub(super) fn table(figures: &[Figures]) -> Table {
             ms(row.median_latency_us / 1e3),
             percent(row.saving_share),
             percent(row.oracle_share),
+            percent(row.work_saving_share),
             fine_percent(row.agreement.agreement),
             or_dash(row.stretches_over_share.map(percent)),
             row.changes.to_string(),

@@ -15,7 +15,7 @@
 
 use super::super::replay::{exits, replay};
 use super::super::window::{OFF, Window};
-use super::rows::{Cut, Order, Rows, Weigher, count_both};
+use super::rows::{Cut, Order, Rows, count_both};
 use super::{Budget, Search};
 
 /// Branch and bound over errors.
@@ -39,7 +39,7 @@ impl Search for Exact {
     }
 
     fn search(&self, window: &Window, budget: &Budget) -> Vec<f32> {
-        Solver::new(window, budget, *self).best(budget.wrong).thresholds
+        Solver::new(window, budget, *self).best(budget.errors).thresholds
     }
 }
 
@@ -48,8 +48,8 @@ impl Search for Exact {
 pub(in super::super) struct Allocation {
     /// One for each ramp; [`OFF`] where it never fires.
     pub(in super::super) thresholds: Vec<f32>,
-    /// Rows that the wrong ones stand for, at all ramps together.
-    pub(in super::super) wrong: f64,
+    /// Wrong rows that leave, at all ramps together.
+    pub(in super::super) errors: u64,
     /// Sum over rows of the share of the forward not taken.
     pub(in super::super) saved: f64,
     /// Nothing better exists.
@@ -72,7 +72,6 @@ pub(in super::super) struct Solver<'a> {
     window: &'a Window,
     budget: &'a Budget,
     orders: Vec<Order>,
-    weigher: Weigher,
     options: Exact,
 }
 
@@ -80,7 +79,7 @@ pub(in super::super) struct Solver<'a> {
 #[derive(Clone, Debug)]
 struct Partial {
     cuts: Vec<Option<usize>>,
-    wrong: f64,
+    errors: u64,
     saved: f64,
     /// `saved` if every later ramp goes as low as it can without an error.
     promise: f64,
@@ -91,12 +90,12 @@ impl<'a> Solver<'a> {
     pub(in super::super) fn new(window: &'a Window, budget: &'a Budget, options: Exact) -> Self {
         let bytes = CUT_BYTES_MAX / window.ramps().max(1);
         let orders = (0..window.ramps()).map(|ramp| Order::new(window, ramp, bytes)).collect();
-        Self { window, budget, orders, weigher: Weigher::new(window), options }
+        Self { window, budget, orders, options }
     }
 
-    /// The thresholds found that save most while wrong answers stand for at most `allowed` rows.
-    /// Of equal savings those with fewer errors win.
-    pub(in super::super) fn best(&self, allowed: f64) -> Allocation {
+    /// The thresholds found that save most with at most `allowed` errors. Of equal savings those
+    /// with fewer errors win.
+    pub(in super::super) fn best(&self, allowed: u64) -> Allocation {
         let (found, is_exact) = self.branch(allowed);
         let found = self.allocation(&found, is_exact);
         if is_exact { found } else { self.polish(found, allowed) }
@@ -105,7 +104,7 @@ impl<'a> Solver<'a> {
     /// Thresholds free of errors that let only the surest `keep` (0 to 1) of the rows leave that
     /// could: for when even the errors to come must be few.
     pub(in super::super) fn strict(&self, keep: f64) -> Allocation {
-        let free = self.best(0.0);
+        let free = self.best(0);
         let exits = exits(self.window, &free.thresholds);
         let surest = |ramp: usize| {
             let scores = self.window.scores(ramp).iter().zip(&exits);
@@ -117,12 +116,12 @@ impl<'a> Solver<'a> {
         };
         let thresholds: Vec<f32> = (0..self.window.ramps()).map(surest).collect();
         let outcome = replay(self.window, &thresholds);
-        let saved = (1.0 - outcome.mean_depth) * self.window.weight();
-        Allocation { thresholds, wrong: 0.0, saved, is_exact: false }
+        let saved = (1.0 - outcome.mean_depth) * self.window.rows() as f64;
+        Allocation { thresholds, errors: 0, saved, is_exact: false }
     }
 
     /// The best partial solution seen, and whether nothing had to be forgotten.
-    fn branch(&self, allowed: f64) -> (Partial, bool) {
+    fn branch(&self, allowed: u64) -> (Partial, bool) {
         let mut start = self.start();
         start.promise = self.finish(0, start.live.clone());
         let (mut best, mut is_exact) = (start.clone(), true);
@@ -139,14 +138,14 @@ impl<'a> Solver<'a> {
             }
             children.retain(|child| self.bound(child, allowed) > best.promise + NOTHING);
             let found = children.len();
-            states = keep(children, allowed / LEVELS as f64, width);
+            states = keep(children, allowed as f64 / LEVELS as f64, width);
             is_exact &= states.len() == found;
         }
         (best, is_exact)
     }
 
     /// Partial solutions kept of each level: each child is completed twice.
-    fn width(&self, allowed: f64) -> usize {
+    fn width(&self, allowed: u64) -> usize {
         let ramps = self.orders.len();
         let completion = (self.window.rows().div_ceil(64) * ramps).max(1);
         let levels = (allowed as usize + 1).min(LEVELS);
@@ -157,13 +156,13 @@ impl<'a> Solver<'a> {
     /// Nothing decided, and nothing promised.
     fn start(&self) -> Partial {
         let live = Rows::full(self.window.rows());
-        Partial { cuts: Vec::new(), wrong: 0.0, saved: 0.0, promise: 0.0, live }
+        Partial { cuts: Vec::new(), errors: 0, saved: 0.0, promise: 0.0, live }
     }
 
     /// Every way on from `state` at `ramp`.
-    fn extend(&self, state: &Partial, ramp: usize, allowed: f64, children: &mut Vec<Partial>) {
+    fn extend(&self, state: &Partial, ramp: usize, allowed: u64, children: &mut Vec<Partial>) {
         let before = children.len();
-        self.cuts(ramp, &state.live, allowed - state.wrong, |cut| {
+        self.cuts(ramp, &state.live, allowed - state.errors, |cut| {
             children.push(self.child(state, ramp, Some(cut)));
         });
         if children.len() == before {
@@ -175,7 +174,7 @@ impl<'a> Solver<'a> {
         let mut child = state.clone();
         child.cuts.push(cut.map(|cut| cut.at));
         if let Some(cut) = cut {
-            child.wrong += cut.wrong;
+            child.errors += cut.errors;
             child.saved += self.take(ramp, cut.at, &mut child.live);
         }
         child.promise = child.saved + self.finish(ramp + 1, child.live.clone());
@@ -186,17 +185,17 @@ impl<'a> Solver<'a> {
     fn take(&self, ramp: usize, cut: usize, live: &mut Rows) -> f64 {
         let leaving = self.orders[ramp].leaving(cut);
         let gain = 1.0 - self.window.depth(ramp);
-        let saved = gain * self.weigher.both(live.words(), leaving);
+        let saved = gain * count_both(live.words(), leaving) as f64;
         live.remove(leaving);
         saved
     }
 
     /// More than any way to go on from here can save.
-    fn bound(&self, state: &Partial, allowed: f64) -> f64 {
+    fn bound(&self, state: &Partial, allowed: u64) -> f64 {
         let (mut live, mut saved) = (state.live.clone(), state.saved);
         for ramp in state.cuts.len()..self.orders.len() {
             let mut last = None;
-            self.orders[ramp].cuts(&live, allowed - state.wrong, |cut| last = Some(cut));
+            self.orders[ramp].cuts(&live, allowed - state.errors, |cut| last = Some(cut));
             saved += last.map_or(0.0, |cut| self.take(ramp, cut.at, &mut live));
         }
         saved
@@ -206,7 +205,7 @@ impl<'a> Solver<'a> {
     fn finish(&self, ramp: usize, mut live: Rows) -> f64 {
         let mut saved = 0.0;
         for ramp in ramp..self.orders.len() {
-            if let Some(cut) = self.loosest(ramp, &live, 0.0) {
+            if let Some(cut) = self.loosest(ramp, &live, 0) {
                 saved += self.take(ramp, cut.at, &mut live);
             }
         }
@@ -214,17 +213,17 @@ impl<'a> Solver<'a> {
     }
 
     /// The cuts with exits enough for their errors.
-    fn cuts(&self, ramp: usize, live: &Rows, allowed: f64, mut visit: impl FnMut(Cut)) {
+    fn cuts(&self, ramp: usize, live: &Rows, allowed: u64, mut visit: impl FnMut(Cut)) {
         let order = &self.orders[ramp];
         order.cuts(live, allowed, |cut| {
             let exits = || count_both(live.words(), order.leaving(cut.at));
-            if self.budget.believes(cut.errors, exits) {
+            if self.budget.believes(cut.errors as usize, exits) {
                 visit(cut);
             }
         });
     }
 
-    fn loosest(&self, ramp: usize, live: &Rows, allowed: f64) -> Option<Cut> {
+    fn loosest(&self, ramp: usize, live: &Rows, allowed: u64) -> Option<Cut> {
         let mut last = None;
         self.cuts(ramp, live, allowed, |cut| last = Some(cut));
         last
@@ -236,17 +235,17 @@ impl<'a> Solver<'a> {
         let mut thresholds = Vec::new();
         for (ramp, order) in self.orders.iter().enumerate() {
             let decided = state.cuts.get(ramp).copied();
-            let cut = decided.unwrap_or_else(|| self.loosest(ramp, &live, 0.0).map(|cut| cut.at));
+            let cut = decided.unwrap_or_else(|| self.loosest(ramp, &live, 0).map(|cut| cut.at));
             thresholds.push(cut.and_then(|cut| order.threshold(cut, &live)).unwrap_or(OFF));
             if let Some(cut) = cut {
                 self.take(ramp, cut, &mut live);
             }
         }
-        Allocation { thresholds, wrong: state.wrong, saved: state.promise, is_exact }
+        Allocation { thresholds, errors: state.errors, saved: state.promise, is_exact }
     }
 
     /// Each ramp in turn as low as its allowance goes; with what each really spent.
-    fn realise(&self, allowance: &[f64]) -> (Partial, Vec<f64>) {
+    fn realise(&self, allowance: &[u64]) -> (Partial, Vec<u64>) {
         let mut state = self.start();
         let mut spent = Vec::new();
         for (ramp, &allowance) in allowance.iter().enumerate() {
@@ -254,31 +253,31 @@ impl<'a> Solver<'a> {
             if let Some(cut) = cut {
                 state.saved += self.take(ramp, cut.at, &mut state.live);
             }
-            let wrong = cut.map_or(0.0, |cut| cut.wrong);
+            let errors = cut.map_or(0, |cut| cut.errors);
             state.cuts.push(cut.map(|cut| cut.at));
-            state.wrong += wrong;
-            spent.push(wrong);
+            state.errors += errors;
+            spent.push(errors);
         }
         state.promise = state.saved;
         (state, spent)
     }
 
     /// Moves errors between ramps, in ever smaller lots, while that helps.
-    fn polish(&self, start: Allocation, allowed: f64) -> Allocation {
+    fn polish(&self, start: Allocation, allowed: u64) -> Allocation {
         let (mut best, mut spent) = self.realise(&self.spent(&start.thresholds));
         let sweep = (self.window.rows().div_ceil(64) * self.orders.len()).max(1);
         let mut moves = (self.options.words_max / sweep).max(POLISH_MOVES_MIN);
-        let mut lot = (allowed / LEVELS as f64).ceil().max(1.0);
+        let mut lot = allowed.div_ceil(LEVELS as u64).max(1);
         loop {
             for _ in 0..POLISH_ROUNDS_MAX {
                 if !self.polish_round(&mut best, &mut spent, (allowed, lot), &mut moves) {
                     break;
                 }
             }
-            if lot <= 1.0 || moves == 0 {
+            if lot <= 1 || moves == 0 {
                 break;
             }
-            lot = (lot / 4.0).ceil();
+            lot = lot.div_ceil(4);
         }
         let better = best.promise > start.saved + NOTHING;
         if better { self.allocation(&best, false) } else { start }
@@ -289,22 +288,22 @@ impl<'a> Solver<'a> {
     fn polish_round(
         &self,
         best: &mut Partial,
-        spent: &mut Vec<f64>,
-        (allowed, lot): (f64, f64),
+        spent: &mut Vec<u64>,
+        (allowed, lot): (u64, u64),
         moves: &mut usize,
     ) -> bool {
         let ramps = self.orders.len();
         let mut helped = false;
         for (from, to) in (0..=ramps).flat_map(|from| (0..ramps).map(move |to| (from, to))) {
-            if from == to || spent.get(from).is_some_and(|&spent| spent <= 0.0) {
+            if from == to || spent.get(from) == Some(&0) {
                 continue;
             }
             let mut moved = spent.clone();
             if let Some(from) = moved.get_mut(from) {
-                *from = (*from - lot).max(0.0);
+                *from = from.saturating_sub(lot);
             }
             moved[to] += lot;
-            if moved.iter().sum::<f64>() > allowed + NOTHING || *moves == 0 {
+            if moved.iter().sum::<u64>() > allowed || *moves == 0 {
                 continue;
             }
             *moves -= 1;
@@ -316,14 +315,14 @@ impl<'a> Solver<'a> {
         helped
     }
 
-    /// Rows that the wrong ones stand for, by ramp.
-    fn spent(&self, thresholds: &[f32]) -> Vec<f64> {
-        let mut spent = vec![0.0; self.orders.len()];
+    /// Errors by ramp.
+    fn spent(&self, thresholds: &[f32]) -> Vec<u64> {
+        let mut spent = vec![0; self.orders.len()];
         let exits = exits(self.window, thresholds);
-        for ((row, &exit), weight) in exits.iter().enumerate().zip(self.window.weights()) {
+        for (row, &exit) in exits.iter().enumerate() {
             let exit = exit as usize;
             if exit < spent.len() && !self.window.agrees(exit)[row] {
-                spent[exit] += weight;
+                spent[exit] += 1;
             }
         }
         spent
@@ -332,7 +331,7 @@ impl<'a> Solver<'a> {
 
 /// The `width` most promising states of every level of errors.
 fn keep(mut children: Vec<Partial>, level: f64, width: usize) -> Vec<Partial> {
-    let level_of = |state: &Partial| if level > 0.0 { (state.wrong / level) as usize } else { 0 };
+    let level_of = |state: &Partial| if level > 0.0 { (state.errors as f64 / level) as usize } else { 0 };
     children.sort_by(|a, b| level_of(a).cmp(&level_of(b)).then(a.order(b)));
     let (mut at, mut count) = (usize::MAX, 0);
     children.retain(|child| {
@@ -350,6 +349,6 @@ impl Partial {
         if gain.abs() > NOTHING {
             return gain.total_cmp(&0.0);
         }
-        self.wrong.total_cmp(&other.wrong)
+        self.errors.cmp(&other.errors)
     }
 }

@@ -32,7 +32,7 @@ impl Search for Greedy {
     fn search(&self, window: &Window, budget: &Budget) -> Vec<f32> {
         let mut climb = Climb {
             window,
-            wrong_max: budget.wrong / window.weight().max(1.0),
+            errors_max: budget.errors,
             doubts: vec![0.0; window.ramps()],
             steps: vec![self.step; window.ramps()],
         };
@@ -50,8 +50,7 @@ impl Search for Greedy {
 /// Where the climb stands. A ramp's doubt is how far below 1 its threshold lies.
 struct Climb<'a> {
     window: &'a Window,
-    /// Largest share of wrong answers.
-    wrong_max: f64,
+    errors_max: u64,
     doubts: Vec<f32>,
     steps: Vec<f32>,
 }
@@ -92,7 +91,7 @@ impl Climb<'_> {
         let outcome = self.outcome(&doubts);
         let lost = now.agreement - outcome.agreement;
         let saved = now.mean_depth - outcome.mean_depth;
-        let fits = 1.0 - outcome.agreement <= self.wrong_max + 1e-12;
+        let fits = outcome.disagreements <= self.errors_max;
         let is_free = lost <= 0.0 || saved == 0.0;
         let price = if is_free { -saved.abs() } else { lost / saved.abs() };
         fits.then_some(Trial { ramp, outcome, price, is_free })

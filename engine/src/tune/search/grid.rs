@@ -1,7 +1,7 @@
 //! Every combination of a few thresholds for each ramp: the truth for small cases.
 
 use super::super::window::{OFF, Window};
-use super::rows::{Rows, Weigher};
+use super::rows::{Rows, count_both};
 use super::uniform::evenly;
 use super::{Budget, Search};
 
@@ -29,14 +29,13 @@ impl Search for Grid {
         let ramp = |ramp| Levels::new(window, ramp, levels.max(2) - 1);
         let mut walk = Walk {
             window,
-            weigher: Weigher::new(window),
             ramps: (0..ramps).map(ramp).collect(),
-            allowed: budget.wrong + 1e-9,
+            allowed: budget.errors,
             now: Vec::new(),
             best: vec![OFF; ramps],
             saved: 0.0,
         };
-        walk.visit(&Rows::full(window.rows()), 0.0, 0.0);
+        walk.visit(&Rows::full(window.rows()), 0, 0.0);
         walk.best
     }
 }
@@ -62,16 +61,15 @@ impl Levels {
 /// Goes through all combinations, ramp by ramp.
 struct Walk<'a> {
     window: &'a Window,
-    weigher: Weigher,
     ramps: Vec<Levels>,
-    allowed: f64,
+    allowed: u64,
     now: Vec<f32>,
     best: Vec<f32>,
     saved: f64,
 }
 
 impl Walk<'_> {
-    fn visit(&mut self, live: &Rows, wrong: f64, saved: f64) {
+    fn visit(&mut self, live: &Rows, errors: u64, saved: f64) {
         let ramp = self.now.len();
         if ramp == self.ramps.len() {
             if saved > self.saved {
@@ -80,20 +78,20 @@ impl Walk<'_> {
             return;
         }
         for level in 0..self.ramps[ramp].levels.len() {
-            let Levels { wrong: errs, levels } = &self.ramps[ramp];
+            let Levels { wrong, levels } = &self.ramps[ramp];
             let (threshold, reach) = &levels[level];
             let mut leaving = live.clone();
             leaving.keep(reach.words());
-            let wrong = wrong + self.weigher.both(leaving.words(), errs.words());
-            if wrong > self.allowed {
+            let errors = errors + count_both(leaving.words(), wrong.words()) as u64;
+            if errors > self.allowed {
                 break;
             }
             let gain = 1.0 - self.window.depth(ramp);
-            let saved = saved + gain * self.weigher.both(leaving.words(), live.words());
+            let saved = saved + gain * count_both(leaving.words(), live.words()) as f64;
             let mut rest = live.clone();
             rest.remove(leaving.words());
             self.now.push(*threshold);
-            self.visit(&rest, wrong, saved);
+            self.visit(&rest, errors, saved);
             self.now.pop();
         }
     }

@@ -18,19 +18,19 @@ pub use uniform::Uniform;
 use super::window::Window;
 
 /// What a search may spend.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Budget {
-    /// Rows that wrong answers may stand for.
-    pub wrong: f64,
+    /// Rows that may get another label than the full model's.
+    pub errors: u64,
     /// By number of errors: the fewest exits with which a ramp is believed. Empty: always. A
     /// ramp never errs more often than this has entries for. Only [`Exact`] heeds it.
     pub exits_min: Vec<usize>,
 }
 
 impl Budget {
-    /// So many wrong answers, wherever.
-    pub fn of(wrong: f64) -> Self {
-        Self { wrong, exits_min: Vec::new() }
+    /// So many errors, wherever.
+    pub fn of(errors: u64) -> Self {
+        Self { errors, exits_min: Vec::new() }
     }
 
     /// Whether a ramp with so many errors among its exits may be used.
@@ -46,7 +46,7 @@ pub trait Search: Send {
     fn name(&self) -> &'static str;
 
     /// One threshold for each ramp ([`OFF`](super::OFF) where it is not used) that let rows leave
-    /// as early as this search can find, wrong answers standing for no more than the budget.
+    /// as early as this search can find, with no more errors than the budget has.
     fn search(&self, window: &Window, budget: &Budget) -> Vec<f32>;
 }
 

@@ -38,31 +38,6 @@ impl Rows {
     }
 }
 
-/// Rows by what they stand for: a sum over a set is a few counts of bits.
-pub(super) struct Weigher {
-    classes: Vec<(f64, Rows)>,
-}
-
-impl Weigher {
-    pub(super) fn new(window: &Window) -> Self {
-        let mut weights = window.weights().to_vec();
-        weights.sort_by(f64::total_cmp);
-        weights.dedup();
-        let class =
-            |weight: f64| (weight, Rows::of(window.rows(), |row| window.weights()[row] == weight));
-        Self { classes: weights.into_iter().filter(|&weight| weight > 0.0).map(class).collect() }
-    }
-
-    /// How many rows the rows in both sets stand for.
-    pub(super) fn both(&self, one: &[u64], other: &[u64]) -> f64 {
-        let count = |class: &Rows| -> u32 {
-            let words = one.iter().zip(other).zip(&class.0);
-            words.map(|((one, other), class)| (one & other & class).count_ones()).sum()
-        };
-        self.classes.iter().map(|(weight, class)| weight * f64::from(count(class))).sum()
-    }
-}
-
 /// Rows in both sets.
 pub(super) fn count_both(one: &[u64], other: &[u64]) -> usize {
     one.iter().zip(other).map(|(one, other)| (one & other).count_ones() as usize).sum()
@@ -73,7 +48,6 @@ pub(super) fn count_both(one: &[u64], other: &[u64]) -> usize {
 struct Wrong {
     row: u32,
     score: f32,
-    weight: f64,
 }
 
 /// What a cut lets out, among the rows alive.
@@ -82,9 +56,7 @@ pub(super) struct Cut {
     /// Which one: see [`Order::leaving`].
     pub(super) at: usize,
     /// Wrong rows that leave.
-    pub(super) errors: usize,
-    /// Rows that they stand for.
-    pub(super) wrong: f64,
+    pub(super) errors: u64,
 }
 
 /// One ramp's rows in falling order of score. A cut takes all rows surer than some wrong row: only
@@ -104,11 +76,9 @@ impl Order {
         let mut scores: Vec<(f32, u32)> = window.scores(ramp).iter().copied().zip(0..).collect();
         scores.retain(|(score, _)| *score >= 0.0);
         scores.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let (agrees, weights) = (window.agrees(ramp), window.weights());
-        let is_wrong = |row: u32| !agrees[row as usize] && weights[row as usize] > 0.0;
-        let wrong = scores.iter().filter(|(_, row)| is_wrong(*row));
-        let wrong = wrong.map(|&(score, row)| Wrong { row, score, weight: weights[row as usize] });
-        let mut wrong: Vec<Wrong> = wrong.collect();
+        let agrees = window.agrees(ramp);
+        let wrong = scores.iter().filter(|(_, row)| !agrees[*row as usize]);
+        let mut wrong: Vec<Wrong> = wrong.map(|&(score, row)| Wrong { row, score }).collect();
         let kept = (bytes_max / (8 * words.max(1))).min(wrong.len());
         // No row may leave that is less sure than the first wrong one left out.
         let end = wrong.get(kept).map(|wrong| wrong.score);
@@ -150,25 +120,25 @@ impl Order {
         self.scores.iter().rev().find(|(_, row)| leaves(*row)).map(|(score, _)| *score)
     }
 
-    /// Visits the cuts that `live` can tell apart, from strict to loose, as long as the wrong rows
-    /// they let out stand for at most `allowed` rows.
-    pub(super) fn cuts(&self, live: &Rows, allowed: f64, mut visit: impl FnMut(Cut)) {
-        let (mut tied, mut errors, mut weight) = (f32::NAN, 0, 0.0);
+    /// Visits the cuts that `live` can tell apart, from strict to loose, as long as they let out
+    /// at most `allowed` wrong rows.
+    pub(super) fn cuts(&self, live: &Rows, allowed: u64, mut visit: impl FnMut(Cut)) {
+        let (mut tied, mut errors) = (f32::NAN, 0);
         for (at, wrong) in self.wrong.iter().enumerate() {
             if !live.contains(wrong.row) {
                 continue;
             }
             // Rows with equal scores leave together.
             if wrong.score != tied {
-                visit(Cut { at, errors, wrong: weight });
+                visit(Cut { at, errors });
                 tied = wrong.score;
             }
-            (errors, weight) = (errors + 1, weight + wrong.weight);
-            if weight > allowed {
+            errors += 1;
+            if errors > allowed {
                 return;
             }
         }
-        visit(Cut { at: self.wrong.len(), errors, wrong: weight });
+        visit(Cut { at: self.wrong.len(), errors });
     }
 }
 
@@ -176,11 +146,11 @@ impl Order {
 mod tests {
     use super::*;
 
-    fn cuts(window: &Window, live: &Rows, allowed: f64) -> Vec<(usize, f64, Option<f32>)> {
+    fn cuts(window: &Window, live: &Rows, allowed: u64) -> Vec<(u64, Option<f32>)> {
         let order = Order::new(window, 0, usize::MAX);
         let mut found = Vec::new();
         order.cuts(live, allowed, |cut| {
-            found.push((cut.errors, cut.wrong, order.threshold(cut.at, live)));
+            found.push((cut.errors, order.threshold(cut.at, live)));
         });
         found
     }
@@ -191,22 +161,12 @@ mod tests {
         let labels = [0, 1, 0, 0, 1, 0, 1];
         let window = Window::new(vec![0.5], &scores, &labels, &[0; 7]).unwrap();
         let all = Rows::full(7);
-        let expected = [(0, 0.0, Some(0.9)), (1, 1.0, Some(0.7)), (2, 2.0, Some(0.5))];
-        assert_eq!(cuts(&window, &all, 2.0), expected);
-        assert_eq!(cuts(&window, &all, 1.5), expected[..2]);
+        let expected = [(0, Some(0.9)), (1, Some(0.7)), (2, Some(0.5))];
+        assert_eq!(cuts(&window, &all, 2), expected);
+        assert_eq!(cuts(&window, &all, 1), expected[..2]);
         let mut live = all;
         live.remove(&[0b11]);
-        assert_eq!(cuts(&window, &live, 0.0), [(0, 0.0, Some(0.7))]);
-    }
-
-    #[test]
-    fn a_wrong_row_weighs_what_it_stands_for() {
-        let window = Window::new(vec![0.5], &[0.9, 0.8, 0.7], &[0, 1, 1], &[0; 3]).unwrap();
-        let window = window.weighing(vec![1.0, 20.0, 0.0]).unwrap();
-        let all = Rows::full(3);
-        assert_eq!(cuts(&window, &all, 19.0), [(0, 0.0, Some(0.9))]);
-        assert_eq!(cuts(&window, &all, 20.0), [(0, 0.0, Some(0.9)), (1, 20.0, Some(0.7))]);
-        assert_eq!(Weigher::new(&window).both(&[0b111], &[0b011]), 21.0);
+        assert_eq!(cuts(&window, &live, 0), [(0, Some(0.7))]);
     }
 
     #[test]
@@ -214,7 +174,7 @@ mod tests {
         let window = Window::new(vec![0.5], &[0.9, 0.8, 0.7, 0.6], &[0, 1, 0, 1], &[0; 4]).unwrap();
         let order = Order::new(&window, 0, 8);
         let mut ends = Vec::new();
-        order.cuts(&Rows::full(4), 9.0, |cut| ends.push(order.leaving(cut.at)[0]));
+        order.cuts(&Rows::full(4), 9, |cut| ends.push(order.leaving(cut.at)[0]));
         assert_eq!(ends, [0b1, 0b111]);
     }
 }

@@ -26,11 +26,10 @@ impl Search for Uniform {
         let mut scores: Vec<f32> =
             (0..window.ramps()).flat_map(|ramp| window.scores(ramp)).copied().collect();
         scores.retain(|score| *score >= 0.0);
-        let wrong_max = budget.wrong / window.weight().max(1.0) + 1e-12;
         let (mut best, mut depth) = (OFF, 1.0);
         for score in evenly(scores, self.candidates) {
             let outcome = replay(window, &vec![score; window.ramps()]);
-            if 1.0 - outcome.agreement <= wrong_max && outcome.mean_depth < depth {
+            if outcome.disagreements <= budget.errors && outcome.mean_depth < depth {
                 (best, depth) = (score, outcome.mean_depth);
             }
         }
