@@ -19,12 +19,12 @@ fn snapshots(criterion: &mut Criterion) {
     for ramps in [12, 32] {
         let mut group = criterion.benchmark_group(format!("snapshot of {ramps} ramps"));
         let exits = exits(ramps);
-        let (mut publisher, mut subscriber) = threshold_table(&exits, 0.0);
+        let (mut publisher, mut subscriber) = threshold_table(&exits);
         group.bench_function("table, nothing new", |b| b.iter(|| black_box(subscriber.refresh())));
         let (thresholds, active) = (vec![0.8; ramps], vec![true; ramps]);
         group.bench_function("table, published and taken", |b| {
             b.iter(|| {
-                publisher.publish(&thresholds, &active, 0.0).expect("thresholds that fit");
+                publisher.publish(&thresholds, &active).expect("thresholds that fit");
                 black_box(subscriber.refresh())
             });
         });

@@ -3,6 +3,7 @@
 use offramp::adapt::{AdaptOptions, Adaptive};
 use offramp::profile::ShapeProfile;
 use offramp::{AfterExit, Answer, Engine, Exits, Model, Score, Shape};
+use offramp_kernels::ExitWindow;
 
 use crate::machine;
 use crate::shipped::questions;
@@ -40,4 +41,26 @@ fn thresholds_are_learnt_published_and_used() {
     assert_eq!(lines.lines().count() as u64, done.changes);
     let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
     assert!(first["disagreement_at_most"].as_f64().unwrap() <= 0.01, "{first}");
+}
+
+#[test]
+fn rows_with_wishes_of_their_own_teach_nothing() {
+    let model = Model::open(offramp_tests::shipped_dir()).unwrap();
+    let mut engine = Engine::new(&model, &machine::options()).unwrap();
+    let exits = Exits::watching(engine.plan(), Score::Confidence);
+    let shapes = [ShapeProfile::measure(&mut engine, Shape { rows: 4, tokens: 16 }, 1).unwrap()];
+    let unfit = AdaptOptions { audit_rate: 0.0, ..Default::default() };
+    let error = Adaptive::start(&engine, &exits, &shapes, &unfit).err().unwrap();
+    assert!(error.to_string().contains("audit rate of 0"), "{error}");
+    let mut adaptive = Adaptive::start(&engine, &exits, &shapes, &AdaptOptions::default()).unwrap();
+    let mut batch = engine.batch();
+    for (row, _) in &questions(&model)[..3] {
+        batch.push(&row.ids, &row.kinds).unwrap().unwrap();
+    }
+    // The second is to leave at the first ramp, whatever that says.
+    let mut windows = [ExitWindow::ANY; 3];
+    windows[1].last = 0;
+    let mut sink = |_: Answer<'_>| {};
+    adaptive.run_within(&mut engine, &batch, AfterExit::Compact, &windows, &mut sink).unwrap();
+    assert_eq!(adaptive.finish().unwrap().rows, 2);
 }

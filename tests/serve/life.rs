@@ -70,12 +70,14 @@ fn a_drain_ends_in_time_and_tells_those_it_leaves() {
     for question in questions().iter().cycle().take(REQUESTS) {
         sender.send(&text(question)).unwrap();
     }
-    let counted = std::thread::spawn(move || count(&mut receiver, REQUESTS));
-    while requests(&server.stats()) < REQUESTS {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    server.drain().unwrap();
-    let counts = counted.join().unwrap();
+    let counts = std::thread::scope(|scope| {
+        let counted = scope.spawn(move || count(&mut receiver, REQUESTS));
+        while requests(&server.stats()) < REQUESTS {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        server.drain().unwrap();
+        counted.join().unwrap()
+    });
     assert_eq!(counts["ok"] + counts["shutting_down"], REQUESTS, "{counts:?}");
 }
 

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use offramp::adapt::{AdaptOptions, Adapted, Adaptive};
+use offramp::adapt::{AUDIT_RATE, AdaptOptions, Adapted, Adaptive};
 use offramp::profile::ShapeProfile;
-use offramp::tune::{AuditRate, TunerOptions};
+use offramp::tune::TunerOptions;
 use offramp::{Engine, Exits};
 
 use crate::args::{PromiseArgs, switch};
@@ -48,7 +48,7 @@ impl AdaptArgs {
         }
         let options = AdaptOptions {
             tuner: TunerOptions { goal: self.promise.goal(), ..Default::default() },
-            audit: audit_rate.map_or_else(AuditRate::default, AuditRate::fixed),
+            audit_rate: audit_rate.unwrap_or(AUDIT_RATE),
             journal: self.journal.clone(),
             ..Default::default()
         };

@@ -76,8 +76,8 @@ pub(crate) struct Classify {
     /// What becomes of a row once its answer has left
     #[arg(long, value_enum, default_value = "compact", env = "OFFRAMP_AFTER_EXIT")]
     after_exit: AfterExitArg,
-    /// Share of early leavers that run to the end anyway, to estimate agreement from
-    /// [default: none; with --adapt as many as the promise needs]
+    /// Under compact: share of rows that run to the end anyway, to tell the agreement from
+    /// [default: none; with --adapt 0.2]
     #[arg(long, value_name = "SHARE", env = "OFFRAMP_AUDIT_RATE", value_parser = share::<f64>)]
     audit_rate: Option<f64>,
     /// Keep what rows showed at the ramps, for `offramp tune`

@@ -9,12 +9,11 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use offramp::AfterExit;
-use offramp::adapt::{Adapted, Entry, Journal};
+use offramp::adapt::{AUDIT_RATE, Adapted, Entry, Journal};
 use offramp::feedback::{Feedback, RecordHeader, RecordReader};
 use offramp::tune::search::{Exact, Greedy, Grid, Search, Tethered, Uniform};
 use offramp::tune::{
-    AuditRate, Conditions, Controller, Latency, Manager, ManagerOptions, Rehearsal, TunerOptions,
-    rehearse,
+    Conditions, Controller, Latency, Manager, ManagerOptions, Rehearsal, TunerOptions, rehearse,
 };
 
 use crate::args::{AfterExitArg, JsonArg, PromiseArg, PromiseArgs, count, share, switch};
@@ -74,10 +73,10 @@ pub(crate) struct Tune {
     /// What becomes of a row once its answer has left
     #[arg(long, value_enum, default_value = "release", env = "OFFRAMP_AFTER_EXIT")]
     after_exit: AfterExitArg,
-    /// Under compact: share of rows that run to the end anyway [default: as the promise needs]
-    #[arg(long, value_name = "SHARE", env = "OFFRAMP_AUDIT_RATE",
+    /// Under compact: share of rows that run to the end anyway
+    #[arg(long, value_name = "SHARE", default_value_t = AUDIT_RATE, env = "OFFRAMP_AUDIT_RATE",
           value_parser = share::<f64>)]
-    audit_rate: Option<f64>,
+    audit_rate: f64,
     /// Seed of the audit draw
     #[arg(long, value_name = "N", default_value = "0", env = "OFFRAMP_SEED")]
     seed: u64,
@@ -180,13 +179,11 @@ fn once(args: &Tune, recorded: &Recorded, search: Box<dyn Search>) -> (Rehearsal
         once: args.once,
         ..Default::default()
     };
-    let audit = args.audit_rate.map_or_else(AuditRate::default, AuditRate::fixed);
     let (all, off) = (vec![true; latency.ramps()], vec![offramp::OFF; latency.ramps()]);
-    let mut controller =
-        Controller::begin(search, tuner, manager, audit, latency.clone(), (&all, &off));
+    let mut controller = Controller::begin(search, tuner, manager, latency.clone(), (&all, &off));
     let after_exit: AfterExit = args.after_exit.into();
     let started = std::time::Instant::now();
-    let conditions = Conditions { after_exit, seed: args.seed };
+    let conditions = Conditions { after_exit, audit_rate: args.audit_rate, seed: args.seed };
     let rehearsal = rehearse(rows, latency, &mut controller, &conditions);
     (rehearsal, started.elapsed().as_secs_f64())
 }

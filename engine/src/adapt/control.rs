@@ -72,8 +72,8 @@ impl Work {
             return Ok(());
         }
         let Some(change) = self.controller.step(rows) else { return Ok(()) };
-        let Change { thresholds, active, audit_rate, .. } = &change;
-        let version = self.publisher.publish(thresholds, active, *audit_rate)?;
+        let Change { thresholds, active, .. } = &change;
+        let version = self.publisher.publish(thresholds, active)?;
         self.done.changes += 1;
         if let Some(journal) = &mut self.journal {
             let entry = Entry::of(&change, version, self.done);

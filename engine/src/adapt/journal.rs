@@ -25,8 +25,6 @@ pub struct Entry {
     pub thresholds: Vec<f32>,
     /// By ramp.
     pub active: Vec<bool>,
-    /// Share of rows to run to the end under compaction.
-    pub audit_rate: f64,
     /// Rows it was chosen on.
     pub window_rows: usize,
     /// Agreement on them.
@@ -48,7 +46,6 @@ impl Entry {
             reason: change.reason,
             thresholds: change.thresholds.clone(),
             active: change.active.clone(),
-            audit_rate: change.audit_rate,
             window_rows: change.window_rows,
             expected_agreement: expected.replay.agreement,
             disagreement_at_most: expected.upper_bound,

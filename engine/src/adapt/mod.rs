@@ -21,14 +21,18 @@ pub use journal::{Entry, Journal};
 use offramp_kernels::ExitWindow;
 
 use crate::batch::Batch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exec::{Answer, Engine, Observation, PassReport, PassSettings, Sink};
 use crate::exit::{AfterExit, Exits, Subscriber, threshold_table};
 use crate::feedback::{FeedbackWriter, ring};
 use crate::profile::ShapeProfile;
 use crate::tune::search::Tethered;
-use crate::tune::{AuditRate, Controller, Latency, Manager, ManagerOptions, TunerOptions};
+use crate::tune::{Controller, Latency, Manager, ManagerOptions, TunerOptions};
 use control::Control;
+
+/// The share of rows audited where nothing is said: keeps most of what compaction saves, and
+/// notices drift about as well as knowing every row does (`benches/results/tuning.md`).
+pub const AUDIT_RATE: f64 = 0.2;
 
 /// How exits follow the workload.
 #[derive(Clone, Debug)]
@@ -40,8 +44,9 @@ pub struct AdaptOptions {
     /// By ramp, the share of a calibration set's rows that it could answer first: ramps to begin
     /// with are chosen by it. Without, they are spread evenly.
     pub rates: Option<Vec<f64>>,
-    /// Under compaction: the share of rows that run to the end anyway.
-    pub audit: AuditRate,
+    /// Under compaction: the share of rows, above 0, that run to the end anyway. Only from them the
+    /// control thread learns: fewer cost less, and notice later that the workload has changed.
+    pub audit_rate: f64,
     /// Rows that may wait for the control thread.
     pub ring_rows: usize,
     /// Where decisions are written, a line of JSON each, behind what is there.
@@ -54,7 +59,7 @@ impl Default for AdaptOptions {
             tuner: TunerOptions::default(),
             manager: Some(ManagerOptions::default()),
             rates: None,
-            audit: AuditRate::default(),
+            audit_rate: AUDIT_RATE,
             ring_rows: 16_384,
             journal: None,
         }
@@ -66,6 +71,7 @@ pub struct Adaptive {
     subscriber: Subscriber,
     feedback: FeedbackWriter,
     control: Control,
+    audit_rate: f64,
 }
 
 /// What the control thread did.
@@ -84,13 +90,19 @@ impl Adaptive {
     /// and ramps cost here.
     ///
     /// # Errors
-    /// The journal cannot be written; the thread cannot be started.
+    /// The audit rate is not above 0 and at most 1; the journal cannot be written; the thread cannot
+    /// be started.
     pub fn start(
         engine: &Engine,
         exits: &Exits,
         shapes: &[ShapeProfile],
         options: &AdaptOptions,
     ) -> Result<Self> {
+        let audit_rate = options.audit_rate;
+        if !(audit_rate > 0.0 && audit_rate <= 1.0) {
+            let message = format!("an audit rate of {audit_rate}, expected above 0 and at most 1");
+            return Err(Error::Options(message));
+        }
         let sites: Vec<usize> = engine.plan().ramp_sites().collect();
         let largest = shapes.last().map(|shape| shape.rows as u32);
         let latency = Latency::seen(&sites, shapes, largest);
@@ -100,18 +112,17 @@ impl Adaptive {
             Box::new(Tethered::default()),
             options.tuner.clone(),
             manager,
-            options.audit,
             latency,
             (&exits.active, &exits.thresholds[..sites.len()]),
         );
         let mut exits = exits.clone();
         exits.active.copy_from_slice(controller.active());
         exits.thresholds[..sites.len()].copy_from_slice(controller.thresholds());
-        let (publisher, subscriber) = threshold_table(&exits, options.audit.rate());
+        let (publisher, subscriber) = threshold_table(&exits);
         let (feedback, reader) = ring(sites.len(), options.ring_rows);
         let journal = options.journal.as_deref().map(Journal::append).transpose()?;
         let control = Control::start(controller, publisher, reader, journal)?;
-        Ok(Self { subscriber, feedback, control })
+        Ok(Self { subscriber, feedback, control, audit_rate })
     }
 
     /// Runs a batch under the newest thresholds, and lets the control thread learn from it.
@@ -147,7 +158,7 @@ impl Adaptive {
         sink: &mut dyn Sink,
     ) -> Result<PassReport> {
         let mut settings = PassSettings::new(self.subscriber.exits(), after_exit);
-        settings.audit_rate = self.subscriber.audit_rate();
+        settings.audit_rate = self.audit_rate;
         settings.windows = windows;
         let pass_rows = batch.rows() as u32;
         let mut both = Both { sink, feedback: &mut self.feedback, windows, pass_rows };

@@ -1,7 +1,6 @@
 //! Tuner and ramp manager together: what follows the workload. Pure: what rows showed in, what is
 //! to hold from now on out.
 
-use super::audit::AuditRate;
 use super::latency::Latency;
 use super::manager::Manager;
 use super::search::Search;
@@ -14,15 +13,14 @@ pub struct Controller {
     tuner: Tuner,
     /// Without one the ramps stay as they are.
     manager: Option<Manager>,
-    audit: AuditRate,
     latency: Latency,
     rows_since_look: usize,
 }
 
 impl Controller {
     /// Over a tuner whose active ramps are the manager's.
-    pub fn new(tuner: Tuner, manager: Option<Manager>, audit: AuditRate, latency: Latency) -> Self {
-        Self { tuner, manager, audit, latency, rows_since_look: 0 }
+    pub fn new(tuner: Tuner, manager: Option<Manager>, latency: Latency) -> Self {
+        Self { tuner, manager, latency, rows_since_look: 0 }
     }
 
     /// Begins with the manager's ramps, or else with `active` ones; `thresholds`, by ramp, hold
@@ -31,7 +29,6 @@ impl Controller {
         search: Box<dyn Search>,
         options: TunerOptions,
         manager: Option<Manager>,
-        audit: AuditRate,
         latency: Latency,
         (active, thresholds): (&[bool], &[f32]),
     ) -> Self {
@@ -39,28 +36,17 @@ impl Controller {
         let held = |(&threshold, &active): (&f32, &bool)| if active { threshold } else { OFF };
         let thresholds = thresholds.iter().zip(&active).map(held).collect();
         let tuner = Tuner::new(options, search, &latency, active, thresholds);
-        Self::new(tuner, manager, audit, latency)
+        Self::new(tuner, manager, latency)
     }
 
     /// Takes in what rows showed; what is to hold from now on, where that changes.
     pub fn step(&mut self, rows: impl IntoIterator<Item = Feedback>) -> Option<Change> {
         let mut taken = 0;
         let counted = rows.into_iter().inspect(|_| taken += 1);
-        let mut change = self.tuner.step(counted);
+        let change = self.tuner.step(counted);
         self.rows_since_look += taken;
-        if let Some(change) = &change {
-            let limit = self.tuner.goal().limit();
-            let bound = change.expected.upper_bound;
-            self.audit.adapt(bound, limit, change.expected.replay.mean_depth >= 1.0);
-        }
         // A promise in danger comes first.
-        change = change.or_else(|| self.look());
-        change.map(|change| Change { audit_rate: self.audit.rate(), ..change })
-    }
-
-    /// Share of rows that should run to the end under compaction.
-    pub fn audit_rate(&self) -> f64 {
-        self.audit.rate()
+        change.or_else(|| self.look())
     }
 
     /// By ramp.

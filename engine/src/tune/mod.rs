@@ -1,6 +1,5 @@
 //! Chooses thresholds within a promise about agreement. Pure: no clock, thread or device.
 
-mod audit;
 mod bound;
 mod controller;
 mod fit;
@@ -13,7 +12,6 @@ pub mod search;
 mod tuner;
 mod window;
 
-pub use audit::AuditRate;
 pub use bound::{Drift, clopper_pearson_upper};
 pub use controller::Controller;
 pub use fit::{Fitted, Goal, fit, fit_tested};

@@ -12,6 +12,8 @@ use crate::feedback::Feedback;
 pub struct Conditions {
     /// What becomes of rows that have their answer.
     pub after_exit: AfterExit,
+    /// Under compaction: the share of rows that run to the end anyway.
+    pub audit_rate: f64,
     /// Seed of the audit draw.
     pub seed: u64,
 }
@@ -56,7 +58,7 @@ pub fn rehearse(
         rest = after;
         let rate = match conditions.after_exit {
             AfterExit::Release => 1.0,
-            AfterExit::Compact => controller.audit_rate(),
+            AfterExit::Compact => conditions.audit_rate,
         };
         let (thresholds, active) = (controller.thresholds().to_vec(), controller.active().to_vec());
         let mut shown = Vec::with_capacity(pass.len());
@@ -94,13 +96,7 @@ fn fate(row: &Feedback, thresholds: &[f32], active: &[bool], latency: &Latency) 
 }
 
 /// What the executor would have shown of the row.
-fn show(
-    row: &Feedback,
-    fate: &Fate,
-    active: &[bool],
-    version: u64,
-    is_sample: bool,
-) -> Feedback {
+fn show(row: &Feedback, fate: &Fate, active: &[bool], version: u64, is_sample: bool) -> Feedback {
     let is_gone = fate.exit < active.len() && !is_sample;
     let met = |ramp: u32| active[ramp as usize] && !(is_gone && ramp as usize > fate.exit);
     Feedback {

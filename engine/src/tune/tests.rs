@@ -33,11 +33,11 @@ fn controller(search: Box<dyn Search>, goal: Goal, manager: bool) -> Controller 
     let manager = manager.then(|| Manager::new(ManagerOptions::default(), &latency, None));
     let options = TunerOptions { goal, ..Default::default() };
     let tuner = Tuner::new(options, search, &latency, vec![true; RAMPS], vec![OFF; RAMPS]);
-    Controller::new(tuner, manager, AuditRate::default(), latency)
+    Controller::new(tuner, manager, latency)
 }
 
 fn run(rows: &[Feedback], search: Box<dyn Search>, goal: Goal, after_exit: AfterExit) -> Rehearsal {
-    let conditions = Conditions { after_exit, seed: 4 };
+    let conditions = Conditions { after_exit, audit_rate: 0.2, seed: 4 };
     let latency = Latency::even(&[0, 1, 2]);
     rehearse(rows, &latency, &mut controller(search, goal, true), &conditions)
 }
@@ -85,19 +85,46 @@ fn the_point_estimate_breaks_what_the_bound_keeps() {
     assert!(bound <= 0.01 && point > bound, "{bound} {point}");
 }
 
+/// A row that left at the first ramp with this label; the full model says 0.
+fn left_with(label: u32, is_sample: bool) -> Feedback {
+    Feedback {
+        seen: vec![Seen { ramp: 0, label, score: 0.999 }],
+        exit: 0,
+        final_label: is_sample.then_some(0),
+        is_sample,
+        version: 1,
+        pass_rows: 1,
+    }
+}
+
 #[test]
 fn an_alarm_comes_before_the_next_search() {
     let calm = drifting(4096, usize::MAX, 2);
     let mut tuned = controller(Box::new(Exact::ONLINE), Goal::default(), false);
     assert!(tuned.step(calm).is_some());
-    let left = |label| Feedback {
-        seen: vec![Seen { ramp: 0, label, score: 0.999 }],
-        exit: 0,
-        final_label: Some(0),
-        is_sample: true,
-        version: 1,
-        pass_rows: 1,
-    };
-    let mut changes = (0..40).filter_map(|_| tuned.step([left(1)]));
+    assert_eq!((0..400).find_map(|_| tuned.step([left_with(1, false)])), None, "not of the sample");
+    let mut changes = (0..40).filter_map(|_| tuned.step([left_with(1, true)]));
     assert_eq!(changes.next().map(|change| change.reason), Some(Reason::Alarm));
+}
+
+#[test]
+fn what_was_proved_before_holds_until_rows_enough_speak_against_it() {
+    let begin = || {
+        let latency = Latency::even(&[0, 1, 2]);
+        let thresholds = vec![0.99, OFF, OFF];
+        let search = Box::new(Exact::ONLINE);
+        Tuner::new(TunerOptions::default(), search, &latency, vec![true; RAMPS], thresholds)
+    };
+    let row = |is_right: bool| {
+        let seen = |ramp| Seen { ramp, label: u32::from(!is_right), score: 0.995 };
+        Feedback { seen: (0..3).map(seen).collect(), ..left_with(0, true) }
+    };
+    let changes = |rows: Vec<Feedback>| {
+        let mut tuner = begin();
+        rows.into_iter().find_map(|row| tuner.step([row])).map(|change| change.reason)
+    };
+    assert_eq!(changes((0..256).map(|_| row(true)).collect()), None, "nothing speaks against it");
+    // Every fiftieth answer wrong: twice what is promised.
+    let wrong = changes((0..2000).map(|nth| row(nth % 50 != 0)).collect());
+    assert!(matches!(wrong, Some(Reason::Bound | Reason::Alarm)), "{wrong:?}");
 }

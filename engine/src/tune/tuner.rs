@@ -67,8 +67,6 @@ pub struct Change {
     pub expected: Proposal,
     /// Rows that they were chosen on.
     pub window_rows: usize,
-    /// Share of rows to run to the end under compaction.
-    pub audit_rate: f64,
 }
 
 /// Chooses thresholds as rows come in.
@@ -171,11 +169,6 @@ impl Tuner {
         self.change(Reason::Ramps, now)
     }
 
-    /// What is promised.
-    pub fn goal(&self) -> &Goal {
-        &self.options.goal
-    }
-
     /// Thresholds in force, by ramp.
     pub fn thresholds(&self) -> &[f32] {
         &self.thresholds
@@ -204,7 +197,7 @@ impl Tuner {
         let gain = now.replay.mean_depth - best.replay.mean_depth;
         let reason = match forced {
             Some(reason) => reason,
-            None if !is_off && !now.keeps(goal) => Reason::Bound,
+            None if !is_off && now.could_keep(&window, goal) && !now.keeps(goal) => Reason::Bound,
             None if gain > self.options.gain_min => Reason::Better,
             None => return None,
         };
@@ -223,7 +216,6 @@ impl Tuner {
             reason,
             expected,
             window_rows: self.rows.len(),
-            audit_rate: 1.0,
         }
     }
 

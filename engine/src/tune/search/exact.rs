@@ -331,7 +331,8 @@ impl<'a> Solver<'a> {
 
 /// The `width` most promising states of every level of errors.
 fn keep(mut children: Vec<Partial>, level: f64, width: usize) -> Vec<Partial> {
-    let level_of = |state: &Partial| if level > 0.0 { (state.errors as f64 / level) as usize } else { 0 };
+    let level_of =
+        |state: &Partial| if level > 0.0 { (state.errors as f64 / level) as usize } else { 0 };
     children.sort_by(|a, b| level_of(a).cmp(&level_of(b)).then(a.order(b)));
     let (mut at, mut count) = (usize::MAX, 0);
     children.retain(|child| {
