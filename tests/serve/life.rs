@@ -103,7 +103,12 @@ fn health_and_metrics_are_told() {
         assert!(http(&server, path).starts_with("HTTP/1.1 200"), "{path}");
     }
     let metrics = http(&server, "/metrics");
-    for line in ["offramp_requests_total 1", "offramp_requests_ended_total{end=\"ok\"} 1"] {
+    for line in [
+        "offramp_requests_total 1",
+        "offramp_requests_ended_total{end=\"ok\"} 1",
+        "offramp_rows_not_finite_total 0",
+        "offramp_feedback_lost_total 0",
+    ] {
         assert!(metrics.contains(line), "{metrics}");
     }
     let expected = [("GET /other", "404"), ("POST /readyz", "405"), ("HEAD /readyz", "200")];

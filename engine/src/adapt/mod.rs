@@ -167,6 +167,11 @@ impl Adaptive {
         Ok(report)
     }
 
+    /// Rows lost so far on the way to the control thread.
+    pub fn lost_rows(&self) -> u64 {
+        self.feedback.lost()
+    }
+
     /// The snapshot of the last pass.
     pub fn exits(&self) -> &Exits {
         self.subscriber.exits()

@@ -32,6 +32,11 @@ impl FeedbackWriter {
             Err(_) => drop(self.lost.fetch_add(1, Ordering::Relaxed)),
         }
     }
+
+    /// Rows lost so far for want of room.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
 }
 
 /// The control thread's end.

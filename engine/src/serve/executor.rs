@@ -43,6 +43,13 @@ impl Exiting {
         }
     }
 
+    fn lost_rows(&self) -> u64 {
+        match self {
+            Self::Fixed(_) => 0,
+            Self::Live(adaptive) => adaptive.lost_rows(),
+        }
+    }
+
     fn run(
         &mut self,
         engine: &mut Engine,
@@ -85,6 +92,8 @@ pub(super) struct Executor {
     picked: Vec<Ticket>,
     late: Vec<Ticket>,
     windows: Vec<ExitWindow>,
+    /// Of the present exits, on the way to their control thread.
+    lost_rows: u64,
 }
 
 impl Executor {
@@ -110,6 +119,7 @@ impl Executor {
             picked: Vec::new(),
             late: Vec::new(),
             windows: Vec::new(),
+            lost_rows: 0,
         }
     }
 
@@ -170,6 +180,7 @@ impl Executor {
         self.sites = engine.plan().ramp_sites().collect();
         let former_engine = std::mem::replace(&mut self.engine, engine);
         let former_exiting = std::mem::replace(&mut self.exiting, exiting);
+        self.lost_rows = 0;
         let _ = former.send((former_engine, former_exiting));
     }
 
@@ -258,6 +269,9 @@ impl Executor {
         let metrics = &self.state.metrics;
         metrics.pass_seconds.observe(report.elapsed.as_secs_f64());
         metrics.threshold_version.set(version as i64);
+        metrics.not_finite.inc_by(report.not_finite as u64);
+        let lost_rows = self.exiting.lost_rows();
+        metrics.feedback_lost.inc_by(lost_rows - std::mem::replace(&mut self.lost_rows, lost_rows));
     }
 
     /// The device is lost.

@@ -20,6 +20,8 @@ pub(super) struct Metrics {
     ended: IntCounterVec,
     /// By exit: a site or `final`.
     exits: IntCounterVec,
+    pub(super) not_finite: IntCounter,
+    pub(super) feedback_lost: IntCounter,
     pub(super) connections: IntGauge,
     pub(super) waiting: IntGauge,
     pub(super) ready: IntGauge,
@@ -29,32 +31,41 @@ pub(super) struct Metrics {
     pub(super) queue_seconds: Histogram,
 }
 
+fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: Result<C, prometheus::Error>,
+) -> Result<C, prometheus::Error> {
+    let collector = collector?;
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
 impl Metrics {
     pub(super) fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let gauge = |name: &str, help: &str| {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
+        let counter = |name, help| registered(&registry, IntCounter::new(name, help));
+        let gauge = |name, help| registered(&registry, IntGauge::new(name, help));
         let family = |name: &str, help: &str, label: &str| {
-            let family = IntCounterVec::new(Opts::new(name, help), &[label])?;
-            registry.register(Box::new(family.clone()))?;
-            Ok::<_, prometheus::Error>(family)
+            registered(&registry, IntCounterVec::new(Opts::new(name, help), &[label]))
         };
-        let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
-            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
-            registry.register(Box::new(histogram.clone()))?;
-            Ok::<_, prometheus::Error>(histogram)
+        let histogram = |name: &str, help: &str, buckets| {
+            let options = HistogramOpts::new(name, help).buckets(buckets);
+            registered(&registry, Histogram::with_opts(options))
         };
-        let received = IntCounter::new("offramp_requests_total", "Infer requests read")?;
-        registry.register(Box::new(received.clone()))?;
         let rows = (0..=8).map(|power| f64::from(1 << power)).collect();
         let seconds = || SECONDS.to_vec();
         Ok(Self {
-            received,
+            received: counter("offramp_requests_total", "Infer requests read")?,
             ended: family("offramp_requests_ended_total", "Infer requests by their end", "end")?,
             exits: family("offramp_answers_total", "Answers by the exit that gave them", "exit")?,
+            not_finite: counter(
+                "offramp_rows_not_finite_total",
+                "Rows with NaN or infinite logits at some exit",
+            )?,
+            feedback_lost: counter(
+                "offramp_feedback_lost_total",
+                "Rows lost on the way to the control thread",
+            )?,
             connections: gauge("offramp_connections", "Open connections")?,
             waiting: gauge("offramp_requests_waiting", "Requests that wait for a pass")?,
             ready: gauge("offramp_ready", "1 where work is taken")?,

@@ -49,14 +49,6 @@ impl Proposal {
         Self { thresholds, replay, upper_bound: 0.0 }
     }
 
-    /// Whether a window of that size could show that it keeps the goal. Where it could not, as just
-    /// after ramps have changed, nothing speaks against thresholds that were proved before.
-    pub fn could_keep(&self, window: &Window, goal: &Goal) -> bool {
-        let ramps = self.thresholds.iter().filter(|&&threshold| threshold < OFF).count() as u64;
-        let bound = |confidence| clopper_pearson_upper(ramps, window.rows() as u64, confidence);
-        goal.confidence.is_none_or(|confidence| bound(confidence) <= goal.limit())
-    }
-
     /// Whether it keeps the goal.
     pub fn keeps(&self, goal: &Goal) -> bool {
         self.upper_bound <= goal.limit() + 1e-12

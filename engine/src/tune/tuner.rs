@@ -193,11 +193,14 @@ impl Tuner {
         let goal = &self.thrift.of(&self.options.goal);
         let now = Proposal::judged(&window, self.by_active(), goal);
         let best = propose(&window, self.search.as_ref(), goal);
+        // Few rows, as at the start and just after ramps have changed, say nothing against thresholds
+        // that were proved before; an alarm would.
+        let is_telling = 2 * window.rows() >= self.options.window_rows;
         let is_off = now.thresholds.iter().all(|&threshold| threshold == OFF);
         let gain = now.replay.mean_depth - best.replay.mean_depth;
         let reason = match forced {
             Some(reason) => reason,
-            None if !is_off && now.could_keep(&window, goal) && !now.keeps(goal) => Reason::Bound,
+            None if is_telling && !is_off && !now.keeps(goal) => Reason::Bound,
             None if gain > self.options.gain_min => Reason::Better,
             None => return None,
         };
