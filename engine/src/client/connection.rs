@@ -1,7 +1,7 @@
 //! One connection: requests out, replies in, in any order.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use super::ClientError;
@@ -35,13 +35,13 @@ pub struct Receiver {
 }
 
 impl Connection {
-    /// Connects to `host:port`; replies that take longer than `timeout` break the connection.
+    /// Connects to `host:port` within `timeout`; replies that take longer break the connection.
     ///
     /// # Errors
     /// [`ClientError::Io`].
     pub fn open(address: &str, timeout: Option<Duration>) -> Result<Self, ClientError> {
         let io = |source| ClientError::Io { address: address.to_owned(), source };
-        let stream = TcpStream::connect(address).map_err(io)?;
+        let stream = connect(address, timeout).map_err(io)?;
         stream.set_nodelay(true).map_err(io)?;
         stream.set_read_timeout(timeout).map_err(io)?;
         let own = || address.to_owned();
@@ -85,6 +85,19 @@ impl Connection {
     pub fn split(self) -> (Sender, Receiver) {
         (self.sender, self.receiver)
     }
+}
+
+/// To the first of the addresses of `host:port` that answers.
+fn connect(address: &str, timeout: Option<Duration>) -> std::io::Result<TcpStream> {
+    let Some(timeout) = timeout else { return TcpStream::connect(address) };
+    let mut failed = std::io::ErrorKind::AddrNotAvailable.into();
+    for resolved in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&resolved, timeout) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 impl Sender {

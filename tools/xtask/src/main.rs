@@ -1,6 +1,7 @@
 //! Checks and chores of this repository: `cargo xtask --help`.
 #![forbid(unsafe_code)]
 
+mod fuzz;
 mod gpu_bundle;
 mod ptx;
 mod source;
@@ -26,6 +27,8 @@ enum Verb {
     Ptx(ptx::Args),
     /// Packs what a machine with a GPU needs to test and time the CUDA device.
     GpuBundle(gpu_bundle::Args),
+    /// Throws frames at the protocol, led by coverage.
+    Fuzz(fuzz::Args),
     /// Runs a server at full size for some minutes, and prints what was measured.
     Soak,
     /// Compiles one kernel from standard input; `ptx` calls it where NVRTC can be loaded.
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Verb::Tidy => tidy::check(&root()),
         Verb::Ptx(args) => ptx::run(&root(), &args),
         Verb::GpuBundle(args) => gpu_bundle::run(&root(), &args),
+        Verb::Fuzz(args) => fuzz::run(&root(), &args),
         Verb::Soak => soak(&root()),
         Verb::Nvrtc(args) => ptx::nvrtc::serve(&args).err().into_iter().collect(),
     };
