@@ -90,8 +90,8 @@ impl Adaptive {
     /// and ramps cost here.
     ///
     /// # Errors
-    /// The audit rate is not above 0 and at most 1; the journal cannot be written; the thread cannot
-    /// be started.
+    /// The audit rate is not above 0 and at most 1; the journal cannot be written; the thread
+    /// cannot be started.
     pub fn start(
         engine: &Engine,
         exits: &Exits,

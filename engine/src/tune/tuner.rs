@@ -1,6 +1,6 @@
-//! Follows the workload: keeps a window of rows that ran to the end as a fair sample, searches it at
-//! every step, and steps to the safe side at once where the promise is in danger. Pure: rows in,
-//! thresholds out.
+//! Follows the workload: keeps a window of rows that ran to the end as a fair sample, searches it
+//! at every step, and steps to the safe side at once where the promise is in danger. Pure: rows
+//! in, thresholds out.
 
 use std::collections::VecDeque;
 
@@ -193,8 +193,8 @@ impl Tuner {
         let goal = &self.thrift.of(&self.options.goal);
         let now = Proposal::judged(&window, self.by_active(), goal);
         let best = propose(&window, self.search.as_ref(), goal);
-        // Few rows, as at the start and just after ramps have changed, say nothing against thresholds
-        // that were proved before; an alarm would.
+        // Few rows, as at the start and just after ramps have changed, say nothing against
+        // thresholds that were proved before; an alarm would.
         let is_telling = 2 * window.rows() >= self.options.window_rows;
         let is_off = now.thresholds.iter().all(|&threshold| threshold == OFF);
         let gain = now.replay.mean_depth - best.replay.mean_depth;

@@ -1,4 +1,5 @@
-//! Throws frames at the protocol, led by coverage: libFuzzer over `tests/fuzz`. Needs a C++ compiler.
+//! Throws frames at the protocol, led by coverage: libFuzzer over `tests/fuzz`. Needs a C++
+//! compiler.
 
 use std::path::Path;
 use std::process::{Command, ExitStatus};

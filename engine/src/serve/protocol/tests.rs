@@ -204,7 +204,10 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_bit_is_refused_or_reads_back(which in any::<prop::sample::Index>(), bit in any::<usize>()) {
+    fn a_flipped_bit_is_refused_or_reads_back(
+        which in any::<prop::sample::Index>(),
+        bit in any::<usize>(),
+    ) {
         let mut bytes = which.get(&samples()).1.clone();
         let bit = bit % (bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
