@@ -14,11 +14,12 @@
 //!
 //! An [`Engine`] belongs to one thread, the executor, and owns its device. It starts no thread of
 //! its own; the CPU device has a fixed team of workers that run only while an op is issued. A
-//! [`Sink`] is called on the executor's thread.
+//! [`Sink`] is called on the executor's thread. [`adapt`] adds a control thread that follows the
+//! workload, `serve` a thread for the network; each draws its own.
 //!
 //! # Example
 //!
-//! Text; for pictures see [`Preprocessor`] and `examples/04_images.rs`.
+//! Text; for pictures see [`Preprocessor`] and `examples/04_images.rs`, for a server `serve`.
 //!
 //! ```
 //! use offramp::{AfterExit, Answer, Engine, EngineOptions, Exits, Model, PassSettings};

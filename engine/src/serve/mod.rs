@@ -10,6 +10,32 @@
 //!
 //! The executor never waits for a client: replies of a connection are bounded by the requests it
 //! may have in flight, and a request counts as in flight until its reply has been written.
+//!
+//! ```
+//! use offramp::client::{Client, RetryOptions};
+//! use offramp::profile::ShapeProfile;
+//! use offramp::serve::protocol::{InferOptions, Input};
+//! use offramp::serve::{Exiting, ServeOptions, Served, Server};
+//! use offramp::{Engine, EngineOptions, Exits, Model, Shape};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions");
+//! let model = Model::open(dir)?;
+//! let mut engine = Engine::new(&model, &EngineOptions::default())?;
+//! let exits = Exits::from_file(engine.plan(), model.thresholds().expect("it has some"))?;
+//! let mut measure = |rows| ShapeProfile::measure(&mut engine, Shape { rows, tokens: 16 }, 3);
+//! let shapes = vec![measure(1)?, measure(32)?];
+//! let served = Served { model, engine, exiting: Exiting::Fixed(exits), shapes };
+//! let server = Server::start(served, "127.0.0.1:0".parse()?, None, &ServeOptions::default())?;
+//!
+//! let mut client = Client::new([server.address().to_string()], RetryOptions::default());
+//! let input = Input::Text("How many feet are in a mile?", None);
+//! let verdict = client.classify(&input, InferOptions { top: 2, ..Default::default() })?;
+//! assert_eq!(verdict.label, verdict.top[0].0);
+//! server.drain()?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod accept;
 mod door;

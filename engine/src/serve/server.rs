@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::oneshot;
@@ -25,6 +25,8 @@ use crate::profile::ShapeProfile;
 use crate::sched::{BatcherOptions, PassLatency};
 use crate::{Engine, Error, Model, Result, clock};
 
+/// Connections that wait to be accepted; beyond, the system makes them try again a second later.
+const BACKLOG: u32 = 4096;
 /// At the end, time for a pass that runs already, and for replies that are ready.
 const LAST_PASS: Duration = Duration::from_secs(5);
 const LAST_REPLIES: Duration = Duration::from_secs(1);
@@ -181,8 +183,14 @@ fn failed(what: &str, error: &std::io::Error) -> Error {
 }
 
 fn listen(runtime: &Runtime, address: SocketAddr) -> Result<TcpListener> {
-    let listener = runtime.block_on(TcpListener::bind(address));
-    listener.map_err(|error| failed(&format!("cannot listen on {address}"), &error))
+    let listener = || {
+        let _within = runtime.enter();
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listener().map_err(|error| failed(&format!("cannot listen on {address}"), &error))
 }
 
 type Running = (Arc<State>, JoinHandle<Result<Option<Adapted>>>);
