@@ -59,11 +59,12 @@ impl Proposal {
 /// budgets until its answer passes; every ramp off if none does.
 pub fn propose(window: &Window, search: &dyn Search, goal: &Goal) -> Proposal {
     let mut best = Proposal::off(window);
+    let search = search.prepare(window);
     // From 0 errors to one more than the share promised.
     let (mut passes, mut fails) = (0, (goal.limit() * window.rows() as f64) as u64 + 1);
     while passes < fails {
         let errors = (passes + fails) / 2;
-        let found = search.search(window, &Budget::of(errors));
+        let found = search(&Budget::of(errors));
         let found = Proposal::judged(window, found, goal);
         if found.keeps(goal) {
             passes = errors + 1;

@@ -30,7 +30,7 @@ pub(super) struct Figures {
     changes: usize,
     /// Share of rows that had left and ran on to be looked at.
     audited_share: f64,
-    /// Median of one search.
+    /// Median over windows of the time to search one within all budgets tried.
     search_us: Option<f64>,
     rehearsal_s: Option<f64>,
 }
@@ -78,7 +78,7 @@ impl Figures {
             agreement: Agreement::counted(wrong, rows),
             stretches_over_share: over(rehearsal, limit),
             changes: rehearsal.changes.len(),
-            work_saving_share: 1.0 - work_us / full_us,
+            work_saving_share: saved(work_us, full_us),
             audited_share: audited as f64 / rows.max(1) as f64,
             search_us: Some(search_us),
             ..Self::timed(times_us, full_us)
@@ -97,8 +97,8 @@ impl Figures {
             search: "",
             mean_latency_us: mean_us,
             median_latency_us: median(times_us),
-            saving_share: 1.0 - mean_us / full_us,
-            work_saving_share: 1.0 - mean_us / full_us,
+            saving_share: saved(mean_us, full_us),
+            work_saving_share: saved(mean_us, full_us),
             oracle_share: 0.0,
             agreement: Agreement::counted(0, 0),
             stretches_over_share: None,
@@ -112,6 +112,12 @@ impl Figures {
     fn relate(&mut self, full_us: f64, oracle_us: f64) {
         self.oracle_share = (full_us - self.mean_latency_us) / (full_us - oracle_us).max(1e-9);
     }
+}
+
+/// Share of the forward that is saved; sums of many times leave some rounding.
+fn saved(us: f64, full_us: f64) -> f64 {
+    let share = 1.0 - us / full_us;
+    if share.abs() < 1e-9 { 0.0 } else { share }
 }
 
 fn over(rehearsal: &Rehearsal, limit: f64) -> Option<f64> {

@@ -1,10 +1,11 @@
 //! A search with a stopwatch.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use offramp::tune::Window;
-use offramp::tune::search::{Budget, Search};
+use offramp::tune::search::{Prepared, Search};
 
 use crate::race::median;
 
@@ -14,7 +15,7 @@ pub(super) struct Timed {
     times: Times,
 }
 
-/// Times of all searches, in microseconds.
+/// For each window that was searched, the time it took for all budgets, in microseconds.
 #[derive(Clone, Default)]
 pub(super) struct Times(Arc<Mutex<Vec<f64>>>);
 
@@ -31,17 +32,37 @@ impl Times {
     }
 }
 
+/// The time of one window; booked when it has been searched.
+struct Booked {
+    us: Cell<f64>,
+    times: Times,
+}
+
+impl Booked {
+    fn time<T>(&self, work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let done = work();
+        self.us.set(self.us.get() + started.elapsed().as_secs_f64() * 1e6);
+        done
+    }
+}
+
+impl Drop for Booked {
+    fn drop(&mut self) {
+        if let Ok(mut times) = self.times.0.lock() {
+            times.push(self.us.get());
+        }
+    }
+}
+
 impl Search for Timed {
     fn name(&self) -> &'static str {
         self.search.name()
     }
 
-    fn search(&self, window: &Window, budget: &Budget) -> Vec<f32> {
-        let started = Instant::now();
-        let found = self.search.search(window, budget);
-        if let Ok(mut times) = self.times.0.lock() {
-            times.push(started.elapsed().as_secs_f64() * 1e6);
-        }
-        found
+    fn prepare<'a>(&'a self, window: &'a Window) -> Prepared<'a> {
+        let booked = Booked { us: Cell::new(0.0), times: self.times.clone() };
+        let search = booked.time(|| self.search.prepare(window));
+        Box::new(move |budget| booked.time(|| search(budget)))
     }
 }

@@ -16,7 +16,7 @@
 use super::super::replay::{exits, replay};
 use super::super::window::{OFF, Window};
 use super::rows::{Cut, Order, Rows, count_both};
-use super::{Budget, Search};
+use super::{Budget, Prepared, Search};
 
 /// Branch and bound over errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +38,8 @@ impl Search for Exact {
         "exact"
     }
 
-    fn search(&self, window: &Window, budget: &Budget) -> Vec<f32> {
-        Solver::new(window, budget, *self).best(budget.errors).thresholds
+    fn prepare<'a>(&'a self, window: &'a Window) -> Prepared<'a> {
+        Box::new(|budget| Solver::new(window, budget, *self).best(budget.errors).thresholds)
     }
 }
 

@@ -7,7 +7,7 @@
 
 use super::super::replay::{Replay, replay};
 use super::super::window::{OFF, Window};
-use super::{Budget, Search};
+use super::{Budget, Prepared, Search};
 
 /// The hill climb.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,7 +29,13 @@ impl Search for Greedy {
         "greedy"
     }
 
-    fn search(&self, window: &Window, budget: &Budget) -> Vec<f32> {
+    fn prepare<'a>(&'a self, window: &'a Window) -> Prepared<'a> {
+        Box::new(|budget| self.climb(window, budget))
+    }
+}
+
+impl Greedy {
+    fn climb(&self, window: &Window, budget: &Budget) -> Vec<f32> {
         let mut climb = Climb {
             window,
             errors_max: budget.errors,

@@ -3,7 +3,7 @@
 use super::super::window::{OFF, Window};
 use super::rows::{Rows, count_both};
 use super::uniform::evenly;
-use super::{Budget, Search};
+use super::{Prepared, Search};
 
 /// Tries as many levels for each ramp as keep the number of combinations within bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,20 +23,18 @@ impl Search for Grid {
         "grid"
     }
 
-    fn search(&self, window: &Window, budget: &Budget) -> Vec<f32> {
+    fn prepare<'a>(&'a self, window: &'a Window) -> Prepared<'a> {
         let ramps = window.ramps();
         let levels = (self.combinations_max as f64).powf(1.0 / ramps.max(1) as f64) as usize;
         let ramp = |ramp| Levels::new(window, ramp, levels.max(2) - 1);
-        let mut walk = Walk {
-            window,
-            ramps: (0..ramps).map(ramp).collect(),
-            allowed: budget.errors,
-            now: Vec::new(),
-            best: vec![OFF; ramps],
-            saved: 0.0,
-        };
-        walk.visit(&Rows::full(window.rows()), 0, 0.0);
-        walk.best
+        let levels: Vec<Levels> = (0..ramps).map(ramp).collect();
+        Box::new(move |budget| {
+            let (allowed, best) = (budget.errors, vec![OFF; ramps]);
+            let mut walk =
+                Walk { window, ramps: &levels, allowed, now: Vec::new(), best, saved: 0.0 };
+            walk.visit(&Rows::full(window.rows()), 0, 0.0);
+            walk.best
+        })
     }
 }
 
@@ -61,7 +59,7 @@ impl Levels {
 /// Goes through all combinations, ramp by ramp.
 struct Walk<'a> {
     window: &'a Window,
-    ramps: Vec<Levels>,
+    ramps: &'a [Levels],
     allowed: u64,
     now: Vec<f32>,
     best: Vec<f32>,

@@ -40,14 +40,22 @@ impl Budget {
     }
 }
 
+/// A window, looked at once: gives thresholds within any budget.
+pub type Prepared<'a> = Box<dyn Fn(&Budget) -> Vec<f32> + 'a>;
+
 /// Chooses thresholds on a window.
 pub trait Search: Send {
     /// Its name on the command line and in tables.
     fn name(&self) -> &'static str;
 
+    /// Looks at a window, to search it within one budget after the other.
+    fn prepare<'a>(&'a self, window: &'a Window) -> Prepared<'a>;
+
     /// One threshold for each ramp ([`OFF`](super::OFF) where it is not used) that let rows leave
     /// as early as this search can find, with no more errors than the budget has.
-    fn search(&self, window: &Window, budget: &Budget) -> Vec<f32>;
+    fn search(&self, window: &Window, budget: &Budget) -> Vec<f32> {
+        self.prepare(window)(budget)
+    }
 }
 
 #[cfg(test)]

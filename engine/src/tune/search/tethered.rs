@@ -6,7 +6,7 @@
 //! freedom, and gives away what is easy. This lies between them.
 
 use super::super::window::Window;
-use super::{Budget, Exact, Search, Uniform};
+use super::{Exact, Prepared, Search, Uniform};
 
 /// Exact within reach of the best single threshold.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,11 +26,15 @@ impl Search for Tethered {
         "tethered"
     }
 
-    fn search(&self, window: &Window, budget: &Budget) -> Vec<f32> {
-        let single = Uniform { candidates: 100 }.search(window, budget);
-        let Some(&single) = single.first() else { return single };
-        let odds = (single / (1.0 - single).max(1e-7)) * (-self.reach).exp();
-        let floor = if single > 1.0 { single } else { odds / (1.0 + odds) };
-        Exact::ONLINE.search(&window.above(floor), budget)
+    fn prepare<'a>(&'a self, window: &'a Window) -> Prepared<'a> {
+        const SINGLE: Uniform = Uniform { candidates: 100 };
+        let single = SINGLE.prepare(window);
+        Box::new(move |budget| {
+            let single = single(budget);
+            let Some(&single) = single.first() else { return single };
+            let odds = (single / (1.0 - single).max(1e-7)) * (-self.reach).exp();
+            let floor = if single > 1.0 { single } else { odds / (1.0 + odds) };
+            Exact::ONLINE.search(&window.above(floor), budget)
+        })
     }
 }

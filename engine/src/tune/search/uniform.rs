@@ -1,8 +1,8 @@
 //! One threshold for all ramps, as BranchyNet (ICPR 2016) and DeeBERT (ACL 2020) have it.
 
-use super::super::replay::replay;
+use super::super::replay::{Replay, replay};
 use super::super::window::{OFF, Window};
-use super::{Budget, Search};
+use super::{Prepared, Search};
 
 /// Tries evenly chosen scores that occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,18 +22,19 @@ impl Search for Uniform {
         "uniform"
     }
 
-    fn search(&self, window: &Window, budget: &Budget) -> Vec<f32> {
+    fn prepare<'a>(&'a self, window: &'a Window) -> Prepared<'a> {
         let mut scores: Vec<f32> =
             (0..window.ramps()).flat_map(|ramp| window.scores(ramp)).copied().collect();
         scores.retain(|score| *score >= 0.0);
-        let (mut best, mut depth) = (OFF, 1.0);
-        for score in evenly(scores, self.candidates) {
-            let outcome = replay(window, &vec![score; window.ramps()]);
-            if outcome.disagreements <= budget.errors && outcome.mean_depth < depth {
-                (best, depth) = (score, outcome.mean_depth);
-            }
-        }
-        vec![best; window.ramps()]
+        let outcome = |score| (score, replay(window, &vec![score; window.ramps()]));
+        let outcomes: Vec<(f32, Replay)> =
+            evenly(scores, self.candidates).into_iter().map(outcome).collect();
+        Box::new(move |budget| {
+            let fits = outcomes.iter().filter(|(_, found)| found.disagreements <= budget.errors);
+            let saves = fits.filter(|(_, found)| found.mean_depth < 1.0);
+            let best = saves.min_by(|(_, a), (_, b)| a.mean_depth.total_cmp(&b.mean_depth));
+            vec![best.map_or(OFF, |&(score, _)| score); window.ramps()]
+        })
     }
 }
 
