@@ -10,6 +10,9 @@ const TOP: f64 = 30.0;
 const PLOT: f64 = 220.0;
 const LEGEND_STEP: f64 = 130.0;
 
+/// Labels of a linear axis, about.
+const TICKS: f64 = 4.0;
+
 /// One direction of a chart.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Axis {
@@ -44,8 +47,9 @@ impl Axis {
     /// Round values to label.
     fn ticks(&self) -> Vec<f64> {
         if !self.is_log {
-            let step = (self.high - self.low) / 4.0;
-            return (0..=4).map(|nth| self.low + step * f64::from(nth)).collect();
+            let step = round_step((self.high - self.low) / TICKS);
+            let steps = ((self.high - self.low) / step + 1e-9) as u32;
+            return (0..=steps).map(|nth| self.low + step * f64::from(nth)).collect();
         }
         let decades = self.low.log10().floor() as i32..=self.high.log10().ceil() as i32;
         let all =
@@ -56,6 +60,13 @@ impl Axis {
     fn label(&self, value: f64) -> String {
         digits(value, self.unit)
     }
+}
+
+/// A round number at or above `least`, which is above 0.
+fn round_step(least: f64) -> f64 {
+    let decade = 10_f64.powf(least.log10().floor());
+    let round = [1.0, 2.0, 2.5, 5.0].map(|digit| digit * decade);
+    round.into_iter().find(|&step| step >= least * (1.0 - 1e-9)).unwrap_or(10.0 * decade)
 }
 
 /// Curves over two axes, each in the colour of its turn.
@@ -142,6 +153,9 @@ mod tests {
         assert_eq!((time.part(0.1), time.part(1e4)), (0.0, 1.0));
         assert_eq!(time.ticks(), [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]);
         assert_eq!(Axis::linear(8.0, "").ticks(), [0.0, 2.0, 4.0, 6.0, 8.0]);
+        assert_eq!(Axis::linear(1.42, "").ticks(), [0.0, 0.5, 1.0]);
+        assert_eq!(Axis::linear(137.0, "").ticks(), [0.0, 50.0, 100.0]);
+        assert_eq!(Axis::linear(0.2, "").ticks().len(), 5);
     }
 
     #[test]

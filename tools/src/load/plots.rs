@@ -27,14 +27,17 @@ pub(crate) fn plots(runs: &[Run<'_>]) -> Vec<(&'static str, String)> {
         ("How soon answers arrive, from the time requests were due", latencies(runs)),
         ("Where rows leave", exits(runs)),
         ("Passes by their rows, at most", passes(runs)),
-        ("Median latency over time", over_time(runs, "ms", &median_ms)),
-        ("Share of the layers run, over time", over_time(runs, "%", &mean_depth)),
+        ("Median latency over time", over_time(runs, "ms", Since::Stretch, &median_ms)),
+        ("Share of the layers run, over time", over_time(runs, "%", Since::Stretch, &mean_depth)),
     ];
     if runs.iter().any(|run| run.full.is_some()) {
-        let drawing = over_time(runs, "%", &differing);
-        plots.push(("Answers that differ from the full model's, over time", drawing));
+        let drawing = over_time(runs, "%", Since::Start, &differing);
+        plots.push(("Answers so far that differ from the full model's", drawing));
     }
-    plots.push(("Version of the thresholds over time", over_time(runs, "", &version)));
+    plots.push((
+        "Version of the thresholds over time",
+        over_time(runs, "", Since::Stretch, &version),
+    ));
     plots
 }
 
@@ -120,26 +123,37 @@ fn names<'a>(runs: &[Run<'a>]) -> Vec<&'a str> {
     runs.iter().map(|run| run.name).collect()
 }
 
-/// A figure of each stretch of time, by when requests were due.
-fn over_time<'a>(
-    runs: &[Run<'a>],
+/// Which answers make a point.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Since {
+    /// Those of its stretch of time.
+    Stretch,
+    /// All until then.
+    Start,
+}
+
+/// A figure of answers over time, by when requests were due.
+fn over_time(
+    runs: &[Run<'_>],
     unit: &'static str,
+    since: Since,
     figure: &dyn Fn(&[Answered<'_>]) -> Option<f64>,
 ) -> String {
     let ends = runs.iter().filter_map(|run| run.driven.due_s.last().copied());
     let end_s = ends.fold(1e-3, f64::max);
-    let of = |run: &Run<'a>| {
-        let mut stretches: Vec<Vec<Answered<'_>>> = (0..STRETCHES).map(|_| Vec::new()).collect();
-        for answered in run.answered() {
-            let nth = (answered.due_s / end_s * STRETCHES as f64) as usize;
-            stretches[nth.min(STRETCHES - 1)].push(answered);
-        }
-        let middle_s = |nth: usize| (nth as f64 + 0.5) / STRETCHES as f64 * end_s;
-        let points = stretches.iter().enumerate();
-        let points = points.filter_map(|(nth, stretch)| Some((middle_s(nth), figure(stretch)?)));
-        (run.name, points.collect::<Vec<_>>())
+    let of = |run: &Run<'_>| {
+        let mut all: Vec<Answered<'_>> = run.answered().collect();
+        all.sort_by(|a, b| a.due_s.total_cmp(&b.due_s));
+        let begin_s = |nth: usize| nth as f64 / STRETCHES as f64 * end_s;
+        let place = |nth: usize| all.partition_point(|answered| answered.due_s < begin_s(nth));
+        let point = |nth: usize| {
+            let until = if nth + 1 < STRETCHES { place(nth + 1) } else { all.len() };
+            let from = if since == Since::Start { 0 } else { place(nth) };
+            Some((0.5 * (begin_s(nth) + begin_s(nth + 1)), figure(&all[from..until])?))
+        };
+        (0..STRETCHES).filter_map(point).collect::<Vec<_>>()
     };
-    let all: Vec<Curve<'_>> = runs.iter().map(of).collect();
+    let all: Vec<Curve<'_>> = runs.iter().map(|run| (run.name, of(run))).collect();
     let most =
         all.iter().flat_map(|curve| &curve.1).fold(0.0, |most: f64, point| most.max(point.1));
     let high = if unit == "%" { most.max(1.0) } else { 1.1 * most.max(1e-3) };
