@@ -15,7 +15,7 @@
 //! An [`Engine`] belongs to one thread, the executor, and owns its device. It starts no thread of
 //! its own; the CPU device has a fixed team of workers that run only while an op is issued. A
 //! [`Sink`] is called on the executor's thread. [`adapt`] adds a control thread that follows the
-//! workload, `serve` a thread for the network; each draws its own.
+//! workload, `serve` one for the network and one that runs the engine; each draws its own.
 //!
 //! # Example
 //!

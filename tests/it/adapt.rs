@@ -61,6 +61,8 @@ fn rows_with_wishes_of_their_own_teach_nothing() {
     let mut windows = [ExitWindow::ANY; 3];
     windows[1].last = 0;
     let mut sink = |_: Answer<'_>| {};
-    adaptive.run_within(&mut engine, &batch, AfterExit::Compact, &windows, &mut sink).unwrap();
+    adaptive
+        .run_within(&mut engine, &batch, AfterExit::Compact, (&windows, &[]), &mut sink)
+        .unwrap();
     assert_eq!(adaptive.finish().unwrap().rows, 2);
 }

@@ -100,6 +100,7 @@ proptest! {
         count in 1usize..40,
         threshold in 0.0f32..1.0,
         audit_rate in prop::sample::select(&[0.0, 0.3, 1.0][..]),
+        stays in prop::collection::vec(any::<bool>(), 40),
     ) {
         let model = model_with_ramps("bert-relu-many", seed);
         let mut bench = Bench::new(&model, 1);
@@ -109,13 +110,14 @@ proptest! {
         let exits = bench.exits(Score::Confidence, threshold);
         let mut settings = PassSettings::new(&exits, AfterExit::Compact);
         settings.audit_rate = audit_rate;
+        settings.stays = &stays[..count];
         let (heard, _) = bench.run_with(&rows, &settings);
         let ramps = bench.engine.plan().ramps() as u32;
         let given = answers(heard.answers);
         for (slot, shown) in observed(heard.observed).into_iter().enumerate() {
             let left_early = shown.exit < ramps;
             prop_assert_eq!(left_early, given[slot].exit != Exit::Final);
-            let ran_on = shown.is_sample || !left_early;
+            let ran_on = shown.is_sample || stays[slot] || !left_early;
             prop_assert_eq!(shown.final_label, ran_on.then_some(full[slot]));
             prop_assert!(shown.is_sample || audit_rate < 1.0);
             prop_assert!(!shown.is_sample || audit_rate > 0.0);

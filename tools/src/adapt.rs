@@ -65,7 +65,7 @@ impl AdaptArgs {
 /// Says what the control thread did.
 pub(crate) fn tell(done: &Adapted) {
     note(format_args!(
-        "learnt from {} rows ({} lost on the way), changed exits {} times",
+        "watched {} rows ({} lost on the way), changed exits {} times",
         done.rows, done.lost_rows, done.changes
     ));
 }

@@ -91,7 +91,7 @@ pub(crate) struct Serve {
     /// What becomes of answered rows
     #[arg(long, value_enum, default_value = "compact", env = "OFFRAMP_AFTER_EXIT")]
     after_exit: AfterExitArg,
-    /// Under compact: share of rows that run to the end anyway [default: 0.2]
+    /// Under compact: share of rows, above 0, that run to the end anyway [default: 0.2]
     #[arg(long, value_name = "SHARE", env = "OFFRAMP_AUDIT_RATE", value_parser = share::<f64>,
           requires = "adapt")]
     audit_rate: Option<f64>,

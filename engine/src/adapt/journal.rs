@@ -13,7 +13,7 @@ use crate::tune::{Change, Reason};
 /// One decision.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Entry {
-    /// Rows learnt from before it.
+    /// Rows that had reached the control thread before it.
     pub rows: u64,
     /// Rows lost on the way to the control thread so far.
     pub lost_rows: u64,

@@ -30,8 +30,8 @@ use crate::tune::search::Tethered;
 use crate::tune::{Controller, Latency, Manager, ManagerOptions, TunerOptions};
 use control::Control;
 
-/// The share of rows audited where nothing is said: keeps most of what compaction saves, and
-/// notices drift about as well as knowing every row does (`benches/results/tuning.md`).
+/// The share of rows audited where nothing is said. Fewer would save more on steady inputs, and
+/// notice too late that others drift (`benches/results/tuning.md`).
 pub const AUDIT_RATE: f64 = 0.2;
 
 /// How exits follow the workload.
@@ -77,7 +77,7 @@ pub struct Adaptive {
 /// What the control thread did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Adapted {
-    /// Rows it learnt from.
+    /// Rows that reached it. Under compaction it learns from those of the sample.
     pub rows: u64,
     /// Rows lost on the way to it.
     pub lost_rows: u64,
@@ -137,7 +137,7 @@ impl Adaptive {
         sink: &mut dyn Sink,
     ) -> Result<PassReport> {
         self.refresh();
-        self.run_within(engine, batch, after_exit, &[], sink)
+        self.run_within(engine, batch, after_exit, (&[], &[]), sink)
     }
 
     /// Takes the newest thresholds for the next pass.
@@ -145,7 +145,8 @@ impl Adaptive {
         self.subscriber.refresh();
     }
 
-    /// Runs a batch under the thresholds taken last; `windows` as in [`PassSettings`].
+    /// Runs a batch under the thresholds taken last; windows, and which rows stay, as in
+    /// [`PassSettings`].
     ///
     /// # Errors
     /// As [`Engine::run`].
@@ -154,12 +155,12 @@ impl Adaptive {
         engine: &mut Engine,
         batch: &Batch,
         after_exit: AfterExit,
-        windows: &[ExitWindow],
+        (windows, stays): (&[ExitWindow], &[bool]),
         sink: &mut dyn Sink,
     ) -> Result<PassReport> {
         let mut settings = PassSettings::new(self.subscriber.exits(), after_exit);
         settings.audit_rate = self.audit_rate;
-        settings.windows = windows;
+        (settings.windows, settings.stays) = (windows, stays);
         let pass_rows = batch.rows() as u32;
         let mut both = Both { sink, feedback: &mut self.feedback, windows, pass_rows };
         let report = engine.run(batch, &settings, &mut both)?;

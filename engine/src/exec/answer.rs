@@ -25,7 +25,7 @@ impl<F: FnMut(Answer<'_>)> Sink for F {
 /// Where an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
-    /// The ramp behind this encoder layer.
+    /// The ramp at this site.
     Site(usize),
     /// The model's own head.
     Final,

@@ -1,20 +1,21 @@
-//! Draws the rows that run to the end whatever they answer: a fair sample of all rows.
+//! Which rows run to the end whatever they answer: those that are to, and a fair sample of all.
 
 use offramp_kernels::ExitWindow;
 
 use super::PassSettings;
 use crate::exit::AfterExit;
 
-/// By slot, whether the row stays after its answer has left.
+/// By slot, whether the row was drawn, and whether it stays after its answer has left.
 pub(super) struct Audit {
     rng: fastrand::Rng,
+    drawn: Vec<bool>,
     stays: Vec<bool>,
 }
 
 impl Audit {
     pub(super) fn new(seed: u64, rows_max: usize) -> Self {
-        let stays = Vec::with_capacity(rows_max);
-        Self { rng: fastrand::Rng::with_seed(seed), stays }
+        let room = || Vec::with_capacity(rows_max);
+        Self { rng: fastrand::Rng::with_seed(seed), drawn: room(), stays: room() }
     }
 
     /// Every row of the batch is drawn alike and before anything about it is known: the draw
@@ -25,15 +26,23 @@ impl Audit {
             AfterExit::Compact if may_leave(settings) => settings.audit_rate.clamp(0.0, 1.0),
             AfterExit::Compact | AfterExit::Release => 1.0,
         };
-        self.stays.clear();
+        self.drawn.clear();
         let rng = &mut self.rng;
-        self.stays.extend((0..rows).map(|_| rate >= 1.0 || rng.f64() < rate));
+        self.drawn.extend((0..rows).map(|_| rate >= 1.0 || rng.f64() < rate));
+        self.stays.clear();
+        let asked = |slot| settings.stays.get(slot).copied().unwrap_or(false);
+        let stays = self.drawn.iter().enumerate().map(|(slot, &drawn)| drawn || asked(slot));
+        self.stays.extend(stays);
     }
 
     /// Chooses who stays instead of drawing: for measuring.
     pub(super) fn keep(&mut self, rows: usize, stays: impl Fn(usize) -> bool) {
         self.stays.clear();
         self.stays.extend((0..rows).map(stays));
+    }
+
+    pub(super) fn drawn(&self) -> &[bool] {
+        &self.drawn
     }
 
     pub(super) fn stays(&self) -> &[bool] {

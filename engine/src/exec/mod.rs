@@ -64,12 +64,14 @@ pub struct PassSettings<'a> {
     pub audit_rate: f64,
     /// By slot: where the row may leave. Empty: wherever the thresholds say.
     pub windows: &'a [ExitWindow],
+    /// By slot: whether the row runs to the end whatever it answers, drawn or not. Empty: none does.
+    pub stays: &'a [bool],
 }
 
 impl<'a> PassSettings<'a> {
-    /// No audits, no windows.
+    /// No audits, no wishes of single rows.
     pub fn new(exits: &'a Exits, after_exit: AfterExit) -> Self {
-        Self { exits, after_exit, audit_rate: 0.0, windows: &[] }
+        Self { exits, after_exit, audit_rate: 0.0, windows: &[], stays: &[] }
     }
 }
 

@@ -240,14 +240,13 @@ impl Engine {
         let ramps = self.plan.ramps() as u32;
         for (slot, &answered) in self.state.answered.iter().enumerate() {
             let exit = answered.unwrap_or(ramps);
-            let is_sample = self.audit.stays()[slot];
-            let ran_on = is_sample || exit == ramps;
+            let ran_on = self.audit.stays()[slot] || exit == ramps;
             sink.observe(Observation {
                 slot: RowSlot(slot as u32),
                 seen: self.state.seen(slot),
                 exit,
                 final_label: self.state.final_labels[slot].filter(|_| ran_on),
-                is_sample,
+                is_sample: self.audit.drawn()[slot],
                 version: settings.exits.version,
             });
         }

@@ -9,7 +9,7 @@ mod dump;
 mod lower;
 mod weights;
 
-use offramp_kernels::{ArenaLayout, Compact, Cost, ExitId, LiveBound, Op, Ramp};
+use offramp_kernels::{ArenaLayout, Compact, Cost, LiveBound, Op, Ramp};
 
 pub use check::check;
 pub(crate) use lower::activation;
@@ -57,11 +57,6 @@ impl Plan {
     pub fn ramp_sites(&self) -> impl Iterator<Item = usize> + '_ {
         let has_ramp = |segment: &Segment| segment.site.as_ref().is_some_and(|s| s.ramp.is_some());
         self.segments.iter().enumerate().filter(move |(_, s)| has_ramp(s)).map(|(site, _)| site)
-    }
-
-    /// The exit after the last segment.
-    pub fn final_exit(&self) -> ExitId {
-        self.last.exit
     }
 
     /// Share of the segments a row has run when it leaves at `site`.

@@ -55,15 +55,16 @@ impl Exiting {
         engine: &mut Engine,
         batch: &Batch,
         after_exit: AfterExit,
-        windows: &[ExitWindow],
+        (windows, stays): (&[ExitWindow], &[bool]),
         sink: &mut dyn Sink,
     ) -> Result<PassReport> {
         match self {
             Self::Fixed(exits) => {
-                let settings = PassSettings { windows, ..PassSettings::new(exits, after_exit) };
+                let settings =
+                    PassSettings { windows, stays, ..PassSettings::new(exits, after_exit) };
                 engine.run(batch, &settings, sink)
             }
-            Self::Live(live) => live.run_within(engine, batch, after_exit, windows, sink),
+            Self::Live(live) => live.run_within(engine, batch, after_exit, (windows, stays), sink),
         }
     }
 
@@ -92,6 +93,8 @@ pub(super) struct Executor {
     picked: Vec<Ticket>,
     late: Vec<Ticket>,
     windows: Vec<ExitWindow>,
+    /// By slot: in two phases a row runs on after its early answer.
+    stays: Vec<bool>,
     /// Of the present exits, on the way to their control thread.
     lost_rows: u64,
 }
@@ -119,6 +122,7 @@ impl Executor {
             picked: Vec::new(),
             late: Vec::new(),
             windows: Vec::new(),
+            stays: Vec::new(),
             lost_rows: 0,
         }
     }
@@ -205,8 +209,6 @@ impl Executor {
         if rows.is_empty() {
             return Ok(());
         }
-        let is_two_phase = rows.iter().flatten().any(|job| job.options.two_phase);
-        let after_exit = if is_two_phase { AfterExit::Release } else { self.after_exit };
         let version = self.exiting.exits().version;
         let started_us = self.state.now_us();
         let expected_us = self.latency.expect_us(self.batch.tokens());
@@ -215,8 +217,8 @@ impl Executor {
         // Before the first answer leaves: whoever has one finds its pass counted.
         state.metrics.pass_rows.observe(rows.len() as f64);
         let mut replies = Replies::new(&state, rows, version, started_us);
-        let Self { engine, exiting, batch, windows, .. } = self;
-        let result = exiting.run(engine, batch, after_exit, windows, &mut replies);
+        let Self { engine, exiting, batch, after_exit, windows, stays, .. } = self;
+        let result = exiting.run(engine, batch, *after_exit, (windows, stays), &mut replies);
         let report = match result {
             Ok(report) => report,
             Err(error) => {
@@ -235,6 +237,7 @@ impl Executor {
         self.state.inbox.release(picked.len());
         self.batch.clear();
         self.windows.clear();
+        self.stays.clear();
         let mut rows = Vec::with_capacity(picked.len());
         for ticket in &picked {
             let job = self.job(ticket);
@@ -246,6 +249,7 @@ impl Executor {
                 Ok(Some(_)) => {
                     let exits = self.exiting.exits();
                     self.windows.push(window(&job.options, exits, &self.sites));
+                    self.stays.push(job.options.two_phase);
                     rows.push(Some(job));
                 }
                 other => {

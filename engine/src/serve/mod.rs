@@ -8,8 +8,8 @@
 //! http:    /healthz /readyz /metrics
 //! ```
 //!
-//! The executor never waits for a client: replies of a connection are bounded by the requests it
-//! may have in flight, and a request counts as in flight until its reply has been written.
+//! The executor never waits for a client: the replies of a connection are bounded in bytes and by
+//! the requests it may have in flight, each until its last reply has been written.
 //!
 //! ```
 //! use offramp::client::{Client, RetryOptions};

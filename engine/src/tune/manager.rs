@@ -94,7 +94,7 @@ impl Manager {
     }
 
     /// By active ramp: microseconds that it saves a row on the mean, less what it costs it.
-    pub fn utilities(&self, replay: &Replay, latency: &Latency) -> Vec<f64> {
+    fn utilities(&self, replay: &Replay, latency: &Latency) -> Vec<f64> {
         let ramps: Vec<usize> = (0..self.active.len()).filter(|&ramp| self.active[ramp]).collect();
         let utility = |(nth, &ramp): (usize, &usize)| {
             let next = ramps.get(nth + 1).copied().unwrap_or(self.active.len());

@@ -12,14 +12,14 @@ pub mod search;
 mod tuner;
 mod window;
 
-pub use bound::{Drift, clopper_pearson_upper};
+pub use bound::clopper_pearson_upper;
 pub use controller::Controller;
 pub use fit::{Fitted, Goal, fit, fit_tested};
 pub use latency::Latency;
 pub use manager::{Manager, ManagerOptions};
 pub use promise::{Proposal, propose};
 pub use rehearse::{Conditions, Fate, Rehearsal, rehearse};
-pub use replay::{Replay, exits, oracle, replay};
+pub use replay::{Replay, exits, replay};
 pub use tuner::{Change, Reason, Tuner, TunerOptions};
 pub use window::{OFF, Window, WindowError};
 

@@ -63,7 +63,8 @@ fn overrule(exits: &mut [u32], scores: &[f32], threshold: f32, ramp: u32) {
 
 /// The best that any exits can do without an error: every row leaves at the first ramp that
 /// agrees with the full model, whatever its score.
-pub fn oracle(window: &Window) -> Replay {
+#[cfg(test)]
+pub(super) fn oracle(window: &Window) -> Replay {
     let first = |row: usize| (0..window.ramps()).find(|&ramp| window.agrees(ramp)[row]);
     let exit = |row| first(row).unwrap_or(window.ramps()) as u32;
     tally(window, &(0..window.rows()).map(exit).collect::<Vec<_>>())

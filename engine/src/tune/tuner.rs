@@ -139,10 +139,10 @@ impl Tuner {
     pub fn step(&mut self, rows: impl IntoIterator<Item = Feedback>) -> Option<Change> {
         let mut alarm = false;
         for row in rows.into_iter().filter(|row| row.is_sample && row.final_label.is_some()) {
-            let wrong = f64::from(u8::from(row.is_wrong()));
+            let is_wrong = row.is_wrong();
             if self.options.goal.confidence.is_some() {
-                self.thrift.learn(wrong / self.options.goal.limit());
-                alarm |= self.drift.add(wrong);
+                self.thrift.learn(if is_wrong { 1.0 / self.options.goal.limit() } else { 0.0 });
+                alarm |= self.drift.add(is_wrong);
             }
             self.keep(row);
         }

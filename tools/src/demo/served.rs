@@ -1,5 +1,5 @@
 //! A model behind a server on loopback: the same requests at the same times without early exits,
-//! with released and with compacted rows.
+//! with released and with compacted rows, and with thresholds that stay as they were fitted.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

@@ -58,8 +58,6 @@ use crate::hash::{ModelHash, RampHash};
 use crate::json::few;
 use crate::spec::{Activation, CLASSES_MAX, HIDDEN_MAX, LAYERS_MAX, ModelSpec};
 
-/// The file name of the ramps in a model's folder.
-pub const RAMPS_FILE: &str = "ramps.safetensors";
 /// Most ramps of a bundle: one after each layer but the last.
 pub const RAMPS_MAX: usize = LAYERS_MAX - 1;
 

@@ -32,8 +32,6 @@ use crate::ramps::RAMPS_MAX;
 
 pub use policy::{BadPolicy, Policy};
 
-/// The file name of the thresholds in a model's folder.
-pub const THRESHOLDS_FILE: &str = "thresholds.json";
 /// The threshold that no score reaches: the site never lets a row go.
 pub const OFF: f32 = 2.0;
 /// Longest file that is read, bytes.

@@ -5,7 +5,8 @@
 #[repr(u16)]
 #[non_exhaustive]
 pub enum Status {
-    /// The inbox is full. Try again after the time given.
+    /// The inbox is full, too many requests of this connection are in flight, or a reload is under
+    /// way. Try again after the time given.
     Overloaded = 1,
     /// The deadline has passed, or cannot be met any more.
     DeadlineExpired = 2,
@@ -13,7 +14,7 @@ pub enum Status {
     TooLarge = 3,
     /// The request is malformed, or the model cannot read the input.
     BadInput = 4,
-    /// The model is still warming up.
+    /// The model is still warming up: for gateways, as this server listens once it is warm.
     NotReady = 5,
     /// The device failed under the batch.
     DeviceFailed = 6,

@@ -10,4 +10,4 @@ mod drift;
 
 pub use binomial::clopper_pearson_upper;
 pub(super) use binomial::{errors_allowed, is_within};
-pub use drift::Drift;
+pub(super) use drift::Drift;

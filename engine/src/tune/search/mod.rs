@@ -23,7 +23,8 @@ pub struct Budget {
     /// Rows that may get another label than the full model's.
     pub errors: u64,
     /// By number of errors: the fewest exits with which a ramp is believed. Empty: always. A
-    /// ramp never errs more often than this has entries for. Only [`Exact`] heeds it.
+    /// ramp never errs more often than this has entries for. [`Exact`] heeds it, and
+    /// [`Tethered`] through it.
     pub exits_min: Vec<usize>,
 }
 
@@ -40,7 +41,7 @@ impl Budget {
     }
 }
 
-/// A window, looked at once: gives thresholds within any budget.
+/// A window, ready to be searched within any budget.
 pub type Prepared<'a> = Box<dyn Fn(&Budget) -> Vec<f32> + 'a>;
 
 /// Chooses thresholds on a window.
