@@ -41,6 +41,9 @@ pub enum Error {
     /// does not come back.
     #[error("the executor is lost: it has panicked, or its device hangs")]
     ExecutorLost,
+    /// The thread that keeps the promise about agreement has panicked: a defect of offramp.
+    #[error("the control thread is lost: nobody watches the exits any more")]
+    ControlLost,
     /// A ramp could not be trained.
     #[error("site {site}: {source}")]
     Train {
@@ -52,10 +55,11 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the device failed or cannot be used: another process is needed, elsewhere perhaps.
+    /// Whether the device failed or cannot be used, or a thread is lost: another process is needed,
+    /// elsewhere perhaps.
     pub fn is_lasting(&self) -> bool {
         let device = matches!(self, Self::Device(offramp_kernels::Error::Device { .. }));
-        device || matches!(self, Self::ExecutorLost)
+        device || matches!(self, Self::ExecutorLost | Self::ControlLost)
     }
 }
 

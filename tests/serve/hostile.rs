@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use offramp::client::{Client, Connection, RetryOptions};
-use offramp::serve::protocol::{InferOptions, Input};
+use offramp::serve::protocol::{InferOptions, Input, Reply, split};
 use offramp::serve::{ServeOptions, Server, SessionLimits};
 
 use crate::support::{ended, start, text};
@@ -45,6 +45,37 @@ fn malformed_frames_harm_nobody() {
         }
     }
     assert_serves(&server);
+    server.drain().unwrap();
+}
+
+#[test]
+fn what_a_kind_of_frame_does_not_have_is_refused() {
+    let server = start(&ServeOptions::default());
+    let mut stream = connect(&server);
+    // A ping with a flag, a question for readiness with a payload, and a ping as it should be.
+    let frames: [&[u8]; 3] = [
+        b"OFRP\x01\x02\x01\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        b"OFRP\x01\x03\0\0\x02\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0x",
+        b"OFRP\x01\x02\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    ];
+    stream.write_all(&frames.concat()).unwrap();
+    let mut bytes = Vec::new();
+    let mut statuses = Vec::new();
+    while statuses.len() < 3 {
+        let mut chunk = [0; 512];
+        let read = stream.read(&mut chunk).unwrap();
+        bytes.extend_from_slice(&chunk[..read]);
+        while let Ok(Some(frame)) = split(&bytes, 1 << 20) {
+            let reply = Reply::decode(&frame.header, frame.payload).unwrap();
+            statuses.push(match reply {
+                Reply::Failure(failure) => failure.status.name(),
+                _ => "ok",
+            });
+            let used = frame.bytes();
+            bytes.drain(..used);
+        }
+    }
+    assert_eq!(statuses, ["bad_input", "bad_input", "ok"]);
     server.drain().unwrap();
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use offramp::client::Connection;
 use offramp::serve::{ServeOptions, SessionLimits};
 
-use crate::support::{count, ended, questions, requests, start, start_slow, text};
+use crate::support::{count, count_of, ended, questions, start, start_slow, text};
 
 const DRAINS: usize = 20;
 
@@ -54,11 +54,7 @@ fn replies_come_after_the_client_has_said_all() {
 #[test]
 fn a_drain_ends_in_time_and_tells_those_it_leaves() {
     const REQUESTS: usize = 2000;
-    let session = SessionLimits {
-        in_flight_max: REQUESTS,
-        replies_bytes_max: REQUESTS << 10,
-        ..SessionLimits::default()
-    };
+    let session = SessionLimits { in_flight_max: REQUESTS, ..SessionLimits::default() };
     let server = start_slow(&ServeOptions {
         session,
         queue_max: REQUESTS,
@@ -72,7 +68,7 @@ fn a_drain_ends_in_time_and_tells_those_it_leaves() {
     }
     let counts = std::thread::scope(|scope| {
         let counted = scope.spawn(move || count(&mut receiver, REQUESTS));
-        while requests(&server.stats()) < REQUESTS {
+        while count_of(&server.stats(), "/requests") < REQUESTS {
             std::thread::sleep(Duration::from_millis(1));
         }
         server.drain().unwrap();

@@ -93,7 +93,10 @@ fn orders_are_taken_where_that_is_allowed() {
         reload().answer(Err("no such file".to_owned()));
         reload()
             .answer(server.reload(off(&ServeOptions::default())).map(drop).map_err(|_| panic!()));
-        drop(reload());
+        let held = reload();
+        let mut other = Connection::open(&server.address().to_string(), None).unwrap();
+        assert_eq!(refusal(other.ask(Kind::Reload)), Status::Overloaded, "one at a time");
+        drop(held);
         let told = asked.join().unwrap();
         assert_eq!(told, (Status::BadInput, Reply::Done, Status::Unsupported, Reply::Done));
         assert!(matches!(orders.blocking_recv(), Some(Order::Drain)));

@@ -1,13 +1,14 @@
 //! More than it can do: everything has an end, and both sides count the same.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use offramp::Limits;
 use offramp::client::Connection;
 use offramp::serve::protocol::{Infer, InferOptions, Input, Kind, Reply, Status};
-use offramp::serve::{ServeOptions, SessionLimits};
+use offramp::serve::{ServeOptions, Server, SessionLimits};
+use offramp::{Exits, Limits};
 
-use crate::support::{count, ended, questions, start_slow, text};
+use crate::support::{any_port, count, count_of, ended, questions, served, start_slow, text};
 
 const CONNECTIONS: usize = 4;
 const REQUESTS: usize = 3000;
@@ -104,34 +105,64 @@ fn a_deadline_that_cannot_be_met_is_refused_not_run() {
     server.drain().unwrap();
 }
 
-/// Behind a pass of about a second.
+#[test]
+fn a_profile_that_is_far_too_slow_does_not_refuse_for_ever() {
+    let options = ServeOptions::default();
+    let mut served = served(&options, |_, engine| Exits::off(engine.plan()));
+    let times = served.shapes.iter_mut().flat_map(|shape| &mut shape.segment_us);
+    times.for_each(|us| *us *= 1e5);
+    let server = Server::start(served, any_port(), None, &options).unwrap();
+    let mut connection = Connection::open(&server.address().to_string(), None).unwrap();
+    let options = InferOptions { deadline_us: Some(2_000_000), ..InferOptions::default() };
+    let infer = Infer { input: Input::Text("Who wrote Hamlet?", None), options };
+    let mut refused = 0;
+    while {
+        connection.send(&infer).unwrap();
+        !matches!(connection.receive().unwrap().1, Reply::Verdict(_))
+    } {
+        refused += 1;
+        assert!(refused < 3000, "it was never tried");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(refused > 0, "the profile was not slow enough");
+    server.drain().unwrap();
+}
+
+/// Behind passes of about a second, one after the other.
 #[test]
 fn a_deadline_behind_a_long_pass_is_refused_while_that_runs() {
-    let limits = Limits { rows_max: 64, tokens_max: 64 * 128 };
+    const LONG: usize = 64;
+    let limits = Limits { rows_max: LONG, tokens_max: LONG * 128 };
     let server = start_slow(&ServeOptions { limits, ..ServeOptions::default() });
     let address = server.address().to_string();
-    let mut long = Connection::open(&address, None).unwrap();
     let words = "when where who ".repeat(40);
-    for _ in 0..65 {
-        long.send(&text(&words)).unwrap();
-    }
-    // The first pass takes who is there, the next one the others; a hurried request may slip in.
-    long.receive().unwrap();
-    let mut hurried = Connection::open(&address, None).unwrap();
-    let options = InferOptions { deadline_us: Some(100_000), ..InferOptions::default() };
-    let infer = Infer { input: Input::Text("Who wrote Hamlet?", None), options };
-    let mut slipped_in = 0;
-    let status = loop {
-        hurried.send(&infer).unwrap();
-        match hurried.receive().unwrap().1 {
-            Reply::Verdict(_) => slipped_in += 1,
-            Reply::Failure(failure) => break failure.status,
-            other => panic!("{other:?}"),
-        }
-    };
-    assert_eq!(status, Status::DeadlineExpired);
-    let ok = ended(&server.stats(), "ok");
-    assert!(ok < 65 + slipped_in, "it was told before the long pass ended: {ok}");
+    let is_over = AtomicBool::new(false);
+    let passes = || count_of(&server.stats(), "/passes");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut long = Connection::open(&address, None).unwrap();
+            while !is_over.load(Ordering::Relaxed) {
+                for _ in 0..LONG {
+                    long.send(&text(&words)).unwrap();
+                }
+                for _ in 0..LONG {
+                    long.receive().unwrap();
+                }
+            }
+        });
+        let mut hurried = Connection::open(&address, None).unwrap();
+        let options = InferOptions { deadline_us: Some(100_000), ..InferOptions::default() };
+        let infer = Infer { input: Input::Text("Who wrote Hamlet?", None), options };
+        // No pass has begun since it was asked: the one that runs goes on.
+        let is_refused_at_once = (0..2000).any(|_| {
+            let before = passes();
+            hurried.send(&infer).unwrap();
+            let Reply::Failure(failure) = hurried.receive().unwrap().1 else { return false };
+            failure.status == Status::DeadlineExpired && passes() == before && before > 0
+        });
+        is_over.store(true, Ordering::Relaxed);
+        assert!(is_refused_at_once);
+    });
     server.drain().unwrap();
 }
 

@@ -73,15 +73,11 @@ pub(crate) fn count(receiver: &mut Receiver, requests: usize) -> BTreeMap<&'stat
 
 /// The server's own count of an end.
 pub(crate) fn ended(stats: &str, end: &str) -> usize {
-    told(stats, &format!("/ended/{end}"))
+    count_of(stats, &format!("/ended/{end}"))
 }
 
-/// The server's own count of what it has read.
-pub(crate) fn requests(stats: &str) -> usize {
-    told(stats, "/requests")
-}
-
-fn told(stats: &str, what: &str) -> usize {
+/// A count that the server keeps, by its JSON pointer.
+pub(crate) fn count_of(stats: &str, what: &str) -> usize {
     let stats: serde_json::Value = serde_json::from_str(stats).unwrap();
     stats.pointer(what).and_then(serde_json::Value::as_u64).unwrap() as usize
 }

@@ -7,8 +7,8 @@
             print(answer.label_name, answer.exit, answer.score)
 
 A request that the server is too busy for is sent again, after the time the server names and to the less
-busy of two servers drawn at random where several were given. Requests are idempotent, so one whose
-connection broke is sent again too. From a shell:
+busy of two servers drawn at random where several were given, as long as its deadline lasts. Requests are
+idempotent, so one whose connection broke is sent again too. From a shell:
 
     python3 offramp.py 127.0.0.1:7070 "Who wrote Hamlet?"
 """
@@ -92,7 +92,11 @@ class Connection:
         #: What a caller waits for, by request.
         self.sent = {}
         self.labels = []
-        self.labels = json.loads(self.ask(KIND_METADATA)).get("labels", [])
+        try:
+            self.labels = json.loads(self.ask(KIND_METADATA)).get("labels", [])
+        except BaseException:
+            self.close()
+            raise
 
     def next_request(self):
         self.requests += 1
@@ -142,13 +146,16 @@ class Connection:
 
 
 class Client:
-    """Talks to one server, or to the less busy of several."""
+    """Talks to one server, or to the less busy of several. For one thread; calls may be nested."""
 
     def __init__(self, *addresses, timeout_s=30.0, tries=10):
         if not addresses:
             raise ValueError("no address: give \"host:port\"")
         self.addresses, self.timeout_s, self.tries = addresses, timeout_s, tries
-        self.connections = {}
+        #: By address: connections that owe nothing.
+        self.free = {address: [] for address in addresses}
+        #: By address: replies that are waited for.
+        self.owed = dict.fromkeys(addresses, 0)
         #: By address: when it is worth asking again.
         self.rest_until = dict.fromkeys(addresses, 0.0)
 
@@ -159,9 +166,9 @@ class Client:
         self.close()
 
     def close(self):
-        for connection in self.connections.values():
-            connection.close()
-        self.connections.clear()
+        for connections in self.free.values():
+            while connections:
+                connections.pop().close()
 
     def classify(self, value, **options):
         """The answer to one input; raises Error."""
@@ -171,146 +178,208 @@ class Client:
         """Yields the early answer, then what the full model says; one final answer where no ramp was sure."""
         connection = self.idle()
         request = connection.next_request()
-        connection.socket.sendall(infer_frame(request, value, two_phase=True, **options))
-        while True:
-            reply = connection.receive()[1]
-            if isinstance(reply, Error):
-                raise reply
-            yield reply
-            if reply.phase != "early":
-                return
+        self.expect(connection, request, None)
+        try:
+            connection.socket.sendall(infer_frame(request, value, two_phase=True, **options))
+            while connection.sent:
+                found, reply = connection.receive()
+                if found != request:
+                    raise ConnectionError(f"a reply to request {found}, expected {request}")
+                if isinstance(reply, Error) or reply.phase != "early":
+                    self.got(connection, request)
+                if isinstance(reply, Error):
+                    raise reply
+                yield reply
+        finally:
+            self.give(connection)
 
     def map(self, values, in_flight=64, **options):
         """Answers in the order of the inputs, up to `in_flight` requests at a time on each connection;
         raises the first Error."""
-        values = list(values)
-        for address in [a for a, connection in self.connections.items() if connection.sent]:
-            self.drop(address)  # Left over from a map that was not read to its end.
-        answers, failures = {}, [0] * len(values)
-        waiting = collections.deque(range(len(values)))
-        given = 0
-        while given < len(values):
-            self.send(values, waiting, failures, in_flight, options)
-            self.take(waiting, answers, failures)
-            while given in answers:
-                yield answers.pop(given)
-                given += 1
-
-    def send(self, values, waiting, failures, in_flight, options):
-        """Sends what waits, as far as there is room."""
-        frames = collections.defaultdict(list)
-        while waiting:
-            address = self.choose()
-            connection = self.connections.get(address)
-            is_full = connection is not None and len(connection.sent) >= in_flight
-            if is_full or self.rest_until[address] > time.monotonic():
-                break
-            try:
-                connection = self.connect(address)
-            except OSError as error:
-                self.rest_until[address] = time.monotonic() + 0.1
-                self.fail(failures, waiting[0], Error("not_ready", str(error)))
-                continue
-            index, request = waiting.popleft(), connection.next_request()
-            connection.sent[request] = index
-            frames[address].append(infer_frame(request, values[index], **options))
-        for address, parts in frames.items():
-            try:
-                self.connections[address].socket.sendall(b"".join(parts))
-            except OSError as error:
-                self.lose(address, error, waiting, failures)
-
-    def take(self, waiting, answers, failures):
-        """Takes a reply from whoever owes the first input; where nobody owes any, waits until one may be
-        asked."""
-        owing = [address for address in self.connections if self.owed(address)]
-        if not owing:
-            time.sleep(max(0.0, min(self.rest_until.values()) - time.monotonic()))
-            return
-        address = min(owing, key=lambda one: min(self.connections[one].sent.values()))
-        connection = self.connections[address]
+        if "two_phase" in options:
+            raise TypeError("map and classify give one answer to each input: see two_phase()")
+        work = Work(self, list(values), in_flight, options)
         try:
-            request, reply = connection.receive()
-        except OSError as error:
-            self.lose(address, error, waiting, failures)
-            return
-        index = connection.sent.pop(request)
-        if isinstance(reply, Error):
-            self.rest_until[address] = time.monotonic() + reply.retry_after_s
-            waiting.append(index)
-            self.fail(failures, index, reply)
-            if reply.status in ENDS_CONNECTION:
-                self.lose(address, reply, waiting, failures)
-        else:
-            answers[index] = reply
+            yield from work.answers()
+        finally:
+            for connection in work.connections.values():
+                self.give(connection)
 
-    def lose(self, address, error, waiting, failures):
-        """The connection broke: what it owed is asked again."""
-        lost = list(self.connections[address].sent.values())
-        self.drop(address)
-        waiting.extend(lost)
-        for index in lost:
-            self.fail(failures, index, Error("not_ready", str(error)))
+    def expect(self, connection, request, index):
+        """A reply is owed."""
+        connection.sent[request] = index
+        self.owed[connection.address] += 1
 
-    def fail(self, failures, index, error):
-        failures[index] += 1
-        if error.status not in WORTH_A_RETRY or failures[index] >= self.tries:
-            self.close()
-            raise error
-
-    def owed(self, address):
-        """Replies that a server owes."""
-        connection = self.connections.get(address)
-        return len(connection.sent) if connection else 0
+    def got(self, connection, request):
+        """It is not any more; gives what it was expected for."""
+        if request not in connection.sent:
+            raise ConnectionError(f"a reply to request {request}, which nobody waits for")
+        self.owed[connection.address] -= 1
+        return connection.sent.pop(request)
 
     def choose(self):
         """Of two drawn at random the one that may be asked sooner, then the one that owes less."""
         drawn = random.sample(self.addresses, min(2, len(self.addresses)))
         now = time.monotonic()
-        return min(drawn, key=lambda one: (max(self.rest_until[one], now), self.owed(one)))
+        return min(drawn, key=lambda one: (max(self.rest_until[one], now), self.owed[one]))
 
-    def connect(self, address):
-        if address not in self.connections:
-            self.connections[address] = Connection(address, self.timeout_s)
-        return self.connections[address]
+    def rest(self, address, seconds=0.1):
+        self.rest_until[address] = time.monotonic() + seconds
+
+    def take(self, address):
+        """A connection for one caller."""
+        if self.free[address]:
+            return self.free[address].pop()
+        try:
+            return Connection(address, self.timeout_s)
+        except OSError:
+            self.rest(address)
+            raise
 
     def idle(self):
-        """A connection that owes nothing."""
+        """A connection to whoever rests least."""
         address = self.choose()
         time.sleep(max(0.0, self.rest_until[address] - time.monotonic()))
-        if self.owed(address):
-            self.drop(address)
-        return self.connect(address)
+        return self.take(address)
 
-    def drop(self, address):
-        connection = self.connections.pop(address, None)
-        if connection:
+    def give(self, connection, broken=False):
+        """It is used no more: kept, unless something is still owed on it."""
+        self.owed[connection.address] -= len(connection.sent)
+        if broken or connection.sent:
+            connection.sent.clear()
             connection.close()
-        self.rest_until[address] = time.monotonic() + 0.1
+        else:
+            self.free[connection.address].append(connection)
+
+    def ask(self, kind):
+        """Asks what is no inference."""
+        connection = self.idle()
+        try:
+            reply = connection.ask(kind)
+        except Error as error:
+            self.give(connection, broken=error.status in ENDS_CONNECTION)
+            raise
+        except BaseException:
+            self.rest(connection.address)
+            self.give(connection, broken=True)
+            raise
+        self.give(connection)
+        return reply
 
     def metadata(self):
         """What model the server runs, as a dict."""
-        return json.loads(self.idle().ask(KIND_METADATA))
+        return json.loads(self.ask(KIND_METADATA))
 
     def stats(self):
         """Requests by their end, as a dict."""
-        return json.loads(self.idle().ask(KIND_STATS))
+        return json.loads(self.ask(KIND_STATS))
 
     def ready(self):
         """Whether a server takes work."""
         try:
-            self.idle().ask(KIND_READY)
+            self.ask(KIND_READY)
             return True
         except (Error, OSError):
             return False
 
     def drain(self):
         """Tells a server that takes orders to answer what it has accepted, and to end."""
-        self.idle().ask(KIND_DRAIN)
+        self.ask(KIND_DRAIN)
 
     def reload(self):
         """Tells a server that takes orders to load ramps and thresholds again; raises Error where it cannot."""
-        self.idle().ask(KIND_RELOAD)
+        self.ask(KIND_RELOAD)
+
+
+class Work:
+    """The inputs of one map, on connections of its own."""
+
+    def __init__(self, client, values, in_flight, options):
+        self.client, self.values, self.in_flight = client, values, in_flight
+        self.deadline_s = options.pop("deadline_s", None)
+        self.options = options
+        self.connections = {}
+        self.waiting = collections.deque(range(len(values)))
+        self.done, self.failures, self.began = {}, [0] * len(values), {}
+
+    def answers(self):
+        for index in range(len(self.values)):
+            while index not in self.done:
+                self.send()
+                self.receive()
+            yield self.done.pop(index)
+
+    def send(self):
+        """Sends what waits, as far as there is room."""
+        frames = collections.defaultdict(list)
+        while self.waiting:
+            address = self.client.choose()
+            connection = self.connections.get(address)
+            is_full = connection is not None and len(connection.sent) >= self.in_flight
+            if is_full or self.client.rest_until[address] > time.monotonic():
+                break
+            try:
+                if connection is None:
+                    connection = self.connections[address] = self.client.take(address)
+            except OSError as error:
+                self.fail(self.waiting[0], Error("not_ready", str(error)))
+                continue
+            index, request = self.waiting.popleft(), connection.next_request()
+            frame = infer_frame(request, self.values[index], deadline_s=self.left_s(index), **self.options)
+            self.client.expect(connection, request, index)
+            frames[address].append(frame)
+        for address, parts in frames.items():
+            try:
+                self.connections[address].socket.sendall(b"".join(parts))
+            except OSError as error:
+                self.lose(address, error)
+
+    def left_s(self, index):
+        """What is left of an input's deadline, which runs on between its tries."""
+        if self.deadline_s is None:
+            return None
+        began = self.began.setdefault(index, time.monotonic())
+        return max(1e-6, self.deadline_s - (time.monotonic() - began))
+
+    def receive(self):
+        """Takes a reply from whoever owes the first input; where nobody owes any, waits until one may be
+        asked."""
+        owing = [address for address, connection in self.connections.items() if connection.sent]
+        if not owing:
+            time.sleep(max(0.0, min(self.client.rest_until.values()) - time.monotonic()))
+            return
+        address = min(owing, key=lambda one: min(self.connections[one].sent.values()))
+        connection = self.connections[address]
+        try:
+            request, reply = connection.receive()
+            index = self.client.got(connection, request)
+        except OSError as error:
+            self.lose(address, error)
+            return
+        if not isinstance(reply, Error):
+            self.done[index] = reply
+            return
+        self.client.rest(address, reply.retry_after_s)
+        self.waiting.append(index)
+        self.fail(index, reply)
+        if reply.status in ENDS_CONNECTION:
+            self.lose(address, reply)
+
+    def lose(self, address, error):
+        """The connection broke: what it owed is asked again."""
+        connection = self.connections.pop(address)
+        lost = list(connection.sent.values())
+        self.client.give(connection, broken=True)
+        self.client.rest(address)
+        self.waiting.extend(lost)
+        for index in lost:
+            self.fail(index, Error("not_ready", str(error)))
+
+    def fail(self, index, error):
+        self.failures[index] += 1
+        is_late = self.deadline_s is not None and self.left_s(index) <= 1e-6
+        if error.status not in WORTH_A_RETRY or self.failures[index] >= self.client.tries or is_late:
+            raise error
 
 
 def main(arguments):

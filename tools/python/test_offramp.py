@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+import time
 import unittest
 
 import offramp
@@ -40,7 +41,7 @@ class Served(unittest.TestCase):
             owed = []
             names = []
             for answer in client.map(texts, in_flight=8):
-                owed.append(sum(map(client.owed, client.addresses)))
+                owed.append(sum(client.owed.values()))
                 names.append(answer.label_name)
             self.assertEqual(names, ["HUM", "NUM", "LOC"] * 500)
             self.assertLessEqual(max(owed), 16)
@@ -51,6 +52,34 @@ class Served(unittest.TestCase):
         self.assertEqual(self.client.classify("Who wrote Hamlet?").label_name, "HUM")
         next(self.client.map(["Where is Oslo?"] * 50))
         self.assertTrue(self.client.ready())
+
+    def test_calls_may_be_nested(self):
+        names = []
+        for answer in self.client.map(["Where is Oslo?", "Who wrote Hamlet?"] * 40, in_flight=8):
+            names.append(answer.label_name)
+            if len(names) % 20 == 0:
+                self.assertIn("ended", self.client.stats())
+                self.assertEqual(self.client.classify("How many feet are in a mile?").label_name, "NUM")
+        self.assertEqual(names, ["LOC", "HUM"] * 40)
+        self.assertEqual(sum(self.client.owed.values()), 0)
+
+    def test_two_phases_may_be_left_halfway(self):
+        first = self.client.two_phase("Who wrote Hamlet?")
+        self.assertEqual(next(first).phase, "early")
+        early, last = self.client.two_phase("Where is Oslo?")
+        self.assertEqual([early.label_name, last.label_name], ["LOC", "LOC"])
+        first.close()
+        self.assertEqual(self.client.classify("Where is Oslo?").label_name, "LOC")
+        self.assertEqual(sum(self.client.owed.values()), 0)
+        with self.assertRaises(TypeError):
+            self.client.classify("Where is Oslo?", two_phase=True)
+
+    def test_a_deadline_runs_on_between_tries(self):
+        with offramp.Client("127.0.0.1:1", tries=1000) as client:
+            began = time.monotonic()
+            with self.assertRaises(offramp.Error):
+                client.classify("Where is Oslo?", deadline_s=0.3)
+            self.assertLess(time.monotonic() - began, 20)
 
     def test_orders_are_refused_where_they_are_not_taken(self):
         for order in (self.client.drain, self.client.reload):

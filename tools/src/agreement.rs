@@ -27,6 +27,16 @@ impl Agreement {
         let worst = clopper_pearson_upper(disagreements, rows, CONFIDENCE);
         Self { rows, disagreements, agreement, agreement_at_least: 1.0 - worst }
     }
+
+    /// Of rows that were only so many different inputs, again and again: an input asked twice proves
+    /// no more than once, so it counts once, with the share of its rows that differ.
+    pub(crate) fn repeated(disagreements: u64, rows: u64, inputs: u64) -> Self {
+        let inputs = inputs.min(rows);
+        let share = disagreements as f64 / rows.max(1) as f64;
+        let differing = (share * inputs as f64 - 1e-9).ceil() as u64;
+        let worst = clopper_pearson_upper(differing, inputs, CONFIDENCE);
+        Self { agreement_at_least: 1.0 - worst, ..Self::counted(disagreements, rows) }
+    }
 }
 
 /// Counts how early answers compare in the sample of rows that run to the end in any case.

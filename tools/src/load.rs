@@ -130,13 +130,16 @@ pub(crate) fn run(args: &Load) -> Result<()> {
     let before = passes::by_rows(&args.address)?;
     let driven = args.drive(&inputs, search.as_ref())?;
     let pass_rows = passes::since(&before, passes::by_rows(&args.address)?);
-    let mut result = LoadResult::of(&driven, args.slo(), args.seconds);
+    // A trace may be shorter.
+    let last_s = driven.due_s.last().filter(|_| args.trace.is_some()).copied();
+    let seconds = last_s.map_or(args.seconds, |last_s| last_s.clamp(1e-3, args.seconds));
+    let mut result = LoadResult::of(&driven, args.slo(), seconds);
     result.scenario = args.scenario.name();
     result.pass_rows = pass_rows;
     result.accuracy = accuracy(&driven, &rows, &model);
     result.search = search;
     let full = args.agreement.then(|| full_labels(args, &driven, &inputs)).transpose()?;
-    result.agreement = full.as_ref().map(|full| agreement(&driven, full));
+    result.agreement = full.as_ref().map(|full| agreement(&driven, full, inputs.len()));
     let mut out = Out::stdout();
     if args.json.json {
         out.json(&result)?
@@ -284,13 +287,13 @@ fn full_labels(args: &Load, driven: &Driven, inputs: &[Input<'_>]) -> Result<Vec
     Ok(driven.turns.iter().map(|turn| labels[turn % inputs.len()]).collect())
 }
 
-/// How often the answers are the full model's.
-pub(crate) fn agreement(driven: &Driven, full: &[Option<u32>]) -> Agreement {
+/// How often the answers are the full model's, to so many inputs in turn.
+pub(crate) fn agreement(driven: &Driven, full: &[Option<u32>], inputs: usize) -> Agreement {
     let (mut rows, mut differ) = (0, 0);
     for (end, full) in driven.ends.iter().zip(full) {
         let (End::Answered(_, early), Some(full)) = (end, full) else { continue };
         rows += 1;
         differ += u64::from(early.label != *full);
     }
-    Agreement::counted(differ, rows)
+    Agreement::repeated(differ, rows, inputs as u64)
 }

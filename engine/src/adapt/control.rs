@@ -25,7 +25,8 @@ impl Control {
         reader: FeedbackReader,
         journal: Option<Journal>,
     ) -> Result<Self> {
-        let mut work = Work { controller, publisher, reader, journal, done: Adapted::default() };
+        let mut work =
+            Work { controller, publisher, reader, journal, failed: None, done: Adapted::default() };
         let thread = Builder::new().name("offramp-control".to_owned()).spawn(move || work.run());
         let failed = |error| Error::Options(format!("no control thread: {error}"));
         Ok(Self { thread: thread.map_err(failed)? })
@@ -36,10 +37,14 @@ impl Control {
         self.thread.thread().unpark();
     }
 
+    /// Whether it has ended before its time.
+    pub(super) fn is_lost(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     pub(super) fn finish(self) -> Result<Adapted> {
         self.wake();
-        let failed = |_| Err(Error::Options("the control thread failed".to_owned()));
-        self.thread.join().unwrap_or_else(failed)
+        self.thread.join().unwrap_or(Err(Error::ControlLost))
     }
 }
 
@@ -48,17 +53,20 @@ struct Work {
     publisher: Publisher,
     reader: FeedbackReader,
     journal: Option<Journal>,
+    /// Why it goes on without a journal.
+    failed: Option<Error>,
     done: Adapted,
 }
 
 impl Work {
-    /// Until the executor's end of the ring is gone and all rows are read.
+    /// Until the executor's end of the ring is gone and all rows are read. A journal that cannot be
+    /// written is no reason to let thresholds be: that is told at the end.
     fn run(&mut self) -> Result<Adapted> {
         loop {
             let is_last = self.reader.is_abandoned();
             self.learn()?;
             if is_last {
-                return Ok(self.done);
+                return self.failed.take().map_or(Ok(self.done), Err);
             }
             std::thread::park_timeout(NAP);
         }
@@ -75,9 +83,10 @@ impl Work {
         let Change { thresholds, active, .. } = &change;
         let version = self.publisher.publish(thresholds, active)?;
         self.done.changes += 1;
-        if let Some(journal) = &mut self.journal {
-            let entry = Entry::of(&change, version, self.done);
-            journal.write(&entry)?;
+        let entry = Entry::of(&change, version, self.done);
+        let written = self.journal.as_mut().map_or(Ok(()), |journal| journal.write(&entry));
+        if let Err(error) = written {
+            (self.journal, self.failed) = (None, Some(error));
         }
         Ok(())
     }

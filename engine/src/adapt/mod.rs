@@ -149,7 +149,7 @@ impl Adaptive {
     /// [`PassSettings`].
     ///
     /// # Errors
-    /// As [`Engine::run`].
+    /// As [`Engine::run`], and where the control thread is lost.
     pub fn run_within(
         &mut self,
         engine: &mut Engine,
@@ -158,6 +158,9 @@ impl Adaptive {
         (windows, stays): (&[ExitWindow], &[bool]),
         sink: &mut dyn Sink,
     ) -> Result<PassReport> {
+        if self.control.is_lost() {
+            return Err(Error::ControlLost);
+        }
         let mut settings = PassSettings::new(self.subscriber.exits(), after_exit);
         settings.audit_rate = self.audit_rate;
         (settings.windows, settings.stays) = (windows, stays);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::time::{sleep_until, timeout};
 
-use super::retry::rest_after;
+use super::retry::{Question, rest_after, two_of};
 use super::{ClientError, RetryOptions, SharedConnection};
 use crate::clock;
 use crate::serve::protocol::{Infer, InferOptions, Input, Verdict};
@@ -58,24 +58,23 @@ impl BalancedClient {
         input: &Input<'_>,
         options: InferOptions,
     ) -> Result<Verdict, ClientError> {
-        let infer = Infer { input: input.clone(), options };
-        let mut tried = 1;
+        let mut question = Question::new(input, options);
         loop {
             let server = self.choose();
-            let result = server.classify(&infer, self.options).await;
-            match result {
-                Err(error) if error.is_worth_a_retry() && tried < self.options.tries => {
+            let infer = question.ask(server.rest_until())?;
+            match server.classify(infer, self.options).await {
+                Err(error) if error.is_worth_a_retry() && question.tried < self.options.tries => {
                     server.rest(&error);
+                    question.failed = Some(error);
                 }
                 result => return result,
             }
-            tried += 1;
         }
     }
 
     fn choose(&self) -> &Server {
         let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-        let (one, other) = (rng.usize(..self.servers.len()), rng.usize(..self.servers.len()));
+        let (one, other) = two_of(self.servers.len(), &mut rng);
         let now = clock::now();
         let load = |index: usize| {
             let server = &self.servers[index];
@@ -93,19 +92,19 @@ impl Server {
     ) -> Result<Verdict, ClientError> {
         let _counted = InFlight::on(&self.in_flight);
         sleep_until(self.rest_until().into()).await;
-        let asked = async {
-            let connection = self.connection().await?;
-            let result = connection.classify(infer).await;
-            if result.as_ref().is_err_and(ClientError::ends_connection) {
-                self.leave(&connection).await;
-            }
-            result
-        };
-        let too_late = |_| ClientError::Io {
-            address: self.address.clone(),
-            source: std::io::ErrorKind::TimedOut.into(),
-        };
-        timeout(options.timeout, asked).await.map_err(too_late)?
+        let connection = timeout(options.timeout, self.connection()).await;
+        let connection = connection.map_err(|_| self.too_late())??;
+        let asked = timeout(options.timeout, connection.classify(infer)).await;
+        let result = asked.unwrap_or_else(|_| Err(self.too_late()));
+        if result.as_ref().is_err_and(ClientError::ends_connection) {
+            self.leave(&connection).await;
+        }
+        result
+    }
+
+    fn too_late(&self) -> ClientError {
+        let source = std::io::ErrorKind::TimedOut.into();
+        ClientError::Io { address: self.address.clone(), source }
     }
 
     async fn connection(&self) -> Result<Arc<SharedConnection>, ClientError> {

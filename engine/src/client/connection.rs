@@ -35,7 +35,8 @@ pub struct Receiver {
 }
 
 impl Connection {
-    /// Connects to `host:port` within `timeout`; replies that take longer break the connection.
+    /// Connects to `host:port` within `timeout`; a server that takes longer to reply, or to take a
+    /// request, breaks the connection.
     ///
     /// # Errors
     /// [`ClientError::Io`].
@@ -44,6 +45,7 @@ impl Connection {
         let stream = connect(address, timeout).map_err(io)?;
         stream.set_nodelay(true).map_err(io)?;
         stream.set_read_timeout(timeout).map_err(io)?;
+        stream.set_write_timeout(timeout).map_err(io)?;
         let own = || address.to_owned();
         let write = stream.try_clone().map_err(io)?;
         Ok(Self {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::connection::is_last;
 use super::{ClientError, Connection};
 use crate::clock;
-use crate::serve::protocol::{Infer, InferOptions, Input, Reply, Status, Verdict};
+use crate::serve::protocol::{Failure, Infer, InferOptions, Input, Reply, Status, Verdict};
 
 /// Rest of a server that could not be reached.
 const BROKEN_REST: Duration = Duration::from_millis(100);
@@ -71,30 +71,70 @@ impl Client {
         input: &Input<'_>,
         options: InferOptions,
     ) -> Result<Verdict, ClientError> {
-        let infer = Infer { input: input.clone(), options };
         let RetryOptions { tries, timeout, .. } = self.options;
-        let mut tried = 1;
+        let mut question = Question::new(input, options);
         loop {
             let server = self.choose();
-            match server.classify(&infer, timeout) {
-                Err(error) if error.is_worth_a_retry() && tried < tries => server.rest(&error),
+            let infer = question.ask(server.rest_until)?;
+            std::thread::sleep(server.rest_until.saturating_duration_since(clock::now()));
+            match server.classify(infer, timeout) {
+                Err(error) if error.is_worth_a_retry() && question.tried < tries => {
+                    server.rest(&error);
+                    question.failed = Some(error);
+                }
                 result => return result,
             }
-            tried += 1;
         }
     }
 
-    /// Waits where both that were drawn still rest.
+    /// Of two that are drawn the one that rests less.
     fn choose(&mut self) -> &mut Server {
-        let (one, other) = (self.draw(), self.draw());
+        let (one, other) = two_of(self.servers.len(), &mut self.rng);
         let rest = |index: usize| self.servers[index].rest_until;
         let chosen = if rest(other) < rest(one) { other } else { one };
-        std::thread::sleep(rest(chosen).saturating_duration_since(clock::now()));
         &mut self.servers[chosen]
     }
+}
 
-    fn draw(&mut self) -> usize {
-        self.rng.usize(..self.servers.len())
+/// Two different ones, where there are two.
+pub(super) fn two_of(count: usize, rng: &mut fastrand::Rng) -> (usize, usize) {
+    let one = rng.usize(..count);
+    let other = if count > 1 { one + 1 + rng.usize(..count - 1) } else { one };
+    (one, other % count)
+}
+
+/// One question over its tries: its deadline runs on between them.
+pub(super) struct Question<'a> {
+    infer: Infer<'a>,
+    deadline: Option<Instant>,
+    pub(super) tried: usize,
+    /// What the last try said.
+    pub(super) failed: Option<ClientError>,
+}
+
+impl<'a> Question<'a> {
+    pub(super) fn new(input: &Input<'a>, options: InferOptions) -> Self {
+        let budget = options.deadline_us.map(|us| Duration::from_micros(us.into()));
+        let deadline = budget.map(|budget| clock::now() + budget);
+        let infer = Infer { input: input.clone(), options };
+        Self { infer, deadline, tried: 0, failed: None }
+    }
+
+    /// For a try that cannot begin before a time, with what will be left of the deadline.
+    ///
+    /// # Errors
+    /// Nothing will be left: what the last try said.
+    pub(super) fn ask(&mut self, from: Instant) -> Result<&Infer<'a>, ClientError> {
+        self.tried += 1;
+        let Some(deadline) = self.deadline else { return Ok(&self.infer) };
+        let left = deadline.saturating_duration_since(from.max(clock::now()));
+        if left.is_zero() {
+            let message = "the servers drawn rest for longer than the deadline";
+            let unasked = || ClientError::Failure(Failure::new(Status::DeadlineExpired, message));
+            return Err(self.failed.take().unwrap_or_else(unasked));
+        }
+        self.infer.options.deadline_us = Some((left.as_micros() as u32).max(1));
+        Ok(&self.infer)
     }
 }
 

@@ -40,7 +40,7 @@ const IN_FLIGHT_MAX: usize = 128;
 pub struct SharedConnection {
     address: String,
     requests: AtomicU64,
-    outbox: UnboundedSender<Vec<u8>>,
+    outbox: UnboundedSender<Outgoing>,
     places: Arc<Semaphore>,
     waiting: Arc<Waiting>,
     reader: AbortHandle,
@@ -63,8 +63,11 @@ pub struct Replies {
     replies: UnboundedReceiver<Reply>,
     address: String,
     waiting: Arc<Waiting>,
-    _place: OwnedSemaphorePermit,
+    _place: Arc<OwnedSemaphorePermit>,
 }
+
+/// A request on its way, with its place: given up, it holds that until it is written.
+type Outgoing = (Vec<u8>, Arc<OwnedSemaphorePermit>);
 
 impl SharedConnection {
     /// Connects to `host:port`, within a tokio runtime.
@@ -136,11 +139,12 @@ impl SharedConnection {
         let mut waiting = self.waiting.lock();
         waiting.as_mut().ok_or_else(|| broken(&self.address))?.insert(request, sender);
         drop(waiting);
-        let (address, waiting) = (self.address.clone(), self.waiting.clone());
-        let replies = Replies { request, replies, address, waiting, _place: place };
+        let (address, waiting, place) =
+            (self.address.clone(), self.waiting.clone(), Arc::new(place));
+        let replies = Replies { request, replies, address, waiting, _place: place.clone() };
         let mut bytes = Vec::new();
         encode(request, &mut bytes);
-        self.outbox.send(bytes).map_err(|_| broken(&self.address))?;
+        self.outbox.send((bytes, place)).map_err(|_| broken(&self.address))?;
         Ok(replies)
     }
 }
@@ -189,8 +193,8 @@ fn broken(address: &str) -> ClientError {
 }
 
 /// A task of its own, so that a dropped future never leaves half a request on the wire.
-async fn write_requests(mut write: OwnedWriteHalf, mut requests: UnboundedReceiver<Vec<u8>>) {
-    while let Some(bytes) = requests.recv().await {
+async fn write_requests(mut write: OwnedWriteHalf, mut requests: UnboundedReceiver<Outgoing>) {
+    while let Some((bytes, _place)) = requests.recv().await {
         // What cannot be written will not be answered: the reader tells those who wait.
         if write.write_all(&bytes).await.is_err() {
             return;

@@ -6,6 +6,8 @@ use crate::profile::ShapeProfile;
 /// become slow must be noticed at once.
 const SLOWER: f64 = 0.25;
 const FASTER: f64 = 0.05;
+/// No prediction is doubted further than to this share of the profile's.
+const LEAST: f64 = 0.01;
 
 /// What a pass has to do, or did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,6 +61,12 @@ impl PassLatency {
         let ratio = elapsed_us as f64 / expected_us;
         let weight = if ratio > self.factor { SLOWER } else { FASTER };
         self.factor += weight * (ratio - self.factor);
+    }
+
+    /// Nothing has run for a while, as nothing is predicted to end in time: what is predicted may be
+    /// long past, or never have been so. Another half of it, until somebody is let in and shows.
+    pub fn doubt(&mut self) {
+        self.factor = (0.5 * self.factor).max(LEAST);
     }
 
     /// What passes took, by what the profile predicted for them.

@@ -57,6 +57,20 @@ fn a_line_is_found_again_and_corrected_by_what_passes_took() {
 }
 
 #[test]
+fn a_doubted_prediction_is_corrected_by_the_next_pass() {
+    let mut model = model(100.0, 5.0);
+    model.learn(Work { tokens: 80, share: 1.0 }, 40_000);
+    let stalled = model.predict_us(80);
+    assert!(stalled > 5000, "{stalled}");
+    (0..5).for_each(|_| model.doubt());
+    assert!(model.predict_us(80) < 500);
+    (0..40).for_each(|_| model.learn(Work { tokens: 80, share: 1.0 }, 500));
+    assert!((400..=550).contains(&model.predict_us(80)), "{}", model.predict_us(80));
+    (0..100).for_each(|_| model.doubt());
+    assert!(model.predict_us(80) > 0);
+}
+
+#[test]
 fn a_window_waits_for_company_and_no_longer() {
     let (mut batcher, model) = (batcher(Policy::Window { delay_us: 50 }), model(10.0, 1.0));
     assert_eq!(next(&mut batcher, 0, &model).0, Next::Idle);

@@ -20,6 +20,8 @@ use crate::{
 
 /// It looks at least this often whether it should end.
 const NAP: Duration = Duration::from_millis(50);
+/// Refusing for so long without a pass, it doubts its predictions.
+const DOUBT_US: u64 = 100_000;
 
 /// Who may leave where, and whether that follows the workload.
 pub enum Exiting {
@@ -95,6 +97,8 @@ pub(super) struct Executor {
     windows: Vec<ExitWindow>,
     /// By slot: in two phases a row runs on after its early answer.
     stays: Vec<bool>,
+    /// When it last ran a pass, or doubted.
+    run_us: u64,
     /// Of the present exits, on the way to their control thread.
     lost_rows: u64,
 }
@@ -123,6 +127,7 @@ impl Executor {
             late: Vec::new(),
             windows: Vec::new(),
             stays: Vec::new(),
+            run_us: 0,
             lost_rows: 0,
         }
     }
@@ -143,6 +148,7 @@ impl Executor {
             let now_us = self.state.now_us();
             let Self { batcher, latency, picked, late, .. } = &mut self;
             let next = batcher.next(now_us, latency, picked, late);
+            self.doubt(next, now_us);
             self.refuse_late();
             match next {
                 Next::Run => self.pass()?,
@@ -190,6 +196,16 @@ impl Executor {
 
     fn job(&mut self, ticket: &Ticket) -> Box<Job> {
         self.jobs.remove(&ticket.id).expect("invariant: every ticket has its job")
+    }
+
+    /// Only passes correct predictions: where too slow ones keep all passes away, that never ends.
+    fn doubt(&mut self, next: Next, now_us: u64) {
+        if next == Next::Run {
+            self.run_us = now_us;
+        } else if !self.late.is_empty() && now_us - self.run_us >= DOUBT_US {
+            self.latency.doubt();
+            self.run_us = now_us;
+        }
     }
 
     fn refuse_late(&mut self) {

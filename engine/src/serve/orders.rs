@@ -1,5 +1,8 @@
 //! What clients may tell a server to do.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::inbox::{Client, Hold};
 use super::protocol::{Failure, Reply, Status};
 
@@ -12,17 +15,44 @@ pub enum Order {
     Reload(Ask),
 }
 
+/// The turn of a reload: there is one at a time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turn(Arc<AtomicBool>);
+
+/// It is somebody's until this is dropped.
+#[derive(Debug)]
+pub(super) struct Taken(Turn);
+
+impl Turn {
+    pub(super) fn take(&self) -> Option<Taken> {
+        let was_taken = self.0.swap(true, Ordering::AcqRel);
+        (!was_taken).then(|| Taken(self.clone()))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Release);
+    }
+}
+
 /// A client that waits to hear how it went. Dropped without an answer, it says that nobody cared.
 pub struct Ask {
     client: Client,
     request: u64,
     hold: Option<Hold>,
+    turn: Option<Taken>,
     is_answered: bool,
 }
 
 impl Ask {
     pub(super) fn new(client: Client, request: u64, hold: Hold) -> Self {
-        Self { client, request, hold: Some(hold), is_answered: false }
+        Self { client, request, hold: Some(hold), turn: None, is_answered: false }
+    }
+
+    /// Until it is answered.
+    pub(super) fn hold_turn(&mut self, turn: Taken) {
+        self.turn = Some(turn);
     }
 
     /// Tells the client: done, or why not.
@@ -39,6 +69,7 @@ impl Ask {
 
     fn last(&mut self, reply: &Reply) {
         self.is_answered = true;
+        self.turn = None;
         self.client.send(self.request, reply, self.hold.take());
     }
 }

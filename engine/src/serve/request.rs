@@ -1,7 +1,5 @@
 //! What a frame asks for.
 
-use tokio::sync::mpsc::error::TrySendError;
-
 use super::inbox::{Client, Hold, Job, Promise};
 use super::orders::{Ask, Order};
 use super::protocol::{Failure, Frame, Infer, InferOptions, Input, Kind, Reply, Status};
@@ -11,6 +9,10 @@ use crate::{InputError, Picture, Row};
 /// Answers, or sees to it that somebody will.
 pub(super) fn take(frame: &Frame<'_>, arrival_us: u64, hold: Hold, client: &Client, state: &State) {
     let request = frame.header.request();
+    if let Err(message) = expect_bare(frame) {
+        let failure = Failure::new(Status::BadInput, message);
+        return client.send(request, &Reply::Failure(failure), Some(hold));
+    }
     let reply = match frame.header.kind() {
         Some(Kind::Infer) => {
             let promise = Promise::new(client.clone(), request, hold, state.metrics.clone());
@@ -34,6 +36,21 @@ pub(super) fn take(frame: &Frame<'_>, arrival_us: u64, hold: Hold, client: &Clie
     client.send(request, &reply, Some(hold));
 }
 
+/// Only infer requests have flags, and only those and pings a payload.
+fn expect_bare(frame: &Frame<'_>) -> Result<(), String> {
+    let (flags, bytes) = (frame.header.flags(), frame.payload.len());
+    let has_payload = match frame.header.kind() {
+        Some(Kind::Infer) | None => return Ok(()),
+        Some(Kind::Ping) => false,
+        Some(_) => bytes > 0,
+    };
+    if flags != 0 || has_payload {
+        let kind = frame.header.kind();
+        return Err(format!("flags {flags:#x} and {bytes} bytes of payload for {kind:?}"));
+    }
+    Ok(())
+}
+
 /// Hands an order on; draining begins here.
 fn order(kind: Kind, mut ask: Ask, state: &State) {
     let Some(orders) = &state.orders else {
@@ -48,9 +65,12 @@ fn order(kind: Kind, mut ask: Ask, state: &State) {
     if let Some(failure) = unready(state.life()) {
         return ask.fail(failure.status, failure.message);
     }
-    if let Err(TrySendError::Full(Order::Reload(mut ask))) = orders.try_send(Order::Reload(ask)) {
-        ask.fail(Status::Overloaded, "another reload is under way");
-    }
+    let Some(turn) = state.reload.take() else {
+        return ask.fail(Status::Overloaded, "another reload is under way");
+    };
+    ask.hold_turn(turn);
+    // Where it is not taken, it says so on its way out.
+    let _ = orders.try_send(Order::Reload(ask));
 }
 
 fn unready(life: Life) -> Option<Failure> {

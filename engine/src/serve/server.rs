@@ -45,8 +45,10 @@ pub struct Served {
     pub shapes: Vec<ShapeProfile>,
 }
 
-/// A running server. Dropping it ends it at once; [`drain`](Self::drain) ends it well.
+/// A running server. Dropping it ends it after the pass that runs, and fails whoever waits;
+/// [`drain`](Self::drain) ends it well.
 pub struct Server {
+    ender: Ender,
     state: Arc<State>,
     runtime: Runtime,
     sessions: TaskTracker,
@@ -91,7 +93,17 @@ impl Server {
             let port = Port::new(http, http::CONNECTIONS_MAX);
             runtime.spawn(http::serve(port, state.clone()));
         }
-        Ok(Self { state, runtime, sessions, ending, executor, orders, address, http_address })
+        Ok(Self {
+            ender: Ender(state.clone()),
+            state,
+            runtime,
+            sessions,
+            ending,
+            executor,
+            orders,
+            address,
+            http_address,
+        })
     }
 
     /// Where it listens.
@@ -125,8 +137,7 @@ impl Server {
     /// within an async task.
     ///
     /// # Errors
-    /// The model reads or says something else, the server is ending, the journal could not be
-    /// written. The first two leave the former engine in place.
+    /// The model reads or says something else, or the server is ending: the former engine stays.
     pub fn reload(&self, served: Served) -> Result<Option<Adapted>> {
         let Served { model, engine, exiting, .. } = served;
         self.state.reads.expect_same(&model, &engine)?;
@@ -137,7 +148,10 @@ impl Server {
         let (_engine, exiting) = ended.blocking_recv().map_err(ending)?;
         self.state.set_metadata(metadata);
         tracing::info!("reloaded");
-        exiting.finish()
+        Ok(exiting.finish().unwrap_or_else(|error| {
+            tracing::error!(%error, "the former exits ended badly");
+            None
+        }))
     }
 
     /// Takes nothing new, answers what was accepted, ends; says what adapting did. Requests that
@@ -148,7 +162,7 @@ impl Server {
     /// The device failed or hangs, or the journal could not be written.
     pub fn drain(self) -> Result<Option<Adapted>> {
         self.state.drain();
-        let Self { state, runtime, sessions, ending, executor, .. } = self;
+        let Self { ender: _ender, state, runtime, sessions, ending, executor, .. } = self;
         let ended = join(executor, state.drain_left() + LAST_PASS);
         // Every promise is kept by now: sessions have only to write.
         ending.cancel();
@@ -160,6 +174,15 @@ impl Server {
         runtime.shutdown_timeout(Duration::from_millis(100));
         tracing::info!(stats = state.stats(), "drained");
         ended
+    }
+}
+
+/// Ends the executor with the server, however that ends.
+struct Ender(Arc<State>);
+
+impl Drop for Ender {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 
@@ -279,8 +302,7 @@ mod tests {
     use super::*;
     use crate::RowRules;
 
-    #[test]
-    fn a_panic_of_the_executor_fails_the_server() {
+    fn state() -> Arc<State> {
         let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions");
         let model = Model::open_bare(dir.as_ref()).unwrap();
         let reads = Reading {
@@ -291,7 +313,21 @@ mod tests {
             metadata: RwLock::default(),
         };
         let (inbox, metrics) = (Inbox::new(channel().0, 1), Metrics::new().unwrap());
-        let state = Arc::new(State::new(inbox, metrics, reads, &ServeOptions::default(), None));
+        Arc::new(State::new(inbox, metrics, reads, &ServeOptions::default(), None))
+    }
+
+    #[test]
+    fn a_server_that_is_dropped_ends_its_executor() {
+        let state = state();
+        assert!(!state.drain_left().is_zero());
+        drop(Ender(state.clone()));
+        assert_eq!(state.life(), Life::Draining);
+        assert!(state.inbox.is_over() && state.drain_left().is_zero());
+    }
+
+    #[test]
+    fn a_panic_of_the_executor_fails_the_server() {
+        let state = state();
         let words = LastWords(state.clone());
         let executor = Builder::new().spawn(move || {
             let _words = words;

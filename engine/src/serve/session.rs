@@ -10,14 +10,16 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::block_in_place;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::inbox::{Client, Hold, Packet};
+use super::metrics::Metrics;
 use super::protocol::{
     Failure, Frame, FrameError, HEADER_BYTES, Header, Kind, Reply, Status, split,
 };
 use super::request;
-use super::state::{SessionLimits, State};
+use super::state::{ANSWER_BYTES, SessionLimits, State};
+use crate::clock;
 
 /// What an idle connection keeps of a buffer.
 const BUFFER_BYTES: usize = 4096;
@@ -33,7 +35,7 @@ const PACKETS_MAX: usize = 64;
 /// Serves a connection until it ends, is of no more use, or `ending` says so.
 pub(super) async fn serve(stream: TcpStream, state: Arc<State>, ending: impl Future<Output = ()>) {
     let _ = stream.set_nodelay(true);
-    state.metrics.connections.inc();
+    let _counted = Counted::new(state.metrics.clone());
     let (read, write) = stream.into_split();
     let (replies, outbox) = unbounded_channel();
     let mut writer = tokio::spawn(write_replies(write, outbox, state.limits.frame_timeout));
@@ -50,7 +52,26 @@ pub(super) async fn serve(stream: TcpStream, state: Arc<State>, ending: impl Fut
         let _ = writer.await;
         linger(read).await;
     }
-    state.metrics.connections.dec();
+}
+
+/// A connection among those open, until it is dropped.
+struct Counted(Arc<Metrics>);
+
+impl Counted {
+    fn new(metrics: Arc<Metrics>) -> Self {
+        metrics.connections.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.dec();
+    }
+}
+
+fn after(wait: Duration) -> Instant {
+    (clock::now() + wait).into()
 }
 
 struct Reader {
@@ -66,9 +87,8 @@ struct Reader {
 
 impl Reader {
     fn new(read: OwnedReadHalf, client: Client, state: Arc<State>) -> Self {
-        let SessionLimits { replies_bytes_max, in_flight_max, .. } = state.limits;
-        let room = Arc::new(Semaphore::new(replies_bytes_max));
-        let places = Arc::new(Semaphore::new(in_flight_max));
+        let room = Arc::new(Semaphore::new(state.limits.room_bytes()));
+        let places = Arc::new(Semaphore::new(state.limits.in_flight_max));
         let buffer = BytesMut::with_capacity(BUFFER_BYTES);
         Self { read, client, state, room, places, buffer }
     }
@@ -90,31 +110,31 @@ impl Reader {
         }
     }
 
-    /// Reads on; false at the end, or where that takes too long.
+    /// Reads until a frame is whole; false at the end, or where that takes too long.
     async fn fill(&mut self) -> bool {
-        let limits = self.state.limits;
+        let SessionLimits { idle_timeout, frame_timeout, payload_bytes_max, .. } =
+            self.state.limits;
+        let mut has_begun = !self.buffer.is_empty();
+        let mut until = after(if has_begun { frame_timeout } else { idle_timeout });
         loop {
-            let is_partial = !self.buffer.is_empty();
-            let wait = if is_partial { limits.frame_timeout } else { limits.idle_timeout };
-            let whole = async {
-                loop {
-                    if self.read.read_buf(&mut self.buffer).await.unwrap_or(0) == 0 {
-                        return false;
-                    }
-                    if !matches!(split(&self.buffer, limits.payload_bytes_max), Ok(None)) {
-                        return true;
-                    }
-                }
-            };
-            match timeout(wait, whole).await {
-                Ok(is_whole) => return is_whole,
-                Err(_) if is_partial => return false,
-                // Begun in time, or waiting for replies: neither is idle.
-                Err(_) if !self.buffer.is_empty() => {}
-                Err(_) if self.room.available_permits() < limits.replies_bytes_max => {}
-                Err(_) => return false,
+            match timeout_at(until, self.read.read_buf(&mut self.buffer)).await {
+                Ok(Ok(bytes)) if bytes > 0 => {}
+                // Waiting for replies is not idle.
+                Err(_) if !has_begun && self.is_owed() => until = after(idle_timeout),
+                _ => return false,
+            }
+            if !matches!(split(&self.buffer, payload_bytes_max), Ok(None)) {
+                return true;
+            }
+            if !has_begun && !self.buffer.is_empty() {
+                (has_begun, until) = (true, after(frame_timeout));
             }
         }
+    }
+
+    /// Whether replies are still to be taken.
+    fn is_owed(&self) -> bool {
+        self.room.available_permits() < self.state.limits.room_bytes()
     }
 
     /// Takes a frame off the buffer; none where it is not whole, false at a bad one.
@@ -147,7 +167,7 @@ impl Reader {
 
     /// Waits for room for the replies; for a place too, unless the request has a deadline.
     async fn hold(&self, header: &Header) -> Option<Hold> {
-        let bytes = reply_bytes(header).min(self.state.limits.replies_bytes_max);
+        let bytes = reply_bytes(header).min(self.state.limits.room_bytes());
         let room = self.room.clone().acquire_many_owned(bytes as u32).await.ok()?;
         let place = match (header.kind(), header.deadline_us()) {
             (Some(Kind::Infer), None) => Some(self.places.clone().acquire_owned().await.ok()?),
@@ -173,7 +193,7 @@ fn reply_bytes(header: &Header) -> usize {
     match header.kind() {
         Some(Kind::Ping) => HEADER_BYTES + header.payload_bytes(),
         Some(Kind::Metadata | Kind::Stats) => 16 << 10,
-        _ => 512,
+        _ => ANSWER_BYTES,
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::inbox::Inbox;
 use super::metrics::Metrics;
-use super::orders::Order;
+use super::orders::{Order, Turn};
 use crate::sched::Policy;
 use crate::{
     AfterExit, Engine, Error, Limits, Model, Preprocessor, Result, RowRules, Tokenizer, clock,
@@ -50,12 +50,22 @@ pub struct SessionLimits {
     /// Infer requests whose replies have not been taken. Beyond, one with a deadline is refused:
     /// unread, it would grow old unseen. One without waits, and all behind it.
     pub in_flight_max: usize,
-    /// Room for replies that have not been taken, about; beyond, the server stops reading.
+    /// Room for replies that have not been taken, about; beyond, the server stops reading. There is
+    /// always room for those of all infer requests in flight.
     pub replies_bytes_max: usize,
     /// Longest silence of a connection with nothing in flight.
     pub idle_timeout: Duration,
     /// Longest time for one frame to arrive, or for replies to be taken.
     pub frame_timeout: Duration,
+}
+
+/// What an infer request's replies take up, about.
+pub(super) const ANSWER_BYTES: usize = 512;
+
+impl SessionLimits {
+    pub(super) fn room_bytes(&self) -> usize {
+        self.replies_bytes_max.max(self.in_flight_max.saturating_mul(ANSWER_BYTES))
+    }
 }
 
 impl Default for SessionLimits {
@@ -108,6 +118,7 @@ pub(super) struct State {
     pub(super) limits: SessionLimits,
     /// Where orders go; none where they are not taken.
     pub(super) orders: Option<Sender<Order>>,
+    pub(super) reload: Turn,
     /// Of a deadline, what is left for the way back.
     pub(super) margin_us: u64,
     /// The turn of whoever has a long frame read.
@@ -164,6 +175,7 @@ impl State {
             limits: options.session,
             margin_us: options.margin.as_micros() as u64,
             orders,
+            reload: Turn::default(),
             long_frames: Mutex::new(()),
             started: clock::now(),
             life: AtomicU8::new(Life::Ready as u8),
@@ -196,6 +208,13 @@ impl State {
         if is_first {
             tracing::info!(waiting = self.inbox.waiting(), "draining");
         }
+    }
+
+    /// Takes nothing new, and leaves what waits.
+    pub(super) fn stop(&self) {
+        self.drain_until_us.store(0, Ordering::Relaxed);
+        self.advance(Life::Draining);
+        self.inbox.close();
     }
 
     /// What is left of the time for draining; nothing where it is over.

@@ -145,7 +145,7 @@ impl Plan<'_> {
         let (model, _) = open(self.dir, self.exits)?;
         let full: Vec<Option<u32>> = ways[0].driven.ends.iter().map(label).collect();
         for way in ways {
-            way.load.agreement = Some(agreement(&way.driven, &full));
+            way.load.agreement = Some(agreement(&way.driven, &full, self.rows.len()));
             way.load.accuracy = accuracy(&way.driven, self.rows, &model);
         }
         Ok(())

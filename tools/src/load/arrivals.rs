@@ -69,6 +69,13 @@ pub(crate) fn traced(path: &Path, rate: f64, seconds: f64) -> Result<Vec<f64>> {
         // Past midnight.
         days += if times[index] + days < times[index - 1] - 43_200.0 { 86_400.0 } else { 0.0 };
         times[index] += days;
+        if times[index] < times[index - 1] {
+            return Err(Failure::Line {
+                file: path.to_owned(),
+                line: index as u64 + 2,
+                message: "a time before that of the line above".to_owned(),
+            });
+        }
     }
     let (Some(&first), Some(&last)) = (times.first(), times.last()) else {
         return Err(Failure::Failed(format!("{}: no arrivals", path.display())));
@@ -143,6 +150,9 @@ mod tests {
         std::fs::write(&path, lines).unwrap();
         assert_eq!(traced(&path, 2.0, 10.0).unwrap(), [0.0, 0.5, 2.0, 2.0]);
         assert_eq!(traced(&path, 2.0, 1.0).unwrap(), [0.0, 0.5]);
+        let back = "TIME\n2023-11-16 10:00:02.0\n2023-11-16 10:00:01.0\n";
+        std::fs::write(&path, back).unwrap();
+        assert!(traced(&path, 2.0, 1.0).unwrap_err().to_string().contains("trace.csv:3: a time"));
         std::fs::write(&path, "TIME\nnonsense\n").unwrap();
         assert!(traced(&path, 2.0, 1.0).unwrap_err().to_string().contains("trace.csv:2"));
     }

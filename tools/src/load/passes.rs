@@ -24,8 +24,10 @@ pub(crate) fn by_rows(address: &str) -> Result<BTreeMap<u64, u64>> {
     Ok(passes.iter().map(entry).collect())
 }
 
-/// What came on top.
+/// What came on top; nothing is known of a server that has been started anew.
 pub(crate) fn since(before: &BTreeMap<u64, u64>, now: BTreeMap<u64, u64>) -> BTreeMap<u64, u64> {
-    let more = |(rows, passes)| (rows, passes - before.get(&rows).copied().unwrap_or(0));
+    let more = |(rows, passes): (u64, u64)| {
+        (rows, passes.saturating_sub(before.get(&rows).copied().unwrap_or(0)))
+    };
     now.into_iter().map(more).filter(|&(_, passes)| passes > 0).collect()
 }

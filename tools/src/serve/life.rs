@@ -18,14 +18,15 @@ enum Event {
     Reload(Option<Ask>),
 }
 
-/// Until a signal or an order ends it, or the device fails; signals after that end the process.
-/// `load` loads the model again.
+/// Until a signal or an order ends it, or the device fails; a second signal ends the process at
+/// once, whatever it is about. `load` loads the model again.
 pub(super) fn live(server: &mut Server, load: impl Fn() -> Result<Served>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
     let mut ears = runtime.block_on(async { Ears::new(server.orders()) })?;
+    watch_for_hurry()?;
     while let Event::Reload(ask) = runtime.block_on(ears.next(server)) {
         let result = load().and_then(|served| Ok(server.reload(served)?));
         let told = match &result {
@@ -41,13 +42,18 @@ pub(super) fn live(server: &mut Server, load: impl Fn() -> Result<Served>) -> Re
             ask.answer(told);
         }
     }
-    second_signal(ears.terminate, ears.interrupt)
+    Ok(())
 }
 
 /// Says what the control thread did.
 pub(super) fn tell(done: &Adapted) {
     let Adapted { rows, lost_rows, changes } = *done;
     tracing::info!(rows, lost_rows, changes, "adapted");
+}
+
+/// Within a runtime.
+fn catch(kind: SignalKind) -> Result<Signal> {
+    signal(kind).map_err(|error| Failure::Failed(format!("cannot catch signals: {error}")))
 }
 
 /// Everything that may be heard.
@@ -61,9 +67,6 @@ struct Ears {
 impl Ears {
     /// Within a runtime.
     fn new(orders: Option<Receiver<Order>>) -> Result<Self> {
-        let catch = |kind| {
-            signal(kind).map_err(|error| Failure::Failed(format!("cannot catch signals: {error}")))
-        };
         Ok(Self {
             terminate: catch(SignalKind::terminate())?,
             interrupt: catch(SignalKind::interrupt())?,
@@ -99,18 +102,25 @@ async fn has_ended(server: &Server) {
 }
 
 /// Whoever asks twice does not want to wait.
-fn second_signal(mut terminate: Signal, mut interrupt: Signal) -> Result<()> {
+fn watch_for_hurry() -> Result<()> {
+    let failed = |error| Failure::Failed(format!("no signal thread: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(failed)?;
+    let ends = runtime.block_on(async {
+        Ok::<_, Failure>((catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?))
+    });
+    let (mut terminate, mut interrupt) = ends?;
     let watch = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let Ok(runtime) = runtime else { return };
-        runtime.block_on(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        });
+        for _ in 0..2 {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            });
+        }
         std::process::abort();
     };
     let started = std::thread::Builder::new().name("offramp-signals".to_owned()).spawn(watch);
-    started.map(drop).map_err(|error| Failure::Failed(format!("no signal thread: {error}")))
+    started.map(drop).map_err(failed)
 }
