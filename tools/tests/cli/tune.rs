@@ -69,7 +69,12 @@ fn exits_adapt_while_they_answer() {
     let args = ["classify", "--model", &model, "--input", &input, "--exits", "watch", "--adapt"];
     let ran = run(&[&args[..], &["--journal", &journal]].concat(), "").expect_code(0);
     assert_eq!(ran.lines().len(), 2697);
-    assert!(ran.err.contains("learnt from 2697 rows"), "{}", ran.err);
+    assert!(ran.err.contains("watched 2697 rows"), "{}", ran.err);
     assert!(ran.lines().iter().any(|answer| answer["exit"] != "final"), "nobody left");
     assert!(std::fs::read_to_string(journal).unwrap().lines().count() > 0);
+    if std::path::Path::new("/dev/full").exists() {
+        let ran = run(&[&args[..], &["--journal", "/dev/full"]].concat(), "").expect_code(2);
+        assert_eq!(ran.lines().len(), 2697, "answers do not wait for the journal");
+        assert!(ran.err.contains("/dev/full: No space left"), "{}", ran.err);
+    }
 }
