@@ -257,7 +257,7 @@ fn a_run_that_overflows_is_an_error() {
     assert_eq!(error, TrainError::Diverged { learning_rate: 1e38 });
 }
 
-/// Run in release: `cargo test --release -- --ignored speed`.
+/// Run in release: `cargo test --release -p offramp -- --ignored speed`.
 #[test]
 #[ignore = "a timing"]
 #[expect(clippy::print_stdout, reason = "the figures are the point")]

@@ -127,7 +127,7 @@ fn tested_thresholds_keep_the_promise_on_fresh_rows() {
     assert!(depth < 0.95, "saves nothing: {depth}");
 }
 
-/// Run in release: `cargo test --release -- --ignored --nocapture generalisation`.
+/// Run in release: `cargo test --release -p offramp -- --ignored --nocapture generalisation`.
 #[test]
 #[ignore = "a measurement"]
 #[expect(clippy::print_stdout, reason = "the figures are the point")]
@@ -149,7 +149,7 @@ fn generalisation() {
     }
 }
 
-/// Run in release: `cargo test --release -- --ignored --nocapture speed`.
+/// Run in release: `cargo test --release -p offramp -- --ignored --nocapture speed`.
 #[test]
 #[ignore = "a timing"]
 #[expect(clippy::print_stdout, reason = "the figures are the point")]
