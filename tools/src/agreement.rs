@@ -28,8 +28,8 @@ impl Agreement {
         Self { rows, disagreements, agreement, agreement_at_least: 1.0 - worst }
     }
 
-    /// Of rows that were only so many different inputs, again and again: an input asked twice proves
-    /// no more than once, so it counts once, with the share of its rows that differ.
+    /// Of rows that were only so many different inputs, again and again: an input asked twice
+    /// proves no more than once, so it counts once, with the share of its rows that differ.
     pub(crate) fn repeated(disagreements: u64, rows: u64, inputs: u64) -> Self {
         let inputs = inputs.min(rows);
         let share = disagreements as f64 / rows.max(1) as f64;

@@ -64,7 +64,7 @@ pub struct PassSettings<'a> {
     pub audit_rate: f64,
     /// By slot: where the row may leave. Empty: wherever the thresholds say.
     pub windows: &'a [ExitWindow],
-    /// By slot: whether the row runs to the end whatever it answers, drawn or not. Empty: none does.
+    /// By slot: whether the row runs to the end whatever it answers, drawn or not. Empty: none.
     pub stays: &'a [bool],
 }
 

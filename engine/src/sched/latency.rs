@@ -63,8 +63,8 @@ impl PassLatency {
         self.factor += weight * (ratio - self.factor);
     }
 
-    /// Nothing has run for a while, as nothing is predicted to end in time: what is predicted may be
-    /// long past, or never have been so. Another half of it, until somebody is let in and shows.
+    /// Nothing has run for a while, as nothing is predicted to end in time: that may be long past,
+    /// or never have been so. Predicts half as much, until somebody is let in and shows.
     pub fn doubt(&mut self) {
         self.factor = (0.5 * self.factor).max(LEAST);
     }

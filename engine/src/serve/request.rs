@@ -36,19 +36,18 @@ pub(super) fn take(frame: &Frame<'_>, arrival_us: u64, hold: Hold, client: &Clie
     client.send(request, &reply, Some(hold));
 }
 
-/// Only infer requests have flags, and only those and pings a payload.
+/// Of all requests only infer has flags, and only that and a ping a payload.
 fn expect_bare(frame: &Frame<'_>) -> Result<(), String> {
     let (flags, bytes) = (frame.header.flags(), frame.payload.len());
-    let has_payload = match frame.header.kind() {
-        Some(Kind::Infer) | None => return Ok(()),
-        Some(Kind::Ping) => false,
-        Some(_) => bytes > 0,
+    let is_bare = match frame.header.kind() {
+        Some(Kind::Ping) => flags == 0,
+        Some(Kind::Ready | Kind::Metadata | Kind::Stats | Kind::Drain | Kind::Reload) => {
+            flags == 0 && bytes == 0
+        }
+        _ => true,
     };
-    if flags != 0 || has_payload {
-        let kind = frame.header.kind();
-        return Err(format!("flags {flags:#x} and {bytes} bytes of payload for {kind:?}"));
-    }
-    Ok(())
+    let unfit = || format!("flags {flags:#x} and {bytes} bytes where there are none");
+    is_bare.then_some(()).ok_or_else(unfit)
 }
 
 /// Hands an order on; draining begins here.

@@ -145,7 +145,7 @@ fn a_bigger_budget_never_saves_less() {
     }
 }
 
-/// Run in release: `cargo test --release -p offramp -- --ignored --nocapture searches_side_by_side`.
+/// Run in release: `cargo test --release -p offramp -- --ignored --nocapture side_by_side`.
 #[test]
 #[ignore = "a measurement"]
 #[expect(clippy::print_stdout, reason = "the figures are the point")]
