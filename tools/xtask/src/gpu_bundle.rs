@@ -128,9 +128,9 @@ fn build(root: &Path, program: &Program) -> Result<PathBuf, String> {
     found.map(Into::into).ok_or_else(missing)
 }
 
-/// Takes symbols for debuggers away; names in panics stay.
+/// Takes symbols away: the bundle has little room. Places in panics stay.
 fn strip(file: &Path) -> Result<(), String> {
-    let status = Command::new("strip").arg("--strip-debug").arg(file).status();
+    let status = Command::new("strip").arg("--strip-all").arg(file).status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("strip {}: {status}", file.display())),
