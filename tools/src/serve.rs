@@ -134,13 +134,14 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
     let model = served.model.dir().display().to_string();
     let device = served.engine.device_name();
     tracing::info!(model, device, rows_max = limits.rows_max, "warmed up");
+    let ears = (!args.dry_run).then(life::Ears::new).transpose()?;
     let mut server = Server::start(served, args.listen, args.http, &options(args, limits))?;
     tracing::info!(address = %server.address(), "listening");
     if let Some(http) = server.http_address() {
         tracing::info!(%http, "health and metrics");
     }
-    if !args.dry_run {
-        life::live(&mut server, || served_again(args))?;
+    if let Some(ears) = ears {
+        ears.live(&mut server, || served_again(args));
     }
     let adapted = server.drain()?;
     if let Some(done) = adapted {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use offramp::adapt::Adapted;
 use offramp::serve::{Ask, Life, Order, Served, Server};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 
@@ -18,37 +19,74 @@ enum Event {
     Reload(Option<Ask>),
 }
 
-/// Until a signal or an order ends it, or the device fails; a second signal ends the process at
-/// once, whatever it is about. `load` loads the model again.
-pub(super) fn live(server: &mut Server, load: impl Fn() -> Result<Served>) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
-    let mut ears = runtime.block_on(async { Ears::new(server.orders()) })?;
-    watch_for_hurry()?;
-    while let Event::Reload(ask) = runtime.block_on(ears.next(server)) {
-        let result = load().and_then(|served| Ok(server.reload(served)?));
-        let told = match &result {
-            Ok(_) => Ok(()),
-            Err(failure) => Err(format!("the old ones stay: {}", failure.chain())),
-        };
-        match (&told, result) {
-            (_, Ok(Some(done))) => tell(&done),
-            (Err(error), _) => tracing::error!(error, "reload failed"),
-            _ => {}
-        }
-        if let Some(ask) = ask {
-            ask.answer(told);
-        }
-    }
-    Ok(())
+/// Hears signals from its making on: until then one ends the process by itself, so it is made
+/// before anybody can know of the server.
+pub(super) struct Ears {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
 }
 
-/// Says what the control thread did.
-pub(super) fn tell(done: &Adapted) {
-    let Adapted { rows, lost_rows, changes } = *done;
-    tracing::info!(rows, lost_rows, changes, "adapted");
+impl Ears {
+    pub(super) fn new() -> Result<Self> {
+        let runtime = runtime()?;
+        let within = runtime.enter();
+        let (terminate, interrupt) =
+            (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
+        let hang_up = catch(SignalKind::hangup())?;
+        drop(within);
+        watch_for_hurry()?;
+        Ok(Self { runtime, terminate, interrupt, hang_up })
+    }
+
+    /// Until a signal or an order ends the server, or its device fails; a second signal ends the
+    /// process at once, whatever it is about. `load` loads the model again.
+    pub(super) fn live(mut self, server: &mut Server, load: impl Fn() -> Result<Served>) {
+        let mut orders = server.orders();
+        while let Event::Reload(ask) = self.next(server, &mut orders) {
+            let result = load().and_then(|served| Ok(server.reload(served)?));
+            let told = match &result {
+                Ok(_) => Ok(()),
+                Err(failure) => Err(format!("the old ones stay: {}", failure.chain())),
+            };
+            match (&told, result) {
+                (_, Ok(Some(done))) => tell(&done),
+                (Err(error), _) => tracing::error!(error, "reload failed"),
+                _ => {}
+            }
+            if let Some(ask) = ask {
+                ask.answer(told);
+            }
+        }
+    }
+
+    fn next(&mut self, server: &Server, orders: &mut Option<Receiver<Order>>) -> Event {
+        let Self { runtime, terminate, interrupt, hang_up } = self;
+        let order = async {
+            match orders {
+                Some(orders) => orders.recv().await,
+                None => None,
+            }
+        };
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => Event::End,
+                _ = interrupt.recv() => Event::End,
+                _ = hang_up.recv() => Event::Reload(None),
+                Some(order) = order => match order {
+                    Order::Drain => Event::End,
+                    Order::Reload(ask) => Event::Reload(Some(ask)),
+                },
+                () = has_ended(server) => Event::End,
+            }
+        })
+    }
+}
+
+fn runtime() -> Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::Failed(format!("no signals: {error}")))
 }
 
 /// Within a runtime.
@@ -56,43 +94,10 @@ fn catch(kind: SignalKind) -> Result<Signal> {
     signal(kind).map_err(|error| Failure::Failed(format!("cannot catch signals: {error}")))
 }
 
-/// Everything that may be heard.
-struct Ears {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-    orders: Option<Receiver<Order>>,
-}
-
-impl Ears {
-    /// Within a runtime.
-    fn new(orders: Option<Receiver<Order>>) -> Result<Self> {
-        Ok(Self {
-            terminate: catch(SignalKind::terminate())?,
-            interrupt: catch(SignalKind::interrupt())?,
-            hang_up: catch(SignalKind::hangup())?,
-            orders,
-        })
-    }
-
-    async fn next(&mut self, server: &Server) -> Event {
-        let order = async {
-            match &mut self.orders {
-                Some(orders) => orders.recv().await,
-                None => None,
-            }
-        };
-        tokio::select! {
-            _ = self.terminate.recv() => Event::End,
-            _ = self.interrupt.recv() => Event::End,
-            _ = self.hang_up.recv() => Event::Reload(None),
-            Some(order) = order => match order {
-                Order::Drain => Event::End,
-                Order::Reload(ask) => Event::Reload(Some(ask)),
-            },
-            () = has_ended(server) => Event::End,
-        }
-    }
+/// Says what the control thread did.
+pub(super) fn tell(done: &Adapted) {
+    let Adapted { rows, lost_rows, changes } = *done;
+    tracing::info!(rows, lost_rows, changes, "adapted");
 }
 
 async fn has_ended(server: &Server) {
@@ -103,13 +108,11 @@ async fn has_ended(server: &Server) {
 
 /// Whoever asks twice does not want to wait.
 fn watch_for_hurry() -> Result<()> {
-    let failed = |error| Failure::Failed(format!("no signal thread: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(failed)?;
-    let ends = runtime.block_on(async {
-        Ok::<_, Failure>((catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?))
-    });
-    let (mut terminate, mut interrupt) = ends?;
+    let runtime = runtime()?;
+    let within = runtime.enter();
+    let (mut terminate, mut interrupt) =
+        (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
+    drop(within);
     let watch = move || {
         for _ in 0..2 {
             runtime.block_on(async {
@@ -122,5 +125,5 @@ fn watch_for_hurry() -> Result<()> {
         std::process::abort();
     };
     let started = std::thread::Builder::new().name("offramp-signals".to_owned()).spawn(watch);
-    started.map(drop).map_err(failed)
+    started.map(drop).map_err(|error| Failure::Failed(format!("no signal thread: {error}")))
 }
