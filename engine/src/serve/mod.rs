@@ -45,6 +45,7 @@ mod inbox;
 mod metrics;
 mod orders;
 pub mod protocol;
+mod replies;
 mod request;
 mod server;
 mod session;
