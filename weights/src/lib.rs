@@ -41,5 +41,5 @@ pub use image::{ImageSpec, resolve_image};
 pub use names::{Names, Part};
 pub use ramps::{Dense, Pool, Ramp, RampBundle, SiteNotes, TrainingNotes};
 pub use resolve::resolve;
-pub use spec::{Activation, Family, ModelSpec, TextSpec};
+pub use spec::{Activation, Family, ModelSpec, Task, TextSpec};
 pub use thresholds::{FittedOn, Policy, SiteThreshold, ThresholdFile};

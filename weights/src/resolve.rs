@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::file::{Checkpoint, Tensor, shown};
 use crate::names::{Names, Part};
-use crate::spec::{CLASSES_MAX, TextSpec, refit};
+use crate::spec::{CLASSES_MAX, CONFIG_FILE, TextSpec, refit};
 
 /// Finds out how the checkpoint names its tensors, sets `classes`, `labels` and `has_pooler` by
 /// what is there, and checks the shape of every tensor needed. Values are checked when read.
@@ -24,6 +24,7 @@ pub fn resolve(spec: &mut TextSpec, checkpoint: &Checkpoint) -> Result<Names> {
             fitted.has_pooler = checkpoint.get(&names.of(Part::Pooler, 0)).is_some();
         }
     }
+    fitted.scores.check(fitted.classes, &checkpoint.dir().join(CONFIG_FILE))?;
     check_shapes(&fitted, &names, checkpoint)?;
     *spec = fitted;
     Ok(names)

@@ -12,7 +12,9 @@ use crate::image::build::{Naming, Network, build};
 use crate::image::preprocessing::{Pretrained, Usual, order};
 use crate::image::{ImageSpec, Preprocessing, hugging_face};
 use crate::json::{self, Few};
-use crate::spec::{CLASSES_MAX, HIDDEN_MAX, LAYERS_MAX, NamedLabels, generic, in_order, size};
+use crate::spec::{
+    CLASSES_MAX, HIDDEN_MAX, LAYERS_MAX, NamedLabels, ScoreKeys, generic, in_order, size,
+};
 
 /// The `model_type` of Hugging Face's ResNets, and their architecture here.
 pub(crate) const MODEL_TYPE: &str = "resnet";
@@ -42,12 +44,13 @@ struct Config {
 
 /// Reads either dialect.
 pub(crate) fn parse(content: &[u8], file: &Path) -> Result<ImageSpec> {
+    let scores = ScoreKeys::parse(content, file)?;
     let config: Config = json::parse(content, file)?;
     if config.model_type.as_deref() == Some(MODEL_TYPE) {
         drop(config);
-        return hugging_face::parse(content, file);
+        return hugging_face::parse(content, file).map(|spec| ImageSpec { scores, ..spec });
     }
-    config.spec(file)
+    config.spec(file).map(|spec| ImageSpec { scores, ..spec })
 }
 
 impl Config {
@@ -144,7 +147,15 @@ pub(super) fn assemble(
 ) -> Result<ImageSpec> {
     let network = build(architecture, naming, preprocessing.channels, labels.len());
     let Network { segments, tail, head } = network;
-    let spec = ImageSpec { architecture: name, preprocessing, segments, tail, head, labels };
+    let spec = ImageSpec {
+        architecture: name,
+        preprocessing,
+        segments,
+        tail,
+        head,
+        labels,
+        scores: ScoreKeys::default(),
+    };
     check_map(&spec, "input_size", file)?;
     Ok(spec)
 }

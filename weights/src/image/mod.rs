@@ -49,6 +49,8 @@ mod resolve;
 
 use std::fmt;
 
+use crate::spec::ScoreKeys;
+
 pub(crate) use config::{MODEL_TYPE, parse};
 pub use convert::Conversion;
 pub(crate) use preprocessing::read_preprocessor;
@@ -70,6 +72,8 @@ pub struct ImageSpec {
     pub head: ImageHead,
     /// One name per class.
     pub labels: Vec<String>,
+    /// What the configuration says of the classifier's numbers.
+    pub scores: ScoreKeys,
 }
 
 impl ImageSpec {

@@ -38,6 +38,7 @@ pub fn resolve_image(spec: &mut ImageSpec, checkpoint: &Checkpoint) -> Result<()
     names.fit_head(&mut fitted)?;
     fitted.convs().try_for_each(|conv| check_conv(conv, checkpoint))?;
     check_head(&fitted, checkpoint)?;
+    fitted.scores.check(fitted.head.classes, &checkpoint.dir().join(CONFIG_FILE))?;
     check_none_left(&fitted, checkpoint, names.prefix)?;
     *spec = fitted;
     Ok(())

@@ -9,12 +9,12 @@ use crate::json::{self, Few};
 use crate::spec::labels::{NamedLabels, labels};
 use crate::spec::{
     Activation, Family, HIDDEN_MAX, INTERMEDIATE_MAX, KINDS_MAX, LAYERS_MAX, POSITIONS_MAX,
-    TextSpec, UnknownActivation, VOCAB_MAX,
+    ScoreKeys, TextSpec, UnknownActivation, VOCAB_MAX,
 };
 
 const EPS_DEFAULT: f64 = 1e-12;
 
-/// The keys that are read; all others are ignored. Numbers are signed, so that a negative one is
+/// The keys that are read here; [`ScoreKeys`] has its own. All others are ignored. Numbers are signed, so that a negative one is
 /// refused by name.
 #[derive(Deserialize)]
 struct Config {
@@ -86,6 +86,7 @@ pub(super) fn parse(content: &[u8], file: &Path) -> Result<TextSpec> {
         has_pooler: true,
         classes: labels.len(),
         labels,
+        scores: ScoreKeys::parse(content, file)?,
     })
 }
 

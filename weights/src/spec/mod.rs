@@ -7,6 +7,7 @@
 mod activation;
 mod config;
 mod labels;
+mod task;
 mod text;
 
 use std::path::Path;
@@ -21,6 +22,7 @@ use crate::json;
 pub use activation::{Activation, UnknownActivation};
 pub(crate) use config::size;
 pub(crate) use labels::{NamedLabels, generic, in_order, labels, refit};
+pub use task::{Link, Problem, ScoreKeys, Task};
 pub use text::{Family, TextSpec};
 
 /// The file name of a model's configuration.
@@ -92,6 +94,14 @@ impl ModelSpec {
         match self {
             Self::Text(spec) => &spec.labels,
             Self::Image(spec) => &spec.labels,
+        }
+    }
+
+    /// What its numbers mean; [`Task::Classes`] where there is no classifier.
+    pub fn task(&self) -> Task {
+        match self {
+            Self::Text(spec) => spec.scores.task(spec.classes),
+            Self::Image(spec) => spec.scores.task(spec.head.classes),
         }
     }
 

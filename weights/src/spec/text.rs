@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::spec::Activation;
+use crate::spec::{Activation, ScoreKeys};
 
 /// The model families, by the `model_type` of their configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,6 +69,8 @@ pub struct TextSpec {
     pub classes: usize,
     /// One name per class.
     pub labels: Vec<String>,
+    /// What the configuration says of the classifier's numbers.
+    pub scores: ScoreKeys,
 }
 
 impl TextSpec {

@@ -40,6 +40,7 @@ fn bert() {
         has_pooler: true,
         classes: 3,
         labels,
+        scores: Default::default(),
     };
     assert_eq!(spec, expected);
     assert_eq!((spec.head_dim(), spec.row_tokens_max()), (2, 8));

@@ -1,6 +1,8 @@
 //! Specs against checkpoints.
 
-use offramp_weights::{Checkpoint, Elem, ErrorKind, ModelSpec, Names, Part, TextSpec, resolve};
+use offramp_weights::{
+    Checkpoint, Elem, ErrorKind, ModelSpec, Names, Part, Task, TextSpec, resolve,
+};
 
 use crate::common::{self, CONFIG, Put};
 use crate::{folder, text};
@@ -14,7 +16,7 @@ fn resolved(config: &str, puts: &[Put]) -> Result<(TextSpec, Names), String> {
     match resolve(&mut spec, &checkpoint) {
         Ok(names) => Ok((spec, names)),
         Err(error) => {
-            assert_eq!(error.kind(), ErrorKind::Tensor);
+            assert!(matches!(error.kind(), ErrorKind::Tensor | ErrorKind::Refused), "{error}");
             assert_eq!(spec, before);
             let all = dir.path().display().to_string();
             Err(text(Err::<(), _>(error), dir.path()).replace(&all, "folder"))
@@ -138,4 +140,29 @@ fn a_deeper_checkpoint_is_refused() {
     let config = CONFIG.replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
     let error = resolved(&config, &common::bert()).unwrap_err();
     assert!(error.ends_with("expected 1 layers, as config.json says, found one more"), "{error}");
+}
+
+#[test]
+fn the_task_follows_the_classifier_and_the_configuration() {
+    let generic = CONFIG.replace(r#""id2label": {"0": "no", "1": "yes", "2": "maybe"},"#, "");
+    let with = |problem: &str| generic.replacen('{', &format!("{{{problem}"), 1);
+    let one = || {
+        let mut puts = reshaped("classifier.weight", &[1, 4]);
+        puts.retain(|put| put.name != "classifier.bias");
+        puts.push(Put::floats("classifier.bias", Elem::F32, &[1], &[0.5]));
+        puts
+    };
+    let task = |config: &str, puts: &[Put]| {
+        resolved(config, puts).map(|(spec, _)| ModelSpec::Text(spec).task())
+    };
+    let (multi, regression) = (
+        with(r#""problem_type": "multi_label_classification", "#),
+        with(r#""problem_type": "regression", "#),
+    );
+    assert_eq!(task(&generic, &common::bert()), Ok(Task::Classes));
+    assert_eq!(task(&multi, &common::bert()), Ok(Task::Labels));
+    assert_eq!(task(&generic, &one()), Ok(Task::Value { sigmoid: true }));
+    assert_eq!(task(&regression, &one()), Ok(Task::Value { sigmoid: false }));
+    let error = task(&regression, &common::bert()).unwrap_err();
+    assert!(error.contains("config.json: `problem_type` must be of one label"), "{error}");
 }
