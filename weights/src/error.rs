@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::foreign::Foreign;
+
 /// What the readers and writers of this crate return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -38,6 +40,17 @@ pub enum Error {
         file: PathBuf,
         /// The rule that does not hold, with the place.
         what: String,
+    },
+    /// Another kind of file under this name. Usual cause: a clone without Git LFS, or a PyTorch
+    /// file renamed.
+    #[error("{}: expected {expected}, found {found}", .file.display())]
+    Foreign {
+        /// The file at fault.
+        file: PathBuf,
+        /// What the name promises.
+        expected: &'static str,
+        /// What it is, with the remedy.
+        found: Foreign,
     },
     /// A well-formed value that this engine does not run. Usual cause: another kind of model.
     #[error("{}: `{field}` must be {expected}, found {found}", .file.display())]
@@ -117,7 +130,7 @@ impl Error {
         match self {
             Self::Io { .. } => ErrorKind::Io,
             Self::Missing { .. } => ErrorKind::Missing,
-            Self::Damaged { .. } => ErrorKind::Damaged,
+            Self::Damaged { .. } | Self::Foreign { .. } => ErrorKind::Damaged,
             Self::Refused { .. } => ErrorKind::Refused,
             Self::Tensor { .. } | Self::NoTensor { .. } => ErrorKind::Tensor,
             Self::Stale { .. } => ErrorKind::Stale,
@@ -130,6 +143,7 @@ impl Error {
             Self::Io { file, .. }
             | Self::Missing { file, .. }
             | Self::Damaged { file, .. }
+            | Self::Foreign { file, .. }
             | Self::Refused { file, .. }
             | Self::Tensor { file, .. }
             | Self::NoTensor { file, .. }
@@ -143,6 +157,18 @@ impl Error {
 
     pub(crate) fn damaged(file: &Path, what: impl Into<String>) -> Self {
         Self::Damaged { file: file.into(), what: what.into() }
+    }
+
+    /// [`Error::Foreign`] where `content` is something else than `wanted`; else this one.
+    pub(crate) fn foreign_or(self, wanted: &Foreign, content: &[u8]) -> Self {
+        let expected = match wanted {
+            Foreign::Safetensors => "a safetensors file",
+            _ => "a JSON file",
+        };
+        match Foreign::instead_of(wanted, content) {
+            Some(found) => Self::Foreign { file: self.file().into(), expected, found },
+            None => self,
+        }
     }
 
     pub(crate) fn refused(

@@ -4,6 +4,8 @@
 //! it skips: one giant token or nest would cost several times its size. [`check_bounds`] refuses
 //! those before parsing; [`Few`] and [`Pairs`] bound what many small values can cost.
 
+mod python;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::Path;
@@ -12,16 +14,61 @@ use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result, clip};
+use crate::foreign::Foreign;
 
 /// Longest string or number in a document, bytes.
 const TOKEN_BYTES_MAX: usize = 64 << 10;
 /// Most lists and objects within each other.
 const DEPTH_MAX: usize = 64;
 
-/// Parses a document whose tokens are bounded.
+/// What some editors write before the first letter of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Parses a document whose tokens are bounded. It may begin with a byte order mark, and hold
+/// Python's `NaN` and `Infinity` under keys that `T` does not read.
+///
+/// Errors: a file of another kind, something else than JSON, or a value of another type than `T`
+/// reads; the last names its key.
 pub(crate) fn parse<T: DeserializeOwned>(content: &[u8], file: &Path) -> Result<T> {
-    check_bounds(content, file)?;
-    serde_json::from_slice(content).map_err(|fault| damaged(file, &fault))
+    let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
+    let document = check_bounds(content, file).map(|()| python::without_odd_numbers(content));
+    let parsed = document.and_then(|document| typed(&document, content, file));
+    parsed.map_err(|fault| match fault {
+        Error::Damaged { .. } => fault.foreign_or(&Foreign::Json, content),
+        _ => fault,
+    })
+}
+
+/// The value of `document`, which is `content` as the parser takes it.
+fn typed<T: DeserializeOwned>(document: &[u8], content: &[u8], file: &Path) -> Result<T> {
+    let mut source = serde_json::Deserializer::from_slice(document);
+    let parsed = serde_path_to_error::deserialize(&mut source);
+    let value = parsed.map_err(|fault| named(file, content, &fault))?;
+    source.end().map_err(|fault| damaged(file, &fault))?;
+    Ok(value)
+}
+
+/// The parser's complaint with the key that it is about.
+fn named(
+    file: &Path,
+    content: &[u8],
+    fault: &serde_path_to_error::Error<serde_json::Error>,
+) -> Error {
+    let (path, inner) = (fault.path(), fault.inner());
+    let key = match path.iter().len() {
+        0 => None,
+        _ => Some(clip(path)),
+    };
+    if let (Some(key), Some(number)) = (&key, python::odd_number_at(content, inner)) {
+        return Error::refused(file, key, "a finite number or left out", number);
+    }
+    match key {
+        Some(key) if inner.is_data() => {
+            let what = format!("not the JSON expected: `{key}`: {}", clip(inner));
+            Error::damaged(file, what)
+        }
+        _ => damaged(file, inner),
+    }
 }
 
 /// The parser's complaint as an error about `file`.

@@ -13,6 +13,7 @@
 //! | [`image`]       | the same, for networks over images     | [`ImageSpec`], its weights  |
 //! | [`ramps`]       | `ramps.safetensors`                    | [`RampBundle`]              |
 //! | [`thresholds`]  | `thresholds.json`                      | [`ThresholdFile`]           |
+//! | [`foreign`]     | one that is not what its name says     | what it is, and the remedy  |
 //!
 //! Ramps carry the hash of the model that they were trained on, thresholds the hashes of the model
 //! and the ramps that they were fitted on; a mismatch is refused when read.
@@ -24,6 +25,7 @@
 mod disk;
 pub mod error;
 pub mod file;
+pub mod foreign;
 pub mod hash;
 pub mod image;
 mod json;
@@ -36,6 +38,7 @@ pub mod thresholds;
 
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Checkpoint, Elem, Tensor};
+pub use foreign::Foreign;
 pub use hash::{ModelHash, RampHash};
 pub use image::{ImageSpec, resolve_image};
 pub use names::{Names, Part};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::file::header::{self, Entry, Header};
 use crate::file::tensor::Tensor;
+use crate::foreign::Foreign;
 use crate::mmap::Mapped;
 
 /// A mapped file whose header holds.
@@ -19,7 +20,8 @@ impl Archive {
     /// Maps the file and checks its header. Errors: unreadable, or not a sound safetensors file.
     pub(crate) fn open(path: PathBuf) -> Result<Self> {
         let content = Mapped::open(&path)?;
-        let header = header::parse(&content, &path)?;
+        let header = header::parse(&content, &path)
+            .map_err(|fault| fault.foreign_or(&Foreign::Safetensors, &content))?;
         Ok(Self { path, content, header })
     }
 

@@ -29,6 +29,13 @@ fn refused(content: &[u8], because: &str) {
 }
 
 #[track_caller]
+fn foreign(content: &[u8], what: &str) {
+    let found = answer(content).expect_err("this must be refused");
+    let expected = format!("model.safetensors: expected a safetensors file, found {what}");
+    assert!(found.starts_with(&expected), "{found}");
+}
+
+#[track_caller]
 fn refused_header(header: &str, data_bytes: usize, because: &str) {
     refused(&common::file(header, &vec![0; data_bytes]), because);
 }
@@ -44,11 +51,31 @@ fn a_sound_file_is_read() {
 
 #[test]
 fn length_of_the_file() {
-    refused(&[], "0 bytes long, too short for a header");
+    foreign(&[], "no bytes, or only zeros");
+    foreign(&[0; 4096], "no bytes, or only zeros");
     refused(&[2, 0, 0, 0, 0, 0, 0], "7 bytes long");
     let sound = common::file(ONE, &[0; 8]);
     refused(&sound[..sound.len() - 1], "take 8 bytes, the file holds 7");
     refused(&[&sound[..], &[0]].concat(), "take 8 bytes, the file holds 9");
+}
+
+#[test]
+fn another_kind_of_file_is_named() {
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:9f3a\nsize 4404\n";
+    let cases: [(&[u8], &str); 7] = [
+        (pointer, "a Git LFS pointer in its place: fetch the file itself with `git lfs pull`"),
+        (b"PK\x03\x04\x00\x00\x08\x08\x00\x00", "a zip archive, as torch.save writes: convert it"),
+        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "a Python pickle, as torch.save wrote"),
+        (b"<!DOCTYPE html>\n<html lang=\"en\">", "a web page"),
+        (b"GGUF\x03\x00\x00\x00\x00\x00\x00", "a GGUF file of llama.cpp"),
+        (b"\x08\x07\x12\x07pytorch\x1a\x05", "an ONNX network"),
+        (b"Invalid username or password.", "text that begins `Invalid username"),
+    ];
+    for (content, found) in cases {
+        foreign(content, found);
+    }
+    // What begins as a safetensors file should is damaged, not another.
+    refused(&common::file("{}", &[1]), "damaged: the tensors take 0 bytes");
 }
 
 #[test]

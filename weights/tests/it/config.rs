@@ -130,7 +130,8 @@ fn sizes_are_bounded() {
         }
         for bad in ["18446744073709551616", "1.5", "\"4\"", "[4]"] {
             let error = with(&from, &format!("\"{key}\": {bad}")).unwrap_err();
-            assert!(error.starts_with("config.json: damaged: not the JSON expected"), "{error}");
+            let expected = format!("config.json: damaged: not the JSON expected: `{key}`: ");
+            assert!(error.starts_with(&expected), "{error}");
         }
     }
     refused(
@@ -157,8 +158,11 @@ fn the_epsilon_is_a_small_number() {
         let error = with("1e-12", bad).unwrap_err();
         assert!(error.contains("`layer_norm_eps` must be above 0 and below 1"), "{error}");
     }
-    for bad in ["1e999", "NaN", "Infinity"] {
-        assert!(with("1e-12", bad).unwrap_err().contains("damaged"));
+    let error = with("1e-12", "1e999").unwrap_err();
+    assert!(error.contains("damaged: not the JSON expected"), "{error}");
+    for bad in ["NaN", "Infinity", "-Infinity"] {
+        let expected = format!("`layer_norm_eps` must be a finite number or left out, found {bad}");
+        refused("1e-12", bad, &expected);
     }
 }
 
@@ -201,6 +205,46 @@ fn labels() {
     assert!(error.contains("`num_labels` must be 3, the number of entries"), "{error}");
     assert!(labels(r#"null, "num_labels": 0"#).is_err());
     assert!(labels(r#"null, "num_labels": 65537"#).is_err());
+}
+
+/// Python writes and reads these; a text that spells one is still a text.
+#[test]
+fn numbers_that_json_lacks_are_passed_over_under_foreign_keys() {
+    for bad in ["NaN", "Infinity", "-Infinity", "[1, NaN, {\"b\": -Infinity}]"] {
+        let config = CONFIG.replacen('{', &format!("{{\"problem\\\"\": {bad},\n"), 1);
+        assert_eq!(parse(&config), parse(CONFIG), "{bad}");
+    }
+    let named = with("\"yes\"", "\"NaN \\\" Infinity\"").unwrap();
+    assert_eq!(named.labels[1], "NaN \" Infinity");
+    for (from, key) in [("\"yes\"", "id2label.1"), ("\"gelu\"", "hidden_act"), ("10", "vocab_size")]
+    {
+        refused(from, "NaN", &format!("`{key}` must be a finite number or left out, found NaN"));
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_document() {
+    assert_eq!(parse(&format!("\u{feff}{CONFIG}")), parse(CONFIG));
+    assert!(parse(&format!("\u{feff}\u{feff}{CONFIG}")).is_err());
+}
+
+#[test]
+fn another_kind_of_file_is_named() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:9f3a\nsize 440449768\n";
+    let cases: [(&[u8], &str); 6] = [
+        (pointer.as_bytes(), "a Git LFS pointer in its place: fetch the file itself with `git lfs"),
+        (b"<!doctype html>\n<html>", "a web page"),
+        (b"", "no bytes, or only zeros"),
+        (b"Entry not found", "text that begins `Entry not found`"),
+        (b"PK\x03\x04\x00\x00", "a zip archive, as torch.save writes"),
+        (b"\xff\xfe{\x00}\x00", "text in UTF-16: save it as UTF-8"),
+    ];
+    for (content, found) in cases {
+        let error = ModelSpec::parse(content, "config.json".as_ref()).unwrap_err();
+        let expected = format!("config.json: expected a JSON file, found {found}");
+        assert!(error.to_string().starts_with(&expected), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Damaged);
+    }
 }
 
 #[test]
