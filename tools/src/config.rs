@@ -54,6 +54,11 @@ fn from_file(command: &Command, args: &[OsString]) -> Result<FromFile> {
 
 fn read(path: &Path) -> Result<Table> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure::io(path, "read", error))?;
+    parsed(&text, path)
+}
+
+/// The keys of a file's text; `path` is for complaints.
+pub(crate) fn parsed(text: &str, path: &Path) -> Result<Table> {
     text.parse().map_err(|error| bad(path, error))
 }
 
@@ -62,7 +67,12 @@ fn bad(path: &Path, message: impl std::fmt::Display) -> Failure {
 }
 
 /// A flag for every key that nothing else says.
-fn flags(verb: &Command, given: &ArgMatches, table: &Table, path: &Path) -> Result<Vec<OsString>> {
+pub(crate) fn flags(
+    verb: &Command,
+    given: &ArgMatches,
+    table: &Table,
+    path: &Path,
+) -> Result<Vec<OsString>> {
     let mut flags = Vec::new();
     for (key, value) in table {
         let arg = verb.get_arguments().find(|arg| is_for(arg, key)).ok_or_else(|| {

@@ -219,7 +219,11 @@ fn check_out(out: &Path) -> Result<()> {
 
 fn read_classes(file: &Path) -> Result<Vec<String>> {
     let read = std::fs::read_to_string(file);
-    let text = read.map_err(|source| Failure::io(file, "read", source))?;
+    class_names(&read.map_err(|source| Failure::io(file, "read", source))?, file)
+}
+
+/// A class a line; `file` is for complaints.
+pub(crate) fn class_names(text: &str, file: &Path) -> Result<Vec<String>> {
     let line = |(index, line): (usize, &str)| match line.trim() {
         "" => Err(Failure::Line {
             file: file.to_owned(),

@@ -28,6 +28,8 @@ mod pictures;
 mod profile;
 mod progress;
 mod race;
+#[doc(hidden)]
+pub mod readers;
 mod record;
 mod report;
 mod rows;

@@ -37,7 +37,8 @@ impl Lines {
         Ok(Self::new(path, from))
     }
 
-    fn new(name: &Path, from: Box<dyn Read>) -> Self {
+    /// Of what is open; `name` is for complaints.
+    pub(crate) fn new(name: &Path, from: Box<dyn Read>) -> Self {
         let from = BufReader::with_capacity(1 << 16, from);
         Self { name: name.to_owned(), from, number: 0, buffer: Vec::new() }
     }

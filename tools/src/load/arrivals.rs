@@ -55,6 +55,11 @@ pub(crate) fn drawn(kind: Arrivals, rate: f64, seconds: f64, seed: u64) -> Vec<f
 /// header; pressed together to `rate` a second and cut at `seconds`.
 pub(crate) fn traced(path: &Path, rate: f64, seconds: f64) -> Result<Vec<f64>> {
     let text = std::fs::read_to_string(path).map_err(|e| Failure::io(path, "read", e))?;
+    pressed(&text, path, rate, seconds)
+}
+
+/// The same of a trace's text; `path` is for complaints.
+pub(crate) fn pressed(text: &str, path: &Path, rate: f64, seconds: f64) -> Result<Vec<f64>> {
     let mut times = Vec::new();
     for (number, line) in text.lines().enumerate().skip(1) {
         let time = second_of_day(line).ok_or_else(|| Failure::Line {

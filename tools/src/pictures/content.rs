@@ -1,7 +1,7 @@
 //! The bytes of a file, gzipped or not, and complaints that name it.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -11,17 +11,21 @@ use crate::failure::{Failure, Result};
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// A file, unpacked where it is packed.
-pub(super) struct Content {
+pub(crate) struct Content {
     path: PathBuf,
     from: Box<dyn Read>,
 }
 
 impl Content {
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let failed = |source| Failure::io(path, "open", source);
-        let mut file = BufReader::new(File::open(path).map_err(failed)?);
-        let is_packed = file.fill_buf().map_err(failed)?.starts_with(&GZIP);
-        let from: Box<dyn Read> = match is_packed {
+        let file = File::open(path).map_err(|source| Failure::io(path, "open", source))?;
+        Self::new(path, BufReader::new(file))
+    }
+
+    /// Of a file that is open; `path` is for complaints.
+    pub(crate) fn new(path: &Path, mut file: impl BufRead + 'static) -> Result<Self> {
+        let begin = file.fill_buf().map_err(|source| Failure::io(path, "open", source))?;
+        let from: Box<dyn Read> = match begin.starts_with(&GZIP) {
             true => Box::new(BufReader::new(MultiGzDecoder::new(file))),
             false => Box::new(file),
         };

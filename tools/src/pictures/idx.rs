@@ -29,7 +29,12 @@ pub(crate) struct Idx {
 
 impl Idx {
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let mut images = Content::open(path)?;
+        let labels = labels::beside(path).map(|path| Content::open(&path)).transpose()?;
+        Self::new(Content::open(path)?, labels)
+    }
+
+    /// Of files that are open: images, and their labels where there are some.
+    pub(crate) fn new(mut images: Content, labels: Option<Content>) -> Result<Self> {
         let magic = images.number()?;
         if magic != IMAGES {
             return Err(images.wrong(EXPECTED, &format!("{magic:#010x}")));
@@ -41,11 +46,11 @@ impl Idx {
             let found = format!("{height} x {width}");
             return Err(images.wrong(&format!("sides from 1 to {SIDE_MAX}"), &found));
         }
-        let labels = labels::beside(path).map(|path| labels::idx(&path, count)).transpose()?;
+        let labels = labels.map(|labels| labels::idx(labels, count)).transpose()?;
         Ok(Self { images, count, done: 0, height, width, labels })
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Found>> {
+    pub(crate) fn next(&mut self) -> Result<Option<Found>> {
         if self.done == self.count {
             self.images.expect_end("image")?;
             return Ok(None);

@@ -17,8 +17,7 @@ pub(super) fn beside(path: &Path) -> Option<PathBuf> {
 }
 
 /// Labels of `count` pictures: an IDX file, gzip too.
-pub(super) fn idx(path: &Path, count: usize) -> Result<Vec<u8>> {
-    let mut content = Content::open(path)?;
+pub(super) fn idx(mut content: Content, count: usize) -> Result<Vec<u8>> {
     let magic = content.number()?;
     if magic != LABELS {
         let expected = format!("an IDX file of labels (it begins with {LABELS:#010x})");
@@ -42,6 +41,7 @@ mod tests {
     fn what_are_no_labels_is_said() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("labels");
+        let read = |path: &Path| idx(Content::open(path).unwrap(), 2);
         let cases: [(&[u8], &str); 5] = [
             (b"", "the end of the file"),
             (b"1\n2\n3\n", "an IDX file of labels (it begins with 0x00000801), found 0x310a320a"),
@@ -51,10 +51,10 @@ mod tests {
         ];
         for (content, expected) in cases {
             std::fs::write(&path, content).unwrap();
-            let message = idx(&path, 2).unwrap_err().to_string();
+            let message = read(&path).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
         }
         std::fs::write(&path, [0, 0, 8, 1, 0, 0, 0, 2, 7, 255]).unwrap();
-        assert_eq!(idx(&path, 2).unwrap(), [7, 255]);
+        assert_eq!(read(&path).unwrap(), [7, 255]);
     }
 }

@@ -5,16 +5,18 @@ mod idx;
 mod labels;
 mod raw;
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek};
 use std::path::{Path, PathBuf};
 
 use offramp::Picture;
 
 use crate::failure::{Failure, Result};
 
-pub(crate) use idx::IMAGES;
+pub(crate) use content::Content;
+pub(crate) use idx::{IMAGES, Idx};
 pub(crate) use labels::LABELS;
 
-use idx::Idx;
 use raw::Raw;
 
 /// Files that are decoded, by the ends of their names.
@@ -106,12 +108,17 @@ fn decode(path: &Path, label: Option<String>) -> Found {
 }
 
 fn decoded(path: &Path) -> Result<Picture, String> {
-    let mut reader = image::ImageReader::open(path)
-        .and_then(image::ImageReader::with_guessed_format)
-        .map_err(|error| error.to_string())?;
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    picture(BufReader::new(file), offramp::image::SIDE_MAX as u32)
+}
+
+/// Decodes a picture whose sides are `side_max` pixels at most.
+pub(crate) fn picture(from: impl BufRead + Seek, side_max: u32) -> Result<Picture, String> {
+    let reader = image::ImageReader::new(from).with_guessed_format();
+    let mut reader = reader.map_err(|error| error.to_string())?;
     let mut limits = image::Limits::default();
-    limits.max_image_width = Some(offramp::image::SIDE_MAX as u32);
-    limits.max_image_height = Some(offramp::image::SIDE_MAX as u32);
+    limits.max_image_width = Some(side_max);
+    limits.max_image_height = Some(side_max);
     reader.limits(limits);
     let picture = reader.decode().map_err(|error| error.to_string())?;
     let (height, width) = (picture.height() as usize, picture.width() as usize);

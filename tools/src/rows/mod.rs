@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::failure::{Failure, Result};
 use images::Images;
-use texts::Texts;
+pub(crate) use texts::Texts;
 
 /// One input.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,7 @@
 //! Texts in: lines of JSON or of plain text, turned into tokens.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use offramp::{Model, TokenRow, Tokenizer};
 use serde::Deserialize;
@@ -13,7 +14,7 @@ use crate::lines::{LINE_BYTES_MAX, Line, Lines};
 /// Reads rows from lines.
 pub(crate) struct Texts {
     lines: Lines,
-    tokenizer: Result<Tokenizer, String>,
+    tokenizer: Result<Arc<Tokenizer>, String>,
 }
 
 /// The keys of a line; others are ignored.
@@ -29,8 +30,13 @@ struct Keys {
 impl Texts {
     /// Opens `path`; `-` is standard input. A model without a tokenizer reads tokens only.
     pub(crate) fn open(path: &Path, model: &Model) -> Result<Self> {
-        let tokenizer = model.tokenizer().map_err(|error| error.to_string());
-        Ok(Self { lines: Lines::open(path)?, tokenizer })
+        let tokenizer = model.tokenizer().map(Arc::new).map_err(|error| error.to_string());
+        Ok(Self::new(Lines::open(path)?, tokenizer))
+    }
+
+    /// Of lines at hand; without a tokenizer, with the reason why there is none.
+    pub(crate) fn new(lines: Lines, tokenizer: Result<Arc<Tokenizer>, String>) -> Self {
+        Self { lines, tokenizer }
     }
 
     /// The next row with its line number; none at the end.
