@@ -126,8 +126,8 @@ impl RecordReader {
         if magic != MAGIC || len > HEADER_BYTES_MAX {
             return Err(failed(path, "not a record: expected a file made with --record"));
         }
-        let mut header = vec![0; len as usize];
-        file.read_exact(&mut header).map_err(|_| failed(path, "ends within its header"))?;
+        let header =
+            bytes(&mut file, len as usize).map_err(|_| failed(path, "ends within its header"))?;
         let header: RecordHeader =
             serde_json::from_slice(&header).map_err(|error| failed(path, error))?;
         if header.schema_version != RecordHeader::SCHEMA_VERSION {
@@ -149,11 +149,10 @@ impl RecordReader {
         if found == 0 {
             return Ok(None);
         }
-        self.fill(&mut first[found..])?;
+        self.file.read_exact(&mut first[found..]).map_err(|_| self.ended())?;
         let first = u32::from_le_bytes(first);
         let len = words::len_of(first, ramps).map_err(|message| self.unfit(&message))?;
-        let mut bytes = vec![0; 4 * (len - 1)];
-        self.fill(&mut bytes)?;
+        let bytes = bytes(&mut self.file, 4 * (len - 1)).map_err(|_| self.ended())?;
         let rest = bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         let words: Vec<u32> = [first].into_iter().chain(rest).collect();
         let row = words::decode(&words, ramps).map_err(|message| self.unfit(&message))?;
@@ -161,9 +160,8 @@ impl RecordReader {
         Ok(Some(row))
     }
 
-    fn fill(&mut self, bytes: &mut [u8]) -> Result<()> {
-        let filled = self.file.read_exact(bytes);
-        filled.map_err(|_| self.unfit("the file ends within a row"))
+    fn ended(&self) -> Error {
+        self.unfit("the file ends within a row")
     }
 
     fn unfit(&self, message: &str) -> Error {
@@ -176,6 +174,15 @@ impl Iterator for RecordReader {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.read().transpose()
+    }
+}
+
+/// The next bytes, so many. Grows with what there is, whatever a header says.
+fn bytes(file: &mut impl Read, count: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match file.take(count as u64).read_to_end(&mut bytes)? {
+        found if found == count => Ok(bytes),
+        _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
     }
 }
 

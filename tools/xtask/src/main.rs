@@ -27,7 +27,7 @@ enum Verb {
     Ptx(ptx::Args),
     /// Packs what a machine with a GPU needs to test and time the CUDA device.
     GpuBundle(gpu_bundle::Args),
-    /// Throws frames at the protocol, led by coverage.
+    /// Throws bytes at a reader of what strangers bring, led by coverage.
     Fuzz(fuzz::Args),
     /// Runs a server at full size for some minutes, and prints what was measured.
     Soak,
