@@ -18,9 +18,9 @@ use crate::args::{AfterExitArg, EngineArgs, ExitArgs, ModelArg, share, switch};
 use crate::failure::{Failure, Result};
 use crate::open::{ExitPlan, open};
 use crate::out::{Out, STANDARD, note};
-use crate::pictures::shape;
+use crate::pictures::{PictureRules, shape};
 use crate::record::{self, Recorder};
-use crate::rows::{BadRow, Row, RowReader};
+use crate::rows::{BadRow, Id, Row, RowReader};
 
 /// Bad lines that may wait for a batch to fill, for each row of it: keeps memory bounded.
 const WAITING_PER_ROW: usize = 4;
@@ -65,6 +65,8 @@ pub(crate) struct Classify {
     /// Size of raw images, for a model that reads images
     #[arg(long, value_name = "HxWxC", env = "OFFRAMP_SHAPE", value_parser = shape)]
     shape: Option<[usize; 3]>,
+    #[command(flatten)]
+    rules: PictureRules,
     /// Where the answers go; - is standard output
     #[arg(long, value_name = "FILE", default_value = STANDARD, env = "OFFRAMP_OUTPUT")]
     output: PathBuf,
@@ -100,7 +102,7 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
         note(format_args!("on {}", engine.device_name()));
     }
     let exits = exit_plan.exits(engine.plan())?;
-    let mut reader = RowReader::open(&args.input, &model, args.shape)?;
+    let mut reader = RowReader::open(&args.input, &model, args.shape, args.rules)?;
     let out = Out::create(&args.output)?;
     let shapes = if args.adapt.is_on() || args.record.is_some() {
         record::shapes(&model, &mut engine, options.limits)?
@@ -156,7 +158,7 @@ fn expect_two_files(input: &Path, output: &Path) -> Result<()> {
 /// An answer as it is written.
 #[derive(Serialize)]
 struct Written<'a> {
-    id: &'a Value,
+    id: &'a Id,
     label: &'a str,
     score: f32,
     exit: Value,
@@ -169,7 +171,7 @@ struct Written<'a> {
 #[derive(Serialize)]
 struct WrittenError<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a Value>,
+    id: Option<&'a Id>,
     line: u64,
     error: &'a str,
 }
@@ -178,7 +180,7 @@ struct WrittenError<'a> {
 struct Waiting {
     line: u64,
     /// The id of the row that sits in the batch, or why none does.
-    row: Result<Value, BadRow>,
+    row: Result<Id, BadRow>,
 }
 
 /// Rows on their way, and what became of those before.
@@ -237,7 +239,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn push(&mut self, row: Row) -> Result<Result<Value, BadRow>> {
+    fn push(&mut self, row: Row) -> Result<Result<Id, BadRow>> {
         let Row { id, input, .. } = row;
         let mut pushed = self.batch.push_row(&input);
         if pushed == Ok(None) {
@@ -314,7 +316,7 @@ impl<'a> Session<'a> {
     }
 }
 
-fn written<'a>(kept: &'a Kept, id: &'a Value, model: &'a Model, logits: bool) -> Written<'a> {
+fn written<'a>(kept: &'a Kept, id: &'a Id, model: &'a Model, logits: bool) -> Written<'a> {
     Written {
         id,
         label: model.label(kept.label),

@@ -92,9 +92,8 @@ pub(crate) fn figures(
 
 fn accuracy(model: &Model, rows: &[Labelled], tally: &Tally) -> Option<f64> {
     let pairs = rows.iter().zip(&tally.outcomes);
-    let labelled = pairs.filter_map(|(row, outcome)| {
-        row.label.as_deref().map(|label| label == model.label(outcome.label))
-    });
+    let labelled = pairs
+        .filter_map(|(row, outcome)| row.class().map(|class| class == model.label(outcome.label)));
     let hits: Vec<bool> = labelled.collect();
     let right = hits.iter().filter(|&&hit| hit).count();
     (!hits.is_empty()).then(|| right as f64 / hits.len() as f64)

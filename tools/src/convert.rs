@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::args::{JsonArg, count, share, switch};
 use crate::failure::{Failure, Result};
 use crate::out::Out;
+use crate::text;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -63,13 +64,13 @@ struct PictureArgs {
         value_name = "X,..",
         env = "OFFRAMP_MEAN",
         value_delimiter = ',',
-        value_parser = finite,
+        value_parser = mean,
         allow_hyphen_values = true
     )]
     mean: Option<Vec<f32>>,
-    /// Standard deviation of each channel [default: ImageNet's]
+    /// Standard deviation of each channel, above 0 and up to 1 [default: ImageNet's]
     #[arg(long, value_name = "X,..", env = "OFFRAMP_STD", value_delimiter = ',',
-          value_parser = finite)]
+          value_parser = deviation)]
     std: Option<Vec<f32>>,
     /// Share of the shorter side that the central crop keeps [default: 0.875, or CIFAR's 1]
     #[arg(long, value_name = "SHARE", env = "OFFRAMP_CROP_SHARE",
@@ -130,10 +131,20 @@ fn input_size(text: &str) -> Result<[usize; 3], String> {
     size.ok_or_else(|| "must be channels, height and width, such as 3x224x224".to_owned())
 }
 
-/// A number that JSON can say.
-fn finite(text: &str) -> Result<f32, String> {
-    let number: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
-    number.is_finite().then_some(number).ok_or_else(|| "must be finite".to_owned())
+/// A mean of levels from 0 to 1.
+fn mean(text: &str) -> Result<f32, String> {
+    share(text).map_err(of_levels)
+}
+
+/// A standard deviation of them, which is a divisor.
+fn deviation(text: &str) -> Result<f32, String> {
+    let number = share(text).map_err(of_levels)?;
+    (number > 0.0).then_some(number).ok_or_else(|| "must be above 0".to_owned())
+}
+
+/// Means and deviations are often told for levels from 0 to 255.
+fn of_levels(error: String) -> String {
+    format!("{error}: levels are from 0 to 1; what is told for 0 to 255 is to be divided by 255")
 }
 
 /// What was made.
@@ -218,8 +229,7 @@ fn check_out(out: &Path) -> Result<()> {
 }
 
 fn read_classes(file: &Path) -> Result<Vec<String>> {
-    let read = std::fs::read_to_string(file);
-    class_names(&read.map_err(|source| Failure::io(file, "read", source))?, file)
+    class_names(&text::read(file)?, file)
 }
 
 /// A class a line; `file` is for complaints.

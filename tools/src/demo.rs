@@ -15,6 +15,7 @@ use crate::compare::{Figures, batches, exits_table, figures, table, variants};
 use crate::failure::{Failure, Result};
 use crate::open::open;
 use crate::out::{Out, write_whole};
+use crate::pictures::PictureRules;
 use crate::progress::bar;
 use crate::race::{Finish, Outcome, Tally, race};
 use crate::report::{self, Report};
@@ -138,7 +139,7 @@ fn measure(args: &Demo, dir: &Path) -> Result<Ran> {
             dir.display()
         )));
     }
-    let rows = shipped::rows(&model, args.input.as_deref())?;
+    let rows = shipped::rows(&model, args.input.as_deref(), PictureRules::default())?;
     let mut engine = Engine::new(&model, &args.engine.options(&model))?;
     let early = exit_plan.exits(engine.plan())?;
     let variants = variants(Exits::off(engine.plan()), &early);

@@ -10,6 +10,7 @@ use crate::compare::{batches, exits_table, figures, table, variants};
 use crate::failure::Result;
 use crate::open::open;
 use crate::out::Out;
+use crate::pictures::PictureRules;
 use crate::progress::bar;
 use crate::race::{Finish, race};
 use crate::shipped;
@@ -31,6 +32,8 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "FILE", env = "OFFRAMP_INPUT")]
     input: Option<PathBuf>,
     #[command(flatten)]
+    rules: PictureRules,
+    #[command(flatten)]
     exit: ExitArgs,
     #[command(flatten)]
     engine: EngineArgs,
@@ -42,7 +45,7 @@ pub(crate) struct Evaluate {
 pub(crate) fn run(args: &Evaluate) -> Result<()> {
     let (model, exit_plan) = open(&args.model.model, &args.exit)?;
     model.expect_classifier()?;
-    let rows = shipped::rows(&model, args.input.as_deref())?;
+    let rows = shipped::rows(&model, args.input.as_deref(), args.rules)?;
     let mut engine = Engine::new(&model, &args.engine.options(&model))?;
     let early = exit_plan.exits(engine.plan())?;
     let mut variants = variants(Exits::off(engine.plan()), &early);

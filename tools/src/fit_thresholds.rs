@@ -11,6 +11,7 @@ use crate::args::{EngineArgs, JsonArg, ModelArg};
 use crate::failure::Result;
 use crate::fit::{FitGoalArgs, fit_and_report};
 use crate::out::Out;
+use crate::pictures::PictureRules;
 use crate::rows::read_all;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -27,6 +28,8 @@ pub(crate) struct FitThresholds {
     /// Inputs to fit on, as for classify, which the ramps have not learnt from
     #[arg(long, value_name = "FILE", env = "OFFRAMP_CALIBRATION")]
     calibration: PathBuf,
+    #[command(flatten)]
+    rules: PictureRules,
     /// Trained ramps [default: ramps.safetensors of the model]
     #[arg(long, value_name = "FILE", env = "OFFRAMP_RAMPS")]
     ramps: Option<PathBuf>,
@@ -47,7 +50,7 @@ pub(crate) fn run(args: &FitThresholds) -> Result<()> {
     let ramps = args.ramps.clone().unwrap_or_else(|| model.path(files::RAMPS));
     model.load_ramps(&ramps)?;
     let rows: Vec<_> =
-        read_all(&args.calibration, &model)?.into_iter().map(|row| row.input).collect();
+        read_all(&args.calibration, &model, args.rules)?.into_iter().map(|row| row.input).collect();
     let engine = args.engine.options(&model);
     let options = FitOptions { policy: args.goal.policy, goal: args.goal.goal(), engine };
     let (thresholds, report) = fit_and_report(&model, &rows, &options)?;

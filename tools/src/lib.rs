@@ -38,6 +38,7 @@ mod shipped;
 mod stream;
 mod svg;
 mod table;
+mod text;
 mod train_ramps;
 mod tune;
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Result};
 use crate::out::STANDARD;
+use crate::text::{BYTE_ORDER_MARK, is_utf16, utf16};
 
 /// Longest line that is looked at, bytes; the rest of a longer one is skipped.
 pub(crate) const LINE_BYTES_MAX: usize = 4 << 20;
@@ -46,6 +47,9 @@ impl Lines {
     /// The next line with its number; none at the end.
     pub(crate) fn next(&mut self) -> Result<Option<(u64, Line)>> {
         self.buffer.clear();
+        if self.number == 0 {
+            self.expect_utf8()?;
+        }
         let read = self.fill().map_err(|source| Failure::io(&self.name, "read", source))?;
         if read == 0 {
             return Ok(None);
@@ -57,6 +61,15 @@ impl Lines {
     /// Whether the next line may have to be waited for.
     pub(crate) fn may_wait(&self) -> bool {
         self.from.buffer().is_empty()
+    }
+
+    /// In UTF-16 every line would be called damaged, and nobody told why.
+    fn expect_utf8(&mut self) -> Result<()> {
+        let failed = |source| Failure::io(&self.name, "read", source);
+        match is_utf16(self.from.fill_buf().map_err(failed)?) {
+            true => Err(utf16(&self.name)),
+            false => Ok(()),
+        }
     }
 
     /// Bytes read; a line's end only where it was reached.
@@ -88,7 +101,10 @@ impl Lines {
             return Line::TooLong;
         }
         match std::str::from_utf8(bytes) {
-            Ok(text) => Line::Text(text.trim_start_matches('\u{feff}').to_owned()),
+            Ok(text) => {
+                let mark = text.strip_prefix(BYTE_ORDER_MARK).filter(|_| self.number == 1);
+                Line::Text(mark.unwrap_or(text).to_owned())
+            }
             Err(_) => Line::NotUtf8,
         }
     }
@@ -109,7 +125,27 @@ mod tests {
         let text = |text: &str| Line::Text(text.to_owned());
         let found = all("\u{feff}a\r\n\nb".as_bytes());
         assert_eq!(found, [(1, text("a")), (2, text("")), (3, text("b"))]);
+        let found = all("\u{feff}\u{feff}a\n\u{feff}b".as_bytes());
+        assert_eq!(found, [(1, text("\u{feff}a")), (2, text("\u{feff}b"))]);
         assert_eq!(all(b""), []);
+    }
+
+    #[test]
+    fn utf_16_is_refused_by_name() {
+        let utf16 = |mark: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            format!("{mark}{{\"text\": \"a\"}}\n").encode_utf16().flat_map(bytes).collect()
+        };
+        let all = [
+            utf16("\u{feff}", u16::to_le_bytes),
+            utf16("\u{feff}", u16::to_be_bytes),
+            utf16("", u16::to_le_bytes),
+            utf16("", u16::to_be_bytes),
+        ];
+        for bytes in all {
+            let mut lines = Lines::new(Path::new("some.jsonl"), Box::new(io::Cursor::new(bytes)));
+            let error = lines.next().unwrap_err().to_string();
+            assert!(error.starts_with("some.jsonl: expected UTF-8, found UTF-16"), "{error}");
+        }
     }
 
     #[test]

@@ -20,8 +20,9 @@ use crate::agreement::Agreement;
 use crate::args::{JsonArg, ModelArg, count, seconds, switch};
 use crate::failure::{Failure, Result};
 use crate::out::{Out, note, write_whole};
+use crate::pictures::PictureRules;
 use crate::report;
-use crate::rows::{Row as Labelled, read_all};
+use crate::rows::{Row as Labelled, read_labelled};
 use arrivals::Arrivals;
 use drive::{Driven, End, drive};
 use plots::Run;
@@ -51,6 +52,8 @@ pub(crate) struct Load {
     /// Inputs, sent in turn: as for classify
     #[arg(long, value_name = "FILE", env = "OFFRAMP_INPUT")]
     input: PathBuf,
+    #[command(flatten)]
+    rules: PictureRules,
     /// The server
     #[arg(
         long,
@@ -124,7 +127,7 @@ pub(crate) enum Scenario {
 pub(crate) fn run(args: &Load) -> Result<()> {
     args.expect_sense()?;
     let model = Model::open_bare(&args.model.model)?;
-    let rows = read_all(&args.input, &model)?;
+    let rows = read_labelled(&args.input, &model, args.rules)?;
     let inputs: Vec<Input<'_>> = rows.iter().map(|row| input(&row.input)).collect();
     let search = args.search.then(|| args.highest(&inputs)).transpose()?;
     let before = passes::by_rows(&args.address)?;
@@ -265,7 +268,7 @@ fn options(args: &Load) -> InferOptions {
 pub(crate) fn accuracy(driven: &Driven, rows: &[Labelled], model: &Model) -> Option<f64> {
     let labelled = driven.ends.iter().zip(&driven.turns).filter_map(|(end, turn)| {
         let End::Answered(_, verdict) = end else { return None };
-        let label = rows[turn % rows.len()].label.as_deref()?;
+        let label = rows[turn % rows.len()].class()?;
         Some(model.label(verdict.label) == label)
     });
     let (right, all) = labelled.fold((0, 0), |(right, all), is| (right + usize::from(is), all + 1));

@@ -10,8 +10,8 @@ use clap::{ArgMatches, Command, CommandFactory as _};
 use offramp::{Picture, Row, Tokenizer};
 use serde_json::Value;
 
-use crate::pictures::{Content, Idx};
-use crate::rows::Texts;
+use crate::pictures::{Content, Idx, PictureRules};
+use crate::rows::{Id, Texts};
 use crate::{Cli, config, convert, failure, lines, load, pictures};
 
 type Result<T> = std::result::Result<T, String>;
@@ -28,7 +28,11 @@ fn told<T>(result: failure::Result<T>) -> Result<T> {
 /// # Errors
 /// It cannot be decoded.
 pub fn picture(bytes: &[u8], side_max: u32) -> Result<Picture> {
-    pictures::picture(Cursor::new(bytes), side_max)
+    let rules = PictureRules::of_pixels(u64::from(side_max).pow(2));
+    let picture = pictures::picture(bytes, &rules)?;
+    let [height, width, _] = picture.shape();
+    let is_long = height.max(width) > side_max as usize;
+    if is_long { Err(format!("{height} x {width}")) } else { Ok(picture) }
 }
 
 /// The pictures and labels of an IDX file of images and of one of labels, packed or not.
@@ -37,10 +41,14 @@ pub fn picture(bytes: &[u8], side_max: u32) -> Result<Picture> {
 /// One of the files is damaged, or they do not fit.
 pub fn idx(images: Vec<u8>, labels: Option<Vec<u8>>) -> Result<Vec<(Picture, Option<String>)>> {
     let content = |bytes| told(Content::new(Path::new(NAME), Cursor::new(bytes)));
-    let mut idx = told(Idx::new(content(images)?, labels.map(content).transpose()?))?;
+    let mut idx = told(Idx::new(
+        content(images)?,
+        labels.map(content).transpose()?,
+        &PictureRules::default(),
+    ))?;
     let mut found = Vec::new();
     while let Some(one) = told(idx.next())? {
-        found.push((one.picture?, one.label));
+        found.push((one.picture?, one.label.map(|label| label.to_string())));
     }
     Ok(found)
 }
@@ -66,11 +74,15 @@ pub fn lines(bytes: Vec<u8>, tokenizer: &Arc<Tokenizer>) -> Result<Vec<Line>> {
     let mut found = Vec::new();
     while let Some((number, row)) = told(texts.next())? {
         found.push(match row {
-            Ok(row) => Line { number, id: Some(row.id), row: Ok(row.input) },
-            Err(bad) => Line { number, id: bad.id, row: Err(bad.error) },
+            Ok(row) => Line { number, id: value(&row.id), row: Ok(row.input) },
+            Err(bad) => Line { number, id: bad.id.as_ref().and_then(value), row: Err(bad.error) },
         });
     }
     Ok(found)
+}
+
+fn value(id: &Id) -> Option<Value> {
+    serde_json::to_string(id).ok().and_then(|json| serde_json::from_str(&json).ok())
 }
 
 /// The names in a list of classes.

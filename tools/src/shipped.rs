@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use offramp::Model;
 
 use crate::failure::{Failure, Result};
-use crate::rows::{Row, read_all};
+use crate::pictures::PictureRules;
+use crate::rows::{Row, read_labelled};
 
 /// The shipped models, from the folder this was built in: one reads text, one images.
 const MODELS: [&str; 2] = [
@@ -36,7 +37,7 @@ fn existing(dir: &Path) -> Result<PathBuf> {
 }
 
 /// The rows of `given`, or those that came with the model.
-pub(crate) fn rows(model: &Model, given: Option<&Path>) -> Result<Vec<Row>> {
+pub(crate) fn rows(model: &Model, given: Option<&Path>, rules: PictureRules) -> Result<Vec<Row>> {
     let beside = model.path(if model.spec().image().is_some() { IMAGES } else { TEXTS });
     let file = given.unwrap_or(&beside);
     if given.is_none() && !file.exists() {
@@ -45,5 +46,5 @@ pub(crate) fn rows(model: &Model, given: Option<&Path>) -> Result<Vec<Row>> {
             "{file}: no such file: name inputs with --input FILE"
         )));
     }
-    read_all(file, model)
+    read_labelled(file, model, rules)
 }

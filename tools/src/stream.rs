@@ -22,6 +22,7 @@ use serde::Serialize;
 use crate::args::{JsonArg, share, switch};
 use crate::failure::{Failure, Result};
 use crate::out::{Out, write_whole};
+use crate::pictures::PictureRules;
 use crate::progress::bar;
 use album::Album;
 use light::Reach;
@@ -70,6 +71,8 @@ pub(crate) struct Stream {
     /// From the cut on, show mirror images
     #[arg(long, env = "OFFRAMP_MIRROR", value_parser = switch())]
     mirror: bool,
+    #[command(flatten)]
+    rules: PictureRules,
     #[command(flatten)]
     camera: CameraArgs,
     #[command(flatten)]
@@ -127,7 +130,7 @@ pub(crate) fn run(args: &Stream) -> Result<()> {
     let settings = args.settings()?;
     let paths = Paths::new(&args.out);
     check_paths(&args.images, &paths)?;
-    let album = read::read(&args.images)?;
+    let album = read::read(&args.images, args.rules)?;
     let video = Video::new(&album, settings);
     let scenes = video.scenes().to_vec();
     let mut recorder = Recorder::new(scenes.len(), album.classes.len());

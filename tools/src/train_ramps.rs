@@ -12,6 +12,7 @@ use crate::args::{EngineArgs, JsonArg, ModelArg, count, open_share};
 use crate::failure::{Failure, Result};
 use crate::fit::{FitGoalArgs, RampReport, fit_and_report};
 use crate::out::{Out, note};
+use crate::pictures::PictureRules;
 use crate::progress::bar;
 use crate::rows::{Row, read_all};
 
@@ -37,6 +38,8 @@ pub(crate) struct TrainRamps {
     /// Inputs to fit thresholds on [default: those held out]
     #[arg(long, value_name = "FILE", env = "OFFRAMP_CALIBRATION")]
     calibration: Option<PathBuf>,
+    #[command(flatten)]
+    rules: PictureRules,
     /// Where both files go [default: the model's folder]
     #[arg(long, value_name = "DIR", env = "OFFRAMP_OUT")]
     out: Option<PathBuf>,
@@ -78,9 +81,9 @@ enum PoolArg {
 pub(crate) fn run(args: &TrainRamps) -> Result<()> {
     let mut model = Model::open_bare(&args.model.model)?;
     model.expect_classifier()?;
-    let inputs = bare(read_all(&args.inputs, &model)?);
+    let inputs = bare(read_all(&args.inputs, &model, args.rules)?);
     let calibration = match &args.calibration {
-        Some(file) => Some(bare(read_all(file, &model)?)),
+        Some(file) => Some(bare(read_all(file, &model, args.rules)?)),
         None => None,
     };
     let engine = args.engine.options(&model);

@@ -68,9 +68,16 @@ impl Preprocessor {
     /// The input for a picture: `[height, width, channels]`.
     pub fn apply(&self, picture: &Picture) -> Vec<u8> {
         let input = &self.0;
-        let coloured = recoloured(picture, input.channels);
-        let source = coloured.as_deref().unwrap_or(&picture.pixels);
-        let mut pixels = self.fitted(source, picture.height, picture.width);
+        // In the fewest channels there are: a grey picture becomes colours once it is small.
+        let grey = (picture.channels > input.channels).then(|| luma(&picture.pixels));
+        let (source, channels) = match &grey {
+            Some(grey) => (grey, input.channels),
+            None => (&picture.pixels, picture.channels),
+        };
+        let mut pixels = self.fitted(source, [picture.height, picture.width, channels]);
+        if channels < input.channels {
+            pixels = pixels.iter().flat_map(|&value| [value; 3]).collect();
+        }
         if input.order == ChannelOrder::Bgr && input.channels == 3 {
             pixels.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| pixel.swap(0, 2));
         }
@@ -78,7 +85,7 @@ impl Preprocessor {
     }
 
     /// Resized and cropped.
-    fn fitted(&self, source: &[u8], height: usize, width: usize) -> Vec<u8> {
+    fn fitted(&self, source: &[u8], [height, width, channels]: [usize; 3]) -> Vec<u8> {
         let input = &self.0;
         if (height, width) == (input.height, input.width) && input.crop_share >= 1.0 {
             return source.to_vec();
@@ -86,7 +93,7 @@ impl Preprocessor {
         let [tall, wide] = self.covering(height, width);
         let rows = Side { from: height, to: tall, wanted: centre(tall, input.height) };
         let columns = Side { from: width, to: wide, wanted: centre(wide, input.width) };
-        resize(source, &[rows, columns], input.channels, input.interpolation)
+        resize(source, &[rows, columns], channels, input.interpolation)
     }
 
     /// Sides of a picture of the same shape that the crop is taken of.
@@ -107,18 +114,13 @@ fn centre(from: usize, to: usize) -> Range<usize> {
     start..start + to
 }
 
-/// With another number of channels; `None` where it has that already. Grey is ITU-R 601 luma in
-/// 16-bit fixed point, as Pillow's.
-fn recoloured(picture: &Picture, channels: usize) -> Option<Vec<u8>> {
+/// ITU-R 601 luma in 16-bit fixed point, as Pillow's.
+fn luma(pixels: &[u8]) -> Vec<u8> {
     let grey = |[r, g, b]: &[u8; 3]| {
         let [r, g, b] = [*r, *g, *b].map(u32::from);
         ((r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 16) as u8
     };
-    match (picture.channels, channels) {
-        (3, 1) => Some(picture.pixels.as_chunks::<3>().0.iter().map(grey).collect()),
-        (1, 3) => Some(picture.pixels.iter().flat_map(|&value| [value; 3]).collect()),
-        _ => None,
-    }
+    pixels.as_chunks().0.iter().map(grey).collect()
 }
 
 #[cfg(test)]
@@ -161,6 +163,21 @@ mod tests {
         assert_eq!(Preprocessor::new(&input(1, 2, 1, 1.0)).apply(&colours), [76, 124]);
         let grey = Picture::new([1, 2, 1], vec![7, 9]).unwrap();
         assert_eq!(Preprocessor::new(&input(1, 2, 3, 1.0)).apply(&grey), [7, 7, 7, 9, 9, 9]);
+    }
+
+    #[test]
+    fn a_grey_picture_gives_the_same_whether_widened_before_or_behind() {
+        use Interpolation::{Bicubic, Bilinear, Nearest};
+        let grey = picture(1);
+        let wide = grey.pixels().iter().flat_map(|&value| [value; 3]).collect();
+        let wide = Picture::new([7, 5, 3], wide).unwrap();
+        for interpolation in [Nearest, Bilinear, Bicubic] {
+            for (height, width, share) in [(3, 3, 1.0), (9, 4, 0.7), (7, 5, 1.0)] {
+                let input = Preprocessing { interpolation, ..input(height, width, 3, share) };
+                let ready = Preprocessor::new(&input);
+                assert_eq!(ready.apply(&grey), ready.apply(&wide), "{interpolation} {height}");
+            }
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use offramp::{Batch, Engine, ExitWindow, Model, Row, RowRules};
 
 use crate::failure::{Failure, Result};
 use crate::lines::{Line, Lines};
+use crate::pictures::PictureRules;
 use crate::shipped;
 
 /// Seed of the random tokens.
@@ -68,7 +69,7 @@ pub(super) fn read_lengths(file: &Path, model: &Model) -> Result<Rows> {
 
 /// The inputs in the model's folder.
 pub(super) fn shipped(model: &Model) -> Result<Rows> {
-    let rows = shipped::rows(model, None)?;
+    let rows = shipped::rows(model, None, PictureRules::default())?;
     Ok(Rows { kind: "inputs", rows: rows.into_iter().map(|row| row.input).collect() })
 }
 

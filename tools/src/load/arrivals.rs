@@ -54,8 +54,7 @@ pub(crate) fn drawn(kind: Arrivals, rate: f64, seconds: f64, seed: u64) -> Vec<f
 /// The arrivals of a trace, a line each with `YYYY-MM-DD hh:mm:ss.fff` in the first column, after a
 /// header; pressed together to `rate` a second and cut at `seconds`.
 pub(crate) fn traced(path: &Path, rate: f64, seconds: f64) -> Result<Vec<f64>> {
-    let text = std::fs::read_to_string(path).map_err(|e| Failure::io(path, "read", e))?;
-    pressed(&text, path, rate, seconds)
+    pressed(&crate::text::read(path)?, path, rate, seconds)
 }
 
 /// The same of a trace's text; `path` is for complaints.

@@ -65,7 +65,12 @@ impl Content {
 
     /// The complaint that names the file.
     pub(super) fn wrong(&self, expected: &str, found: &str) -> Failure {
-        Failure::Failed(format!("{}: expected {expected}, found {found}", self.path.display()))
+        self.complaint(&format!("expected {expected}, found {found}"))
+    }
+
+    /// Any complaint that names the file.
+    pub(super) fn complaint(&self, message: &str) -> Failure {
+        Failure::Failed(format!("{}: {message}", self.path.display()))
     }
 
     fn unread(&self, source: std::io::Error) -> Failure {

@@ -4,18 +4,16 @@
 use std::path::Path;
 
 use offramp::Picture;
-use offramp::image::SIDE_MAX;
 
-use super::Found;
 use super::content::Content;
-use super::labels;
+use super::{Class, Found, Name, PictureRules, labels};
 use crate::failure::Result;
 
 /// What the file begins with.
 pub(crate) const IMAGES: u32 = 0x0803;
 
-const EXPECTED: &str = "an IDX file of images (it begins with 0x00000803), PNG, JPEG, a folder, \
-                        or raw bytes with --shape";
+const EXPECTED: &str = "an IDX file of images (it begins with 0x00000803), JPEG, PNG, GIF, BMP, \
+                        WebP, a folder, or raw bytes with --shape";
 
 /// Images of an IDX file, with the labels beside it.
 pub(crate) struct Idx {
@@ -28,24 +26,24 @@ pub(crate) struct Idx {
 }
 
 impl Idx {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path, rules: &PictureRules) -> Result<Self> {
         let labels = labels::beside(path).map(|path| Content::open(&path)).transpose()?;
-        Self::new(Content::open(path)?, labels)
+        Self::new(Content::open(path)?, labels, rules)
     }
 
     /// Of files that are open: images, and their labels where there are some.
-    pub(crate) fn new(mut images: Content, labels: Option<Content>) -> Result<Self> {
+    pub(crate) fn new(
+        mut images: Content,
+        labels: Option<Content>,
+        rules: &PictureRules,
+    ) -> Result<Self> {
         let magic = images.number()?;
         if magic != IMAGES {
             return Err(images.wrong(EXPECTED, &format!("{magic:#010x}")));
         }
         let [count, height, width] =
             [images.number()?, images.number()?, images.number()?].map(|n| n as usize);
-        let sides = 1..=SIDE_MAX;
-        if !sides.contains(&height) || !sides.contains(&width) {
-            let found = format!("{height} x {width}");
-            return Err(images.wrong(&format!("sides from 1 to {SIDE_MAX}"), &found));
-        }
+        rules.check_size(height, width).map_err(|error| images.complaint(&error))?;
         let labels = labels.map(|labels| labels::idx(labels, count)).transpose()?;
         Ok(Self { images, count, done: 0, height, width, labels })
     }
@@ -59,9 +57,9 @@ impl Idx {
         let pixels = self.images.bytes(self.height * self.width, &what)?;
         let picture =
             Picture::new([self.height, self.width, 1], pixels).map_err(|error| error.to_string());
-        let label = self.labels.as_ref().map(|labels| labels[self.done].to_string());
+        let label = self.labels.as_ref().map(|labels| Class::Number(labels[self.done]));
         self.done += 1;
-        Ok(Some(Found { name: self.done.to_string(), picture, label }))
+        Ok(Some(Found { name: Name::Number(self.done as u64), picture, label }))
     }
 }
 
@@ -82,14 +80,14 @@ mod tests {
         file
     }
 
-    fn read(images: &[u8], labels: Option<&[u8]>) -> Result<Vec<(Vec<u8>, Option<String>)>> {
+    fn read(images: &[u8], labels: Option<&[u8]>) -> Result<Vec<(Vec<u8>, Option<Class>)>> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t-images-idx3-ubyte");
         std::fs::write(&path, images).unwrap();
         if let Some(labels) = labels {
             std::fs::write(dir.path().join("t-labels-idx1-ubyte"), labels).unwrap();
         }
-        let mut idx = Idx::open(&path)?;
+        let mut idx = Idx::open(&path, &PictureRules::default())?;
         let mut found = Vec::new();
         while let Some(Found { picture, label, .. }) = idx.next()? {
             found.push((picture.unwrap().pixels().to_vec(), label));
@@ -100,7 +98,7 @@ mod tests {
     #[test]
     fn images_come_with_the_labels_beside_them() {
         let (images, labels) = (idx(IMAGES, &[2, 1, 3], 6), idx(LABELS, &[2], 2));
-        let label = |n: u8| Some(n.to_string());
+        let label = |n: u8| Some(Class::Number(n));
         let expected = vec![(vec![0, 1, 2], label(0)), (vec![3, 4, 5], label(1))];
         assert_eq!(read(&images, Some(&labels)).unwrap(), expected);
         assert_eq!(read(&images, None).unwrap()[1], (vec![3, 4, 5], None));

@@ -1,13 +1,19 @@
-//! Pictures in: IDX files, PNG and JPEG, folders of them, raw bytes.
+//! Pictures in: files of the usual formats, folders of them, IDX files, raw bytes.
 
 mod content;
+mod decode;
+mod folder;
 mod idx;
+mod jpeg;
+mod kind;
 mod labels;
 mod raw;
+mod rules;
+mod whole;
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Seek};
-use std::path::{Path, PathBuf};
+use std::fmt::{self, Display};
+use std::io::Read as _;
+use std::path::Path;
 
 use offramp::Picture;
 
@@ -16,118 +22,124 @@ use crate::failure::{Failure, Result};
 pub(crate) use content::Content;
 pub(crate) use idx::{IMAGES, Idx};
 pub(crate) use labels::LABELS;
+pub(crate) use rules::PictureRules;
 
+pub(crate) use decode::decode as picture;
+
+use decode::decode_file;
 use raw::Raw;
-
-/// Files that are decoded, by the ends of their names.
-const DECODED: [&str; 3] = ["png", "jpg", "jpeg"];
 
 /// One picture as it comes.
 pub(crate) struct Found {
-    /// File name, or number from 1.
-    pub(crate) name: String,
+    pub(crate) name: Name,
     /// The picture, or why there is none.
     pub(crate) picture: Result<Picture, String>,
-    /// A class number or name.
-    pub(crate) label: Option<String>,
+    pub(crate) label: Option<Class>,
+}
+
+/// What a picture is called.
+pub(crate) enum Name {
+    /// Its number in a file of many, from 1.
+    Number(u64),
+    /// Its file, with the folders that it is in.
+    File(String),
+}
+
+impl Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::File(name) => f.write_str(name),
+        }
+    }
+}
+
+/// What a picture is said to show.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// A byte of a file of labels.
+    Number(u8),
+    /// A folder.
+    Name(String),
+}
+
+impl Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
 }
 
 /// Pictures of a file or a folder, one after the other.
-pub(crate) enum Pictures {
+pub(crate) struct Pictures {
+    from: From,
+    rules: PictureRules,
+}
+
+/// Where they come from.
+enum From {
     /// Many of one size, grey.
     Idx(Idx),
     /// Many of a size that the flags name.
     Raw(Raw),
     /// Files with the labels that their folders give.
-    Files(std::vec::IntoIter<(PathBuf, Option<String>)>),
+    Files(std::vec::IntoIter<folder::File>),
 }
 
 impl Pictures {
     /// Opens a picture, a folder, an IDX file (gzip too), or raw bytes of pictures of `shape`:
     /// height, width, channels.
-    pub(crate) fn open(path: &Path, shape: Option<[usize; 3]>) -> Result<Self> {
-        if path.is_dir() {
-            return Ok(Self::Files(files(path)?.into_iter()));
-        }
-        if is_decoded(path) {
-            return Ok(Self::Files(vec![(path.to_owned(), None)].into_iter()));
-        }
-        match shape {
-            Some(shape) => Ok(Self::Raw(Raw::open(path, shape)?)),
-            None => Ok(Self::Idx(Idx::open(path)?)),
-        }
+    pub(crate) fn open(
+        path: &Path,
+        shape: Option<[usize; 3]>,
+        rules: PictureRules,
+    ) -> Result<Self> {
+        let from = if path.is_dir() {
+            From::Files(folder::files(path)?.into_iter())
+        } else if folder::is_picture(path) || (shape.is_none() && begins_as_picture(path)?) {
+            From::Files(vec![folder::File::single(path)].into_iter())
+        } else if let Some(shape) = shape {
+            From::Raw(Raw::open(path, shape, rules)?)
+        } else {
+            From::Idx(Idx::open(path, &rules)?)
+        };
+        Ok(Self { from, rules })
     }
 
     /// The next picture; none at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Found>> {
-        match self {
-            Self::Idx(idx) => idx.next(),
-            Self::Raw(raw) => raw.next(),
-            Self::Files(files) => Ok(files.next().map(|(path, label)| decode(&path, label))),
+        match &mut self.from {
+            From::Idx(idx) => idx.next(),
+            From::Raw(raw) => raw.next(),
+            From::Files(files) => Ok(files.next().map(|file| Found {
+                name: Name::File(file.name),
+                picture: decode_file(&file.path, &self.rules),
+                label: file.label.map(Class::Name),
+            })),
         }
     }
 }
 
-fn is_decoded(path: &Path) -> bool {
-    let end = path.extension().map(|end| end.to_string_lossy().to_lowercase());
-    end.is_some_and(|end| DECODED.contains(&end.as_str()))
-}
-
-/// Pictures of a folder by name; those of its folders bear the folder's name as their label.
-fn files(dir: &Path) -> Result<Vec<(PathBuf, Option<String>)>> {
-    let (folders, mut found): (Vec<_>, Vec<_>) =
-        entries(dir)?.into_iter().partition(|path| path.is_dir());
-    found.retain(|path| is_decoded(path));
-    let mut files: Vec<_> = found.into_iter().map(|path| (path, None)).collect();
-    for folder in folders {
-        let label = folder.file_name().map(|name| name.to_string_lossy().into_owned());
-        let inside = entries(&folder)?.into_iter().filter(|path| is_decoded(path));
-        files.extend(inside.map(|path| (path, label.clone())));
+/// Whether a file whose name does not tell holds a picture; fails where it holds what is none.
+fn begins_as_picture(path: &Path) -> Result<bool> {
+    // What a pipe has given is gone.
+    if path.exists() && !path.is_file() {
+        return Ok(false);
     }
-    Ok(files)
-}
-
-fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |source| Failure::io(dir, "read", source);
-    let entries = std::fs::read_dir(dir).map_err(failed)?;
-    let mut paths = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<std::io::Result<Vec<_>>>()
-        .map_err(failed)?;
-    paths.sort();
-    Ok(paths)
-}
-
-fn decode(path: &Path, label: Option<String>) -> Found {
-    let name = match (path.file_name(), &label) {
-        (Some(name), Some(folder)) => format!("{folder}/{}", name.to_string_lossy()),
-        (name, _) => name.unwrap_or_default().to_string_lossy().into_owned(),
-    };
-    let picture = decoded(path).map_err(|error| format!("{}: {error}", path.display()));
-    Found { name, picture, label }
-}
-
-fn decoded(path: &Path) -> Result<Picture, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    picture(BufReader::new(file), offramp::image::SIDE_MAX as u32)
-}
-
-/// Decodes a picture whose sides are `side_max` pixels at most.
-pub(crate) fn picture(from: impl BufRead + Seek, side_max: u32) -> Result<Picture, String> {
-    let reader = image::ImageReader::new(from).with_guessed_format();
-    let mut reader = reader.map_err(|error| error.to_string())?;
-    let mut limits = image::Limits::default();
-    limits.max_image_width = Some(side_max);
-    limits.max_image_height = Some(side_max);
-    reader.limits(limits);
-    let picture = reader.decode().map_err(|error| error.to_string())?;
-    let (height, width) = (picture.height() as usize, picture.width() as usize);
-    let is_grey = !picture.color().has_color();
-    let (channels, pixels) = match is_grey {
-        true => (1, picture.into_luma8().into_raw()),
-        false => (3, picture.into_rgb8().into_raw()),
-    };
-    Picture::new([height, width, channels], pixels).map_err(|error| error.to_string())
+    let failed = |source| Failure::io(path, "open", source);
+    let mut head = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(kind::HEAD_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
+    match kind::other(&head) {
+        Some(found) => Err(Failure::Failed(format!(
+            "{}: expected {}, an IDX file or a folder, found {found}",
+            path.display(),
+            kind::FORMATS
+        ))),
+        None => Ok(kind::Kind::of(&head).is_some()),
+    }
 }
 
 /// `HxWxC` of raw pictures.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use offramp::Picture;
 
-use super::Found;
+use super::{Found, Name, PictureRules};
 use crate::failure::{Failure, Result};
 
 /// Pictures of a raw file.
@@ -19,7 +19,9 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    pub(super) fn open(path: &Path, shape: [usize; 3]) -> Result<Self> {
+    pub(super) fn open(path: &Path, shape: [usize; 3], rules: PictureRules) -> Result<Self> {
+        let size = rules.check_size(shape[0], shape[1]);
+        size.map_err(|error| Failure::Usage(format!("--shape: {error}")))?;
         let failed = |source| Failure::io(path, "open", source);
         let file = File::open(path).map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
@@ -45,6 +47,6 @@ impl Raw {
         read.map_err(|source| Failure::io(&self.path, "read", source))?;
         self.done += 1;
         let picture = Picture::new(self.shape, pixels).map_err(|error| error.to_string());
-        Ok(Some(Found { name: self.done.to_string(), picture, label: None }))
+        Ok(Some(Found { name: Name::Number(self.done), picture, label: None }))
     }
 }

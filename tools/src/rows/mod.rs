@@ -1,6 +1,9 @@
 //! Rows in: texts for a model that reads text, pictures for one that reads images.
 
+mod id;
 mod images;
+mod json;
+mod labels;
 mod texts;
 
 use std::path::Path;
@@ -9,27 +12,36 @@ use offramp::{Model, RowRules};
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};
+use crate::pictures::PictureRules;
+pub(crate) use id::Id;
 use images::Images;
 pub(crate) use texts::Texts;
 
 /// One input.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Row {
     /// As the input names it; the line number where it does not.
-    pub(crate) id: Value,
+    pub(crate) id: Id,
     /// The text it came from, or its file, for showing.
     pub(crate) text: Option<String>,
     /// What the model is to read.
     pub(crate) input: offramp::Row,
-    /// What a person says it is.
-    pub(crate) label: Option<String>,
+    /// What a person says it is, as written.
+    pub(crate) label: Option<Value>,
+}
+
+impl Row {
+    /// The class that it is labelled with, of a row that [`read_labelled`] gave.
+    pub(crate) fn class(&self) -> Option<&str> {
+        self.label.as_ref().and_then(Value::as_str)
+    }
 }
 
 /// A line that is no input.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct BadRow {
     /// The id, where it could be read.
-    pub(crate) id: Option<Value>,
+    pub(crate) id: Option<Id>,
     /// What is wrong with the line.
     pub(crate) error: String,
 }
@@ -42,9 +54,18 @@ pub(crate) enum RowReader {
 
 impl RowReader {
     /// Opens `path`; lines may come from `-`, standard input. `shape` is that of raw pictures.
-    pub(crate) fn open(path: &Path, model: &Model, shape: Option<[usize; 3]>) -> Result<Self> {
+    pub(crate) fn open(
+        path: &Path,
+        model: &Model,
+        shape: Option<[usize; 3]>,
+        rules: PictureRules,
+    ) -> Result<Self> {
         if model.spec().image().is_some() {
-            return Ok(Self::Images(Box::new(Images::open(path, model, shape)?)));
+            return Ok(Self::Images(Box::new(Images::open(path, model, shape, rules)?)));
+        }
+        if let Some(flag) = rules.given() {
+            let message = format!("{flag} is of pictures, but the model reads text");
+            return Err(Failure::Usage(message));
         }
         if shape.is_some() || path.is_dir() {
             let path = path.display();
@@ -71,12 +92,36 @@ impl RowReader {
 }
 
 /// Reads a whole file of rows, all of which must be good.
-pub(crate) fn read_all(path: &Path, model: &Model) -> Result<Vec<Row>> {
-    let mut reader = RowReader::open(path, model, None)?;
+pub(crate) fn read_all(path: &Path, model: &Model, rules: PictureRules) -> Result<Vec<Row>> {
+    read(path, model, rules, |_| Ok(()))
+}
+
+/// As [`read_all`], with every label that there is made the name of a class of the model.
+///
+/// # Errors
+/// A label that is none: where nobody says so, no answer is ever right.
+pub(crate) fn read_labelled(path: &Path, model: &Model, rules: PictureRules) -> Result<Vec<Row>> {
+    let names = model.spec().labels();
+    read(path, model, rules, |row| {
+        let class = row.label.as_ref().map(|label| labels::class(label, names)).transpose()?;
+        row.label = class.map(Value::from);
+        Ok(())
+    })
+}
+
+fn read(
+    path: &Path,
+    model: &Model,
+    rules: PictureRules,
+    finish: impl Fn(&mut Row) -> Result<(), String>,
+) -> Result<Vec<Row>> {
+    let mut reader = RowReader::open(path, model, None, rules)?;
     let mut rows = Vec::new();
     while let Some((line, row)) = reader.next()? {
-        let row = row.map_err(|bad| bad_line(path, line, bad.error))?;
-        fits(model, &row.input).map_err(|error| bad_line(path, line, error))?;
+        let mut row = row.map_err(|bad| bad_line(path, line, bad.error))?;
+        finish(&mut row)
+            .and_then(|()| fits(model, &row.input))
+            .map_err(|error| bad_line(path, line, error))?;
         rows.push(row);
     }
     if rows.is_empty() {

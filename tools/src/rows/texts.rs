@@ -3,28 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use offramp::{Model, TokenRow, Tokenizer};
-use serde::Deserialize;
-use serde_json::{Map, Value};
-
+use super::id::Id;
+use super::json::{self, Keys};
 use super::{BadRow, Row};
 use crate::failure::Result;
 use crate::lines::{LINE_BYTES_MAX, Line, Lines};
+use offramp::{Model, TokenRow, Tokenizer};
 
 /// Reads rows from lines.
 pub(crate) struct Texts {
     lines: Lines,
     tokenizer: Result<Arc<Tokenizer>, String>,
-}
-
-/// The keys of a line; others are ignored.
-#[derive(Deserialize)]
-struct Keys {
-    text: Option<String>,
-    text_pair: Option<String>,
-    tokens: Option<Vec<u32>>,
-    kinds: Option<Vec<u16>>,
-    label: Option<Value>,
 }
 
 impl Texts {
@@ -59,7 +48,7 @@ impl Texts {
     }
 
     fn plain(&self, number: u64, text: String) -> Result<Row, BadRow> {
-        let id = Value::from(number);
+        let id = Id::Number(number);
         match self.encode(&text, None) {
             Ok(input) => Ok(Row { id, text: Some(text), input: input.into(), label: None }),
             Err(error) => Err(BadRow { id: Some(id), error }),
@@ -67,18 +56,16 @@ impl Texts {
     }
 
     fn json(&self, number: u64, line: &str) -> Result<Row, BadRow> {
-        let mut object: Map<String, Value> = serde_json::from_str(line)
-            .map_err(|error| BadRow { id: None, error: format!("not JSON: {error}") })?;
-        let given = object.remove("id").filter(|id| !id.is_null());
-        let bad = |error: String| BadRow { id: given.clone(), error };
-        let keys: Keys =
-            serde_json::from_value(Value::Object(object)).map_err(|e| bad(e.to_string()))?;
-        let input = self.tokens(&keys).map_err(bad)?.into();
-        let label = keys.label.map(|label| match label {
-            Value::String(label) => label,
-            other => other.to_string(),
-        });
-        Ok(Row { id: given.unwrap_or(Value::from(number)), text: keys.text, input, label })
+        let (id, keys) = json::parse(line)?;
+        match self.tokens(&keys) {
+            Ok(input) => Ok(Row {
+                id: id.unwrap_or(Id::Number(number)),
+                text: keys.text,
+                input: input.into(),
+                label: keys.label,
+            }),
+            Err(error) => Err(BadRow { id, error }),
+        }
     }
 
     fn tokens(&self, keys: &Keys) -> Result<TokenRow, String> {

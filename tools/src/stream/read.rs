@@ -7,19 +7,19 @@ use offramp::Picture;
 
 use super::album::{Album, Class};
 use crate::failure::{Failure, Result};
-use crate::pictures::{Found, Pictures};
+use crate::pictures::{Found, PictureRules, Pictures};
 
 /// Most classes that a byte can tell apart.
 const CLASSES_MAX: usize = 256;
 
 /// Reads all pictures of an IDX file, or of a folder with one folder a class.
-pub(super) fn read(path: &Path) -> Result<Album> {
-    let mut pictures = Pictures::open(path, None)?;
+pub(super) fn read(path: &Path, rules: PictureRules) -> Result<Album> {
+    let mut pictures = Pictures::open(path, None, rules)?;
     let (mut sides, mut by_name) = (None, BTreeMap::<String, Vec<Vec<u8>>>::new());
     while let Some(Found { name, picture, label }) = pictures.next()? {
         let wrong = |what: String| failed(path, &format!("picture {name}: {what}"));
         let picture = picture.map_err(&wrong)?;
-        let label = label.ok_or_else(|| failed(path, NO_LABELS))?;
+        let label = label.ok_or_else(|| failed(path, NO_LABELS))?.to_string();
         let expected = *sides.get_or_insert(picture.shape());
         by_name.entry(label).or_default().push(pixels(&picture, expected).map_err(wrong)?);
     }
