@@ -127,3 +127,105 @@ fn upright(decoded: Decoded) -> Result<Picture, String> {
     };
     Picture::new([height, width, channels], pixels).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/pictures");
+
+    /// Pictures with what Pillow makes of them: channels and pixels. `make.py` beside them tells.
+    fn known() -> Vec<(PathBuf, usize, Vec<u8>)> {
+        let entries = std::fs::read_dir(DATA).unwrap().map(|entry| entry.unwrap().path());
+        let mut known: Vec<_> = entries
+            .filter_map(|path| {
+                let channels = match path.extension()?.to_str()? {
+                    "grey" => 1,
+                    "rgb" => 3,
+                    _ => return None,
+                };
+                Some((path.with_extension(""), channels, std::fs::read(&path).unwrap()))
+            })
+            .collect();
+        known.sort();
+        assert!(known.len() >= 30, "{}", known.len());
+        known
+    }
+
+    /// Furthest that a pixel may be off: transforms of JPEG and lossy WebP may round otherwise.
+    fn tolerance(path: &Path) -> u8 {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.ends_with(".jpg") || name.starts_with("lossy") { 4 } else { 0 }
+    }
+
+    #[test]
+    fn pixels_are_those_of_pillow() {
+        for (path, channels, expected) in known() {
+            let picture = decode_file(&path, &PictureRules::default()).unwrap();
+            assert_eq!(picture.shape()[2], channels, "{}", path.display());
+            assert_eq!(picture.pixels().len(), expected.len(), "{}", path.display());
+            let pairs = picture.pixels().iter().zip(&expected);
+            let off = pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            assert!(off <= tolerance(&path), "{}: {off}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_anywhere_is_no_picture() {
+        for (path, ..) in known() {
+            let whole = std::fs::read(&path).unwrap();
+            for end in 0..whole.len() {
+                let found = decode(&whole[..end], &PictureRules::default());
+                assert!(found.is_err(), "{}: {end} of {} bytes", path.display(), whole.len());
+            }
+            let more = [&whole[..], b"trailing bytes \xff\xd9"].concat();
+            assert!(decode(&more, &PictureRules::default()).is_ok(), "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn whatever_the_bytes_nothing_panics_and_nothing_is_larger_than_allowed() {
+        let mut rng = fastrand::Rng::with_seed(3);
+        let rules = PictureRules::of_pixels(4096);
+        for (path, ..) in known() {
+            let whole = std::fs::read(&path).unwrap();
+            for _ in 0..300 {
+                let mut bytes = whole.clone();
+                for _ in 0..rng.usize(1..6) {
+                    let at = rng.usize(0..bytes.len());
+                    bytes[at] = rng.u8(..);
+                }
+                if let Ok(picture) = decode(&bytes, &rules) {
+                    assert!(picture.shape()[0] * picture.shape()[1] <= 4096);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn damage_within_a_png_is_found() {
+        let whole = std::fs::read(format!("{DATA}/colours.png")).unwrap();
+        for at in 8..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x10;
+            assert!(decode(&bytes, &PictureRules::default()).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn too_many_pixels_are_refused_by_name_in_every_format() {
+        let rules = PictureRules::of_pixels(500);
+        for name in ["fine.jpg", "progressive.jpg", "grey.png", "frame.gif", "colours.bmp"] {
+            let path = format!("{DATA}/{name}");
+            let error = decode_file(Path::new(&path), &rules).unwrap_err();
+            assert!(
+                error.contains(name) && error.contains("21 x 26 = 546: --pixels-max"),
+                "{error}"
+            );
+        }
+        let error = decode_file(Path::new(&format!("{DATA}/lossy.webp")), &rules).unwrap_err();
+        assert!(error.contains("at most 500 pixels"), "{error}");
+    }
+}

@@ -73,7 +73,7 @@ fn evaluate_counts_accuracy_where_there_are_labels() {
     let input = folder.write(
         "in.jsonl",
         "{\"text\": \"Who wrote Hamlet?\", \"label\": \"HUM\"}\n\
-         {\"text\": \"Who?\", \"label\": \"x\"}\n",
+         {\"text\": \"Who?\", \"label\": \"NUM\"}\n",
     );
     let args = ["evaluate", "--model", &shipped(), "--exits", "off", "--input", &input, "--json"];
     let variants = run(&args, "").expect_code(0).json();
