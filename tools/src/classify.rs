@@ -47,16 +47,18 @@ Output, in the order of the input:
   {\"line\":2,\"error\":\"the line is empty\"}            in place of an answer
 
 Ids come back as they are written, to the digit; a line without one, or with null, goes by its
-number. NaN and Infinity, which Python writes, are taken for null; a key that comes twice is refused.
+number. NaN and Infinity, which Python writes, are taken for null; a key of ours that comes twice
+is refused.
 
-Images: a JPEG, PNG, GIF (its first frame), BMP or WebP file, a folder of them, an IDX file of bytes
-(gzip too), or raw bytes with --shape. Content decides what a file is. They are resized and cropped as
-the model's configuration says; their ids are file names, or numbers from 1. In folders all folders
-are read, however deep; files of other endings are counted and left out. A file that is cut or
-damaged fails its row, and so does one of more than --pixels-max pixels, before it is decoded.
-Pictures are turned as their EXIF orientation says, as people see them and transformers' load_image
-does; timm and torchvision do not turn: --ignore-orientation. As with Pillow's convert, alpha is
-dropped, and 16 bits are cut to 8. (JPEG decoders round differently: pixels are within 3 of Pillow's.)
+Images: a JPEG, PNG, GIF (its first frame), BMP or WebP file, a folder of them, an IDX file of
+bytes (gzip too), or raw bytes with --shape. Content decides what a file is. They are resized and
+cropped as the model's configuration says; their ids are file names, or numbers from 1. Folders in
+folders are read, however deep; files of other endings are counted and left out. A file that is
+cut or damaged fails its row, and so does one of more than --pixels-max pixels, undecoded.
+Pictures are turned as their EXIF orientation says, as people see them and as transformers'
+load_image does; timm and torchvision do not turn them, nor does --ignore-orientation. As with
+Pillow's convert, alpha is dropped and 16 bits are cut to 8. JPEG decoders differ in rounding:
+pixels are within 3 of Pillow's.
 
 exit is the encoder layer or block behind which the row left, from 0, or \"final\"; depth is the
 share of them that it had run by then. Text longer than the model reads is cut, tokens are not.

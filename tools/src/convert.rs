@@ -133,17 +133,17 @@ fn input_size(text: &str) -> Result<[usize; 3], String> {
 
 /// A mean of levels from 0 to 1.
 fn mean(text: &str) -> Result<f32, String> {
-    share(text).map_err(of_levels)
+    share(text).map_err(|error| of_levels(&error))
 }
 
 /// A standard deviation of them, which is a divisor.
 fn deviation(text: &str) -> Result<f32, String> {
-    let number = share(text).map_err(of_levels)?;
+    let number = share(text).map_err(|error| of_levels(&error))?;
     (number > 0.0).then_some(number).ok_or_else(|| "must be above 0".to_owned())
 }
 
 /// Means and deviations are often told for levels from 0 to 255.
-fn of_levels(error: String) -> String {
+fn of_levels(error: &str) -> String {
     format!("{error}: levels are from 0 to 1; what is told for 0 to 255 is to be divided by 255")
 }
 

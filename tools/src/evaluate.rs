@@ -21,10 +21,10 @@ Examples:
   offramp evaluate --model DIR --policy patience(2)
   offramp evaluate --model DIR --threshold 0.9 --json
 
-Agreement is counted against the full model; accuracy needs a \"label\" in the inputs:
-the name of a class or its number (3, \"3\" or 3.0). Of pictures the label is the first of the folders
-that they are in, or a byte of x-labels-idx1-ubyte beside x-images-idx3-ubyte. A label that is no class
-of the model is an error, null is no label.";
+Agreement is counted against the full model; accuracy needs a \"label\" in the inputs: the name of
+a class or its number (3, \"3\" or 3.0). Of pictures the label is the first of the folders that they
+are in, or a byte of x-labels-idx1-ubyte beside x-images-idx3-ubyte. A label that is no class of
+the model is an error; null is no label.";
 
 /// Flags of `evaluate`.
 #[derive(Args, Debug)]

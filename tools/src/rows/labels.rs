@@ -103,9 +103,9 @@ mod tests {
 
     use super::*;
 
-    fn found(label: Value, names: &[&str]) -> Result<String, String> {
+    fn found(label: &Value, names: &[&str]) -> Result<String, String> {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        class(&label, &names).map(str::to_owned)
+        class(label, &names).map(str::to_owned)
     }
 
     const NAMES: [&str; 3] = ["ABBR", "DESC", "12"];
@@ -114,11 +114,11 @@ mod tests {
     fn names_and_numbers_of_any_writing_are_classes() {
         let labels = [json!("DESC"), json!(1), json!("1"), json!(1.0), json!("001")];
         for label in labels {
-            assert_eq!(found(label.clone(), &NAMES).unwrap(), "DESC", "{label}");
+            assert_eq!(found(&label, &NAMES).unwrap(), "DESC", "{label}");
         }
-        assert_eq!(found(json!("12"), &NAMES).unwrap(), "12");
-        assert_eq!(found(json!(2), &NAMES).unwrap(), "12");
-        assert_eq!(found(json!(1), &["0", "1"]).unwrap(), "1");
+        assert_eq!(found(&json!("12"), &NAMES).unwrap(), "12");
+        assert_eq!(found(&json!(2), &NAMES).unwrap(), "12");
+        assert_eq!(found(&json!(1), &["0", "1"]).unwrap(), "1");
     }
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
             (json!(["DESC"]), "neither"),
         ];
         for (label, expected) in cases {
-            let error = found(label, &NAMES).unwrap_err();
+            let error = found(&label, &NAMES).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
     }
@@ -152,10 +152,10 @@ mod tests {
     #[test]
     fn a_number_that_is_also_the_name_of_another_class_is_refused() {
         let stars = ["1", "2", "3"];
-        let error = found(json!(1), &stars).unwrap_err();
+        let error = found(&json!(1), &stars).unwrap_err();
         assert!(error.contains("class 1, which is `2`, or class 0, which is `1`"), "{error}");
-        assert!(found(json!(3), &stars).unwrap_err().contains("which is `none`, or class 2"));
-        assert_eq!(found(json!("1"), &stars).unwrap(), "1");
-        assert_eq!(found(json!(0), &stars).unwrap(), "1");
+        assert!(found(&json!(3), &stars).unwrap_err().contains("which is `none`, or class 2"));
+        assert_eq!(found(&json!("1"), &stars).unwrap(), "1");
+        assert_eq!(found(&json!(0), &stars).unwrap(), "1");
     }
 }

@@ -12,7 +12,10 @@ const QUESTIONS: [(&str, &str, usize); 4] = [
     ("What does NASA stand for ?", "ABBR", 0),
 ];
 
-fn accuracy(labels: impl Fn(&str, usize) -> String) -> (i32, String, String) {
+/// How a label is written that has this name and this number.
+type Way = fn(&str, usize) -> String;
+
+fn accuracy(labels: Way) -> (i32, String, String) {
     let line = |(text, name, number): &(&str, &str, usize)| {
         format!("{{\"text\": {:?}, \"label\": {}}}\n", text, labels(name, *number))
     };
@@ -29,7 +32,7 @@ fn accuracy(labels: impl Fn(&str, usize) -> String) -> (i32, String, String) {
 
 #[test]
 fn labels_by_name_and_by_number_count_alike() {
-    let ways: [fn(&str, usize) -> String; 4] = [
+    let ways: [Way; 4] = [
         |name, _| format!("\"{name}\""),
         |_, number| number.to_string(),
         |_, number| format!("\"{number}\""),
@@ -43,7 +46,7 @@ fn labels_by_name_and_by_number_count_alike() {
 
 #[test]
 fn a_label_that_is_no_class_ends_the_evaluation_by_its_line() {
-    let ways: [(fn(&str, usize) -> String, &str); 5] = [
+    let ways: [(Way, &str); 5] = [
         (
             |name, _| format!("{:?}", name.to_lowercase()),
             "\"hum\" is no class of this model (is `HUM`",
