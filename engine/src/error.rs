@@ -44,6 +44,20 @@ pub enum Error {
     /// The thread that keeps the promise about agreement has panicked: a defect of offramp.
     #[error("the control thread is lost: nobody watches the exits any more")]
     ControlLost,
+    /// A thread or task of a server has panicked: a defect of offramp.
+    #[error("the {part} is lost: it has panicked")]
+    PartLost {
+        /// Which.
+        part: &'static str,
+    },
+    /// Decisions could not be written down; all else went on.
+    #[error("{}: {message}", file.display())]
+    Journal {
+        /// The journal.
+        file: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A ramp could not be trained.
     #[error("site {site}: {source}")]
     Train {
@@ -59,7 +73,8 @@ impl Error {
     /// elsewhere perhaps.
     pub fn is_lasting(&self) -> bool {
         let device = matches!(self, Self::Device(offramp_kernels::Error::Device { .. }));
-        device || matches!(self, Self::ExecutorLost | Self::ControlLost)
+        let lost = matches!(self, Self::ExecutorLost | Self::ControlLost | Self::PartLost { .. });
+        device || lost
     }
 }
 

@@ -14,6 +14,7 @@
 //! | [`ramps`]       | `ramps.safetensors`                    | [`RampBundle`]              |
 //! | [`thresholds`]  | `thresholds.json`                      | [`ThresholdFile`]           |
 //! | [`foreign`]     | one that is not what its name says     | what it is, and the remedy  |
+//! | [`identity`]    | all but ramps and thresholds           | which of them have changed  |
 //!
 //! Ramps carry the hash of the model that they were trained on, thresholds the hashes of the model
 //! and the ramps that they were fitted on; a mismatch is refused when read.
@@ -27,6 +28,7 @@ pub mod error;
 pub mod file;
 pub mod foreign;
 pub mod hash;
+pub mod identity;
 pub mod image;
 mod json;
 mod mmap;
@@ -40,6 +42,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use file::{Checkpoint, Elem, Tensor};
 pub use foreign::Foreign;
 pub use hash::{ModelHash, RampHash};
+pub use identity::{Identity, Stamps};
 pub use image::{ImageSpec, resolve_image};
 pub use names::{Names, Part};
 pub use ramps::{Dense, Pool, Ramp, RampBundle, SiteNotes, TrainingNotes};

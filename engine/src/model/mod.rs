@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use offramp_kernels::Pool;
 use offramp_weights::{
-    Checkpoint, ModelHash, ModelSpec, Names, RampBundle, TextSpec, ThresholdFile, resolve,
-    resolve_image,
+    Checkpoint, Identity, ModelHash, ModelSpec, Names, RampBundle, Stamps, TextSpec, ThresholdFile,
+    resolve, resolve_image,
 };
 
 pub use bind::bind;
@@ -19,6 +19,8 @@ use crate::text::Tokenizer;
 
 /// File names in a model directory.
 pub mod files {
+    /// How a text model splits texts.
+    pub const TOKENIZER: &str = "tokenizer.json";
     /// Ramps trained for the model.
     pub const RAMPS: &str = "ramps.safetensors";
     /// Thresholds fitted on those ramps.
@@ -32,6 +34,8 @@ pub mod files {
 #[derive(Debug)]
 pub struct Model {
     dir: PathBuf,
+    /// Of its files, before any was read.
+    stamps: Stamps,
     spec: ModelSpec,
     checkpoint: Checkpoint,
     /// Of a text model.
@@ -63,8 +67,10 @@ impl Model {
     /// # Errors
     /// As [`open`](Self::open), ramps and thresholds aside.
     pub fn open_bare(dir: &Path) -> Result<Self> {
+        let stamps = Stamps::look(dir);
         let mut spec = ModelSpec::read(dir)?;
         let checkpoint = Checkpoint::open(dir)?;
+        let stamps = stamps?;
         let names = match &mut spec {
             ModelSpec::Text(spec) => Some(resolve(spec, &checkpoint)?),
             ModelSpec::Image(spec) => {
@@ -72,7 +78,8 @@ impl Model {
                 None
             }
         };
-        Ok(Self { dir: dir.to_owned(), spec, checkpoint, names, ramps: None, thresholds: None })
+        let dir = dir.to_owned();
+        Ok(Self { dir, stamps, spec, checkpoint, names, ramps: None, thresholds: None })
     }
 
     /// Takes its ramps from another file; thresholds of other ramps are forgotten.
@@ -116,6 +123,30 @@ impl Model {
                 message: "reads images: it has no tokenizer".to_owned(),
             }),
         }
+    }
+
+    /// Its tokenizer, where it has one: without, a text model reads tokens only.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] where the file is there, but malformed or not to be read.
+    pub fn tokenizer_if_any(&self) -> Result<Option<Tokenizer>> {
+        // A link that leads nowhere is there too.
+        let is_there = self.path(files::TOKENIZER).symlink_metadata().is_ok();
+        let is_text = self.spec.text().is_some();
+        (is_text && is_there).then(|| self.tokenizer()).transpose()
+    }
+
+    /// What its files hold, ramps and thresholds aside. Reads all of them.
+    ///
+    /// # Errors
+    /// A file has been written, has come or gone since the model was opened, or cannot be read.
+    pub fn identity(&self) -> Result<Identity> {
+        let identity = Identity::read(&self.dir)?;
+        if Stamps::look(&self.dir)? == self.stamps {
+            return Ok(identity);
+        }
+        let message = "its files have changed while it was loaded: try again when they are whole";
+        Err(Error::Unfit { model: self.dir.clone(), message: message.to_owned() })
     }
 
     /// Makes inputs of pictures.

@@ -16,6 +16,7 @@ use crate::image::PREPROCESSOR_FILE;
 use crate::spec::{CONFIG_BYTES_MAX, CONFIG_FILE};
 
 pub(crate) use archive::Archive;
+pub(crate) use shards::weight_files;
 pub use shards::{INDEX_FILE, WEIGHTS_FILE};
 pub use tensor::{Elem, Tensor};
 
@@ -67,7 +68,7 @@ impl Checkpoint {
     /// Errors: no folder, no weights (with what was looked for), a damaged file, or an index that
     /// its shards do not bear out.
     pub fn open(dir: &Path) -> Result<Self> {
-        let (files, listed) = shards::weight_files(dir)?;
+        let (files, listed) = weight_files(dir)?;
         let mut configs = vec![read_whole(&dir.join(CONFIG_FILE), CONFIG_BYTES_MAX)?];
         let preprocessor = dir.join(PREPROCESSOR_FILE);
         if preprocessor.exists() {

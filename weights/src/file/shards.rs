@@ -26,10 +26,10 @@ struct Index {
 }
 
 /// The tensors that the index lists, each with its shard's file name.
-pub(super) type Listed = Vec<(Box<str>, Box<str>)>;
+pub(crate) type Listed = Vec<(Box<str>, Box<str>)>;
 
 /// The weight files of `dir`, plain names by rising order, and the index's list where there is one.
-pub(super) fn weight_files(dir: &Path) -> Result<(Vec<Box<str>>, Listed)> {
+pub(crate) fn weight_files(dir: &Path) -> Result<(Vec<Box<str>>, Listed)> {
     if dir.join(WEIGHTS_FILE).exists() {
         return Ok((vec![WEIGHTS_FILE.into()], Listed::new()));
     }
