@@ -1,10 +1,13 @@
 //! The control thread: learns, decides, publishes, writes down.
 
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use super::Adapted;
-use super::journal::{Entry, Journal};
+use super::journal::{Entry, Line};
+use super::scribe::Scribe;
+use super::standing::Standing;
 use crate::error::{Error, Result};
 use crate::exit::Publisher;
 use crate::feedback::FeedbackReader;
@@ -15,21 +18,32 @@ const NAP: Duration = Duration::from_millis(20);
 
 /// A running control thread.
 pub(super) struct Control {
-    thread: JoinHandle<Result<Adapted>>,
+    thread: JoinHandle<Result<Ended>>,
 }
+
+/// What it did, and what is wrong with the journal.
+pub(super) type Ended = (Adapted, Option<Error>);
 
 impl Control {
     pub(super) fn start(
         controller: Controller,
         publisher: Publisher,
         reader: FeedbackReader,
-        journal: Option<Journal>,
+        journal: Option<Scribe>,
+        standing: Arc<Standing>,
     ) -> Result<Self> {
-        let mut work =
-            Work { controller, publisher, reader, journal, failed: None, done: Adapted::default() };
+        let done = Adapted::default();
+        let work = Work { controller, publisher, reader, journal, standing, done };
         let thread = Builder::new().name("offramp-control".to_owned()).spawn(move || work.run());
         let failed = |error| Error::Options(format!("no control thread: {error}"));
         Ok(Self { thread: thread.map_err(failed)? })
+    }
+
+    /// One whose thread has panicked.
+    #[cfg(test)]
+    pub(super) fn lost() -> Self {
+        let panic = || panic!("as a control thread with a defect would");
+        Self { thread: Builder::new().spawn(panic).unwrap() }
     }
 
     /// Rows have arrived.
@@ -42,7 +56,7 @@ impl Control {
         self.thread.is_finished()
     }
 
-    pub(super) fn finish(self) -> Result<Adapted> {
+    pub(super) fn finish(self) -> Result<Ended> {
         self.wake();
         self.thread.join().unwrap_or(Err(Error::ControlLost))
     }
@@ -52,21 +66,20 @@ struct Work {
     controller: Controller,
     publisher: Publisher,
     reader: FeedbackReader,
-    journal: Option<Journal>,
-    /// Why it goes on without a journal.
-    failed: Option<Error>,
+    journal: Option<Scribe>,
+    standing: Arc<Standing>,
     done: Adapted,
 }
 
 impl Work {
     /// Until the executor's end of the ring is gone and all rows are read. A journal that cannot be
-    /// written is no reason to let thresholds be: that is told at the end.
-    fn run(&mut self) -> Result<Adapted> {
+    /// written is no reason to let thresholds be: lines that are lost are counted.
+    fn run(mut self) -> Result<Ended> {
         loop {
             let is_last = self.reader.is_abandoned();
             self.learn()?;
             if is_last {
-                return self.failed.take().map_or(Ok(self.done), Err);
+                return Ok((self.done, self.journal.and_then(Scribe::end)));
             }
             std::thread::park_timeout(NAP);
         }
@@ -79,14 +92,15 @@ impl Work {
         if rows.is_empty() {
             return Ok(());
         }
-        let Some(change) = self.controller.step(rows) else { return Ok(()) };
+        let change = self.controller.step(rows);
+        self.standing.set_at_most(self.controller.disagreement_at_most());
+        let Some(change) = change else { return Ok(()) };
         let Change { thresholds, active, .. } = &change;
         let version = self.publisher.publish(thresholds, active)?;
         self.done.changes += 1;
         let entry = Entry::of(&change, version, self.done);
-        let written = self.journal.as_mut().map_or(Ok(()), |journal| journal.write(&entry));
-        if let Err(error) = written {
-            (self.journal, self.failed) = (None, Some(error));
+        if let Some(journal) = &self.journal {
+            journal.write(Line::of(&entry));
         }
         Ok(())
     }

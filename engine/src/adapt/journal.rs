@@ -10,6 +10,29 @@ use super::Adapted;
 use crate::error::{Error, Result};
 use crate::tune::{Change, Reason};
 
+/// What holds before the first decision: the first line of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Start {
+    /// Rows that had reached the control thread: none.
+    pub rows: u64,
+    /// Version of the first thresholds.
+    pub version: u64,
+    /// `start`.
+    pub reason: &'static str,
+    /// By ramp; 2 lets nobody out.
+    pub thresholds: Vec<f32>,
+    /// By ramp.
+    pub active: Vec<bool>,
+    /// Share of answers that may differ from the full model's.
+    pub disagreement_goal: f64,
+    /// How sure that is to be; none where the share counted is taken at its word.
+    pub confidence: Option<f64>,
+    /// Under compaction, share of rows that run to the end anyway.
+    pub audit_rate: f64,
+    /// Rows of the sample that decisions are made on, at most.
+    pub window_rows: usize,
+}
+
 /// One decision.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Entry {
@@ -54,6 +77,18 @@ impl Entry {
     }
 }
 
+/// A line of a journal, ready to be written.
+#[derive(Debug)]
+pub(super) struct Line(Vec<u8>);
+
+impl Line {
+    pub(super) fn of(value: &impl Serialize) -> Self {
+        let mut line = serde_json::to_vec(value).unwrap_or_default();
+        line.push(b'\n');
+        Self(line)
+    }
+}
+
 /// A file of decisions.
 #[derive(Debug)]
 pub struct Journal {
@@ -86,12 +121,19 @@ impl Journal {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&mut self, entry: &Entry) -> Result<()> {
-        let mut line = serde_json::to_vec(entry).unwrap_or_default();
-        line.push(b'\n');
-        self.file.write_all(&line).map_err(|error| failed(&self.path, &error))
+        self.add(&Line::of(entry))
+    }
+
+    pub(super) fn add(&mut self, line: &Line) -> Result<()> {
+        let before = self.file.metadata().map(|about| about.len());
+        self.file.write_all(&line.0).map_err(|error| {
+            // Half a line on a full disk would spoil the next one.
+            let _ = before.and_then(|bytes| self.file.set_len(bytes));
+            failed(&self.path, &error)
+        })
     }
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> Error {
-    Error::Options(format!("{}: {error}", path.display()))
+    Error::Journal { file: path.to_owned(), message: error.to_string() }
 }

@@ -13,10 +13,14 @@
 
 mod control;
 mod journal;
+mod scribe;
+mod standing;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-pub use journal::{Entry, Journal};
+pub use journal::{Entry, Journal, Start};
+pub use standing::Standing;
 
 use offramp_kernels::ExitWindow;
 
@@ -29,6 +33,8 @@ use crate::profile::ShapeProfile;
 use crate::tune::search::Tethered;
 use crate::tune::{Controller, Latency, Manager, ManagerOptions, TunerOptions};
 use control::Control;
+use journal::Line;
+use scribe::Scribe;
 
 /// The share of rows audited where nothing is said. Fewer would save more on steady inputs, and
 /// notice too late that others drift (`benches/results/tuning.md`).
@@ -71,6 +77,7 @@ pub struct Adaptive {
     subscriber: Subscriber,
     feedback: FeedbackWriter,
     control: Control,
+    standing: Arc<Standing>,
     audit_rate: f64,
 }
 
@@ -120,9 +127,14 @@ impl Adaptive {
         exits.thresholds[..sites.len()].copy_from_slice(controller.thresholds());
         let (publisher, subscriber) = threshold_table(&exits);
         let (feedback, reader) = ring(sites.len(), options.ring_rows);
-        let journal = options.journal.as_deref().map(Journal::append).transpose()?;
-        let control = Control::start(controller, publisher, reader, journal)?;
-        Ok(Self { subscriber, feedback, control, audit_rate })
+        let standing = Arc::new(Standing::new(options.tuner.goal));
+        let journal = options.journal.as_deref();
+        let journal = journal.map(|path| Scribe::start(path, standing.clone())).transpose()?;
+        if let Some(journal) = &journal {
+            journal.write(Line::of(&first_line(&exits, options)));
+        }
+        let control = Control::start(controller, publisher, reader, journal, standing.clone())?;
+        Ok(Self { subscriber, feedback, control, standing, audit_rate })
     }
 
     /// Runs a batch under the newest thresholds, and lets the control thread learn from it.
@@ -171,6 +183,12 @@ impl Adaptive {
         Ok(report)
     }
 
+    /// Loses its control thread.
+    #[cfg(test)]
+    pub(crate) fn lose(&mut self) {
+        self.control = Control::lost();
+    }
+
     /// Rows lost so far on the way to the control thread.
     pub fn lost_rows(&self) -> u64 {
         self.feedback.lost()
@@ -181,14 +199,49 @@ impl Adaptive {
         self.subscriber.exits()
     }
 
+    /// What the control thread has come to.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Whether the control thread has ended before its time: a pass would fail.
+    pub fn is_lost(&self) -> bool {
+        self.control.is_lost()
+    }
+
     /// Ends the loop once the control thread has seen every row; says what it did.
     ///
     /// # Errors
-    /// The journal could not be written.
+    /// The journal could not be written, or the control thread is lost.
     pub fn finish(self) -> Result<Adapted> {
+        let (adapted, journal) = self.end()?;
+        journal.map_or(Ok(adapted), Err)
+    }
+
+    /// The same; what is wrong with the journal beside it.
+    ///
+    /// # Errors
+    /// The control thread is lost.
+    pub fn end(self) -> Result<(Adapted, Option<Error>)> {
         let Self { feedback, control, .. } = self;
         drop(feedback);
         control.finish()
+    }
+}
+
+/// What holds at the start.
+fn first_line(exits: &Exits, options: &AdaptOptions) -> Start {
+    let (goal, ramps) = (&options.tuner.goal, exits.active.len());
+    Start {
+        rows: 0,
+        version: exits.version,
+        reason: "start",
+        thresholds: exits.thresholds[..ramps].to_vec(),
+        active: exits.active.clone(),
+        disagreement_goal: goal.disagreement(),
+        confidence: goal.confidence,
+        audit_rate: options.audit_rate,
+        window_rows: options.tuner.window_rows,
     }
 }
 

@@ -89,9 +89,11 @@ impl Connection {
     }
 }
 
-/// To the first of the addresses of `host:port` that answers.
+/// To the first of the addresses of `host:port` that answers; without a host, to this machine.
 fn connect(address: &str, timeout: Option<Duration>) -> std::io::Result<TcpStream> {
-    let Some(timeout) = timeout else { return TcpStream::connect(address) };
+    let here = if address.starts_with(':') { "localhost" } else { "" };
+    let address = format!("{here}{address}");
+    let Some(timeout) = timeout else { return TcpStream::connect(&address) };
     let mut failed = std::io::ErrorKind::AddrNotAvailable.into();
     for resolved in address.to_socket_addrs()? {
         match TcpStream::connect_timeout(&resolved, timeout) {

@@ -4,9 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::IntCounter;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
+
+use super::watch::Seldom;
+use crate::clock;
 
 /// Wait after an accept that failed: descriptors may have run out.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -15,6 +19,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Port {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    failures: IntCounter,
+    warnings: Seldom,
 }
 
 /// A connection, and the place it holds.
@@ -25,19 +31,23 @@ pub(super) struct Guest {
 }
 
 impl Port {
-    pub(super) fn new(listener: TcpListener, connections_max: usize) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(connections_max)) }
+    pub(super) fn new(listener: TcpListener, connections_max: usize, failures: IntCounter) -> Self {
+        let places = Arc::new(Semaphore::new(connections_max));
+        Self { listener, places, failures, warnings: Seldom::default() }
     }
 
     /// The next connection, once there is a place for it.
-    pub(super) async fn accept(&self) -> Guest {
+    pub(super) async fn accept(&mut self) -> Guest {
         let place = self.places.clone().acquire_owned().await;
         let place = place.expect("invariant: nobody closes the semaphore");
         loop {
             match self.listener.accept().await {
                 Ok((stream, client)) => return Guest { stream, client, place },
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    self.failures.inc();
+                    if let Some(more) = self.warnings.is_due(clock::now()) {
+                        tracing::warn!(%error, more, "a connection could not be accepted");
+                    }
                     sleep(PAUSE).await;
                 }
             }

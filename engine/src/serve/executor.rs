@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use offramp_kernels::ExitWindow;
 
+use super::audited::Audited;
 use super::inbox::{Job, Message, Reload};
 use super::protocol::{Failure, InferOptions, Status};
 use super::replies::Replies;
 use super::state::{Life, State};
-use crate::adapt::{Adapted, Adaptive};
+use super::watch::Seldom;
+use crate::adapt::{Adapted, Adaptive, Standing};
 use crate::sched::{Batcher, BatcherOptions, Next, PassLatency, Ticket, Work};
-use crate::{AfterExit, Batch, Engine, Exits, PassReport, PassSettings, Result, Sink};
+use crate::{
+    AfterExit, Batch, Engine, Error, Exits, PassReport, PassSettings, Result, Sink, clock,
+};
 
 /// It looks at least this often whether it should end.
 const NAP: Duration = Duration::from_millis(50);
@@ -53,25 +57,47 @@ impl Exiting {
         &mut self,
         engine: &mut Engine,
         batch: &Batch,
-        after_exit: AfterExit,
+        (after_exit, audit_rate): (AfterExit, f64),
         (windows, stays): (&[ExitWindow], &[bool]),
         sink: &mut dyn Sink,
     ) -> Result<PassReport> {
         match self {
             Self::Fixed(exits) => {
-                let settings =
-                    PassSettings { windows, stays, ..PassSettings::new(exits, after_exit) };
+                let mut settings = PassSettings::new(exits, after_exit);
+                settings.audit_rate = audit_rate;
+                (settings.windows, settings.stays) = (windows, stays);
                 engine.run(batch, &settings, sink)
             }
             Self::Live(live) => live.run_within(engine, batch, after_exit, (windows, stays), sink),
         }
     }
 
-    pub(super) fn finish(self) -> Result<Option<Adapted>> {
+    fn standing(&self) -> Option<&Standing> {
         match self {
-            Self::Fixed(_) => Ok(None),
-            Self::Live(adaptive) => adaptive.finish().map(Some),
+            Self::Fixed(_) => None,
+            Self::Live(adaptive) => Some(adaptive.standing()),
         }
+    }
+
+    fn is_lost(&self) -> bool {
+        match self {
+            Self::Fixed(_) => false,
+            Self::Live(adaptive) => adaptive.is_lost(),
+        }
+    }
+
+    /// Ends the control thread, if there is one. What is wrong with its journal is told in the log:
+    /// what was served was as good without.
+    ///
+    /// # Errors
+    /// The control thread is lost.
+    pub(super) fn finish(self) -> Result<Option<Adapted>> {
+        let Self::Live(adaptive) = self else { return Ok(None) };
+        let (adapted, journal) = adaptive.end()?;
+        if let Some(error) = journal {
+            tracing::error!(%error, "the journal is not whole");
+        }
+        Ok(Some(adapted))
     }
 }
 
@@ -83,6 +109,7 @@ pub(super) struct Executor {
     exiting: Exiting,
     latency: PassLatency,
     after_exit: AfterExit,
+    audit_rate: f64,
     sites: Vec<usize>,
     batcher: Batcher,
     batch: Batch,
@@ -98,6 +125,10 @@ pub(super) struct Executor {
     run_us: u64,
     /// Of the present exits, on the way to their control thread.
     lost_rows: u64,
+    lost_lines: u64,
+    /// Of the exits that were told last.
+    told_version: Option<u64>,
+    journal_warnings: Seldom,
 }
 
 impl Executor {
@@ -106,7 +137,7 @@ impl Executor {
         inbox: Receiver<Message>,
         (engine, exiting): (Engine, Exiting),
         latency: PassLatency,
-        (batcher, after_exit): (BatcherOptions, AfterExit),
+        (batcher, after_exit, audit_rate): (BatcherOptions, AfterExit, f64),
     ) -> Self {
         Self {
             batch: engine.batch(),
@@ -118,6 +149,7 @@ impl Executor {
             exiting,
             latency,
             after_exit,
+            audit_rate,
             jobs: HashMap::new(),
             tickets: 0,
             picked: Vec::new(),
@@ -126,6 +158,9 @@ impl Executor {
             stays: Vec::new(),
             run_us: 0,
             lost_rows: 0,
+            lost_lines: 0,
+            told_version: None,
+            journal_warnings: Seldom::default(),
         }
     }
 
@@ -133,7 +168,7 @@ impl Executor {
     /// too long.
     ///
     /// # Errors
-    /// The device failed: everything that waits is told so. Or the journal could not be written.
+    /// The device failed, or the control thread is lost: everything that waits is told so.
     pub(super) fn run(mut self) -> Result<Option<Adapted>> {
         loop {
             while let Ok(message) = self.inbox.try_recv() {
@@ -142,6 +177,7 @@ impl Executor {
             if self.state.drain_left().is_zero() {
                 self.refuse_all(Status::ShuttingDown, "the server shuts down before its turn");
             }
+            self.watch()?;
             let now_us = self.state.now_us();
             let Self { batcher, latency, picked, late, .. } = &mut self;
             let next = batcher.next(now_us, latency, picked, late);
@@ -155,6 +191,35 @@ impl Executor {
             }
         }
         self.exiting.finish()
+    }
+
+    /// Looks after the control thread, also while nobody asks for anything: tells what it has come
+    /// to, and fails where it is lost.
+    fn watch(&mut self) -> Result<()> {
+        if self.exiting.is_lost() {
+            let error = Error::ControlLost;
+            self.state.metrics.losses.panicked("control thread");
+            self.state.lose("control thread");
+            tracing::error!(%error, "the exits are not watched any more");
+            self.fail(&error.to_string());
+            return Err(error);
+        }
+        self.exiting.refresh();
+        let metrics = &self.state.metrics;
+        let exits = self.exiting.exits();
+        if self.told_version != Some(exits.version) {
+            metrics.promise.set_exits(exits, &self.sites);
+            self.told_version = Some(exits.version);
+        }
+        let Some(standing) = self.exiting.standing() else { return Ok(()) };
+        metrics.promise.set(Some(standing));
+        let lines = standing.journal_lines_lost();
+        let more = lines - std::mem::replace(&mut self.lost_lines, lines);
+        metrics.losses.journal.inc_by(more);
+        if more > 0 && self.journal_warnings.is_due(clock::now()).is_some() {
+            tracing::warn!(lines, "decisions could not be written to the journal");
+        }
+        Ok(())
     }
 
     fn wait_us(&mut self, wait_us: u64) {
@@ -187,7 +252,9 @@ impl Executor {
         self.sites = engine.plan().ramp_sites().collect();
         let former_engine = std::mem::replace(&mut self.engine, engine);
         let former_exiting = std::mem::replace(&mut self.exiting, exiting);
-        self.lost_rows = 0;
+        (self.lost_rows, self.lost_lines, self.told_version) = (0, 0, None);
+        self.state.metrics.promise.forget_ramps();
+        self.state.metrics.promise.set(self.exiting.standing());
         let _ = former.send((former_engine, former_exiting));
     }
 
@@ -230,17 +297,20 @@ impl Executor {
         // Before the first answer leaves: whoever has one finds its pass counted.
         state.metrics.pass_rows.observe(rows.len() as f64);
         let mut replies = Replies::new(&state, rows, version, started_us);
-        let Self { engine, exiting, batch, after_exit, windows, stays, .. } = self;
-        let result = exiting.run(engine, batch, *after_exit, (windows, stays), &mut replies);
+        let Self { engine, exiting, batch, after_exit, audit_rate, windows, stays, .. } = self;
+        let mut sink = Audited { sink: &mut replies, metrics: &state.metrics, windows };
+        let how = (*after_exit, *audit_rate);
+        let result = exiting.run(engine, batch, how, (windows, stays), &mut sink);
         let report = match result {
             Ok(report) => report,
             Err(error) => {
+                tracing::error!(%error, "the device failed");
                 self.fail(&error.to_string());
                 return Err(error);
             }
         };
         replies.confirm(&self.engine);
-        self.book(&report, version);
+        self.book(&report);
         Ok(())
     }
 
@@ -276,7 +346,7 @@ impl Executor {
         rows
     }
 
-    fn book(&mut self, report: &PassReport, version: u64) {
+    fn book(&mut self, report: &PassReport) {
         self.state.expect_busy_until_us(0);
         let elapsed_us = report.elapsed.as_micros() as u64;
         let whole = report.tokens * self.engine.plan().segments.len();
@@ -285,15 +355,16 @@ impl Executor {
         self.state.learn_row_us(elapsed_us / report.rows.max(1) as u64);
         let metrics = &self.state.metrics;
         metrics.pass_seconds.observe(report.elapsed.as_secs_f64());
-        metrics.threshold_version.set(version as i64);
         metrics.not_finite.inc_by(report.not_finite as u64);
         let lost_rows = self.exiting.lost_rows();
-        metrics.feedback_lost.inc_by(lost_rows - std::mem::replace(&mut self.lost_rows, lost_rows));
+        metrics
+            .losses
+            .feedback
+            .inc_by(lost_rows - std::mem::replace(&mut self.lost_rows, lost_rows));
     }
 
-    /// The device is lost.
+    /// Nothing runs any more.
     fn fail(&mut self, why: &str) {
-        tracing::error!(error = why, "the device failed");
         self.state.advance(Life::Failed);
         self.state.inbox.close();
         self.refuse_all(Status::DeviceFailed, why);

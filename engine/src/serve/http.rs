@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::accept::{Guest, Port};
 use super::state::{Life, State};
+use super::watch::Part;
 
 /// Connections at a time.
 pub(super) const CONNECTIONS_MAX: usize = 64;
@@ -23,7 +24,8 @@ pub(super) const CONNECTIONS_MAX: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Answers for as long as the server lives.
-pub(super) async fn serve(port: Port, state: Arc<State>) {
+pub(super) async fn serve(mut port: Port, state: Arc<State>) {
+    let _part = Part::vital(&state, "health port");
     loop {
         let Guest { stream, place, .. } = port.accept().await;
         let state = state.clone();
@@ -44,8 +46,8 @@ pub(super) async fn serve(port: Port, state: Arc<State>) {
 
 fn reply(method: &Method, path: &str, state: &State) -> Response<Full<Bytes>> {
     let (status, body) = match (method, path) {
-        (&Method::GET | &Method::HEAD, "/healthz") => health(state.life()),
-        (&Method::GET | &Method::HEAD, "/readyz") => readiness(state.life()),
+        (&Method::GET | &Method::HEAD, "/healthz") => health(state),
+        (&Method::GET | &Method::HEAD, "/readyz") => readiness(state),
         (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, state.exposition().into()),
         (_, "/healthz" | "/readyz" | "/metrics") => {
             (StatusCode::METHOD_NOT_ALLOWED, "GET is answered\n".into())
@@ -60,18 +62,26 @@ fn reply(method: &Method, path: &str, state: &State) -> Response<Full<Bytes>> {
 }
 
 /// Whether the process is of use, or should be restarted.
-fn health(life: Life) -> (StatusCode, Bytes) {
-    match life {
-        Life::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "device failed\n".into()),
+fn health(state: &State) -> (StatusCode, Bytes) {
+    match state.life() {
+        Life::Failed => (StatusCode::INTERNAL_SERVER_ERROR, why(state)),
         Life::Ready | Life::Draining => (StatusCode::OK, "ok\n".into()),
     }
 }
 
 /// Whether work would be taken.
-fn readiness(life: Life) -> (StatusCode, Bytes) {
-    match life {
+fn readiness(state: &State) -> (StatusCode, Bytes) {
+    match state.life() {
         Life::Ready => (StatusCode::OK, "ready\n".into()),
         Life::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n".into()),
-        Life::Failed => (StatusCode::SERVICE_UNAVAILABLE, "device failed\n".into()),
+        Life::Failed => (StatusCode::SERVICE_UNAVAILABLE, why(state)),
+    }
+}
+
+/// What ended it.
+fn why(state: &State) -> Bytes {
+    match state.lost.get() {
+        Some(part) => format!("the {part} has panicked\n").into(),
+        None => "device failed\n".into(),
     }
 }

@@ -1,13 +1,20 @@
 //! What has been done, for Prometheus: base units, and one end for every request.
 
+mod families;
+mod losses;
+mod promise;
+
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Encoder, Error, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
     TextEncoder,
 };
 
 use super::protocol::Status;
 use crate::Exit;
+use families::Families;
+use losses::Losses;
+use promise::Promise;
 
 const SECONDS: [f64; 14] =
     [2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
@@ -21,60 +28,61 @@ pub(super) struct Metrics {
     /// By exit: a site or `final`.
     exits: IntCounterVec,
     pub(super) not_finite: IntCounter,
-    pub(super) feedback_lost: IntCounter,
     pub(super) connections: IntGauge,
     pub(super) waiting: IntGauge,
     pub(super) ready: IntGauge,
-    pub(super) threshold_version: IntGauge,
     pub(super) pass_rows: Histogram,
     pub(super) pass_seconds: Histogram,
     pub(super) queue_seconds: Histogram,
-}
-
-fn registered<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    collector: Result<C, prometheus::Error>,
-) -> Result<C, prometheus::Error> {
-    let collector = collector?;
-    registry.register(Box::new(collector.clone()))?;
-    Ok(collector)
+    pub(super) promise: Promise,
+    pub(super) losses: Losses,
+    build: IntGaugeVec,
 }
 
 impl Metrics {
-    pub(super) fn new() -> Result<Self, prometheus::Error> {
+    pub(super) fn new() -> Result<Self, Error> {
         let registry = Registry::new();
-        let counter = |name, help| registered(&registry, IntCounter::new(name, help));
-        let gauge = |name, help| registered(&registry, IntGauge::new(name, help));
-        let family = |name: &str, help: &str, label: &str| {
-            registered(&registry, IntCounterVec::new(Opts::new(name, help), &[label]))
-        };
-        let histogram = |name: &str, help: &str, buckets| {
-            let options = HistogramOpts::new(name, help).buckets(buckets);
-            registered(&registry, Histogram::with_opts(options))
-        };
+        let families = Families(&registry);
         let rows = (0..=8).map(|power| f64::from(1 << power)).collect();
-        let seconds = || SECONDS.to_vec();
+        let counters = |name, help, label| families.counters(name, help, label);
+        let gauge = |name, help| families.gauge(name, help);
+        let seconds = |name, help| families.histogram(name, help, SECONDS.to_vec());
         Ok(Self {
-            received: counter("offramp_requests_total", "Infer requests read")?,
-            ended: family("offramp_requests_ended_total", "Infer requests by their end", "end")?,
-            exits: family("offramp_answers_total", "Answers by the exit that gave them", "exit")?,
-            not_finite: counter(
+            received: families.counter("offramp_requests_total", "Infer requests read")?,
+            ended: counters("offramp_requests_ended_total", "Infer requests by their end", "end")?,
+            exits: counters("offramp_answers_total", "Answers by the exit that gave them", "exit")?,
+            not_finite: families.counter(
                 "offramp_rows_not_finite_total",
                 "Rows with NaN or infinite logits at some exit",
-            )?,
-            feedback_lost: counter(
-                "offramp_feedback_lost_total",
-                "Rows lost on the way to the control thread",
             )?,
             connections: gauge("offramp_connections", "Open connections")?,
             waiting: gauge("offramp_requests_waiting", "Requests that wait for a pass")?,
             ready: gauge("offramp_ready", "1 where work is taken")?,
-            threshold_version: gauge("offramp_threshold_version", "Thresholds of the last pass")?,
-            pass_rows: histogram("offramp_pass_rows", "Rows of a pass", rows)?,
-            pass_seconds: histogram("offramp_pass_seconds", "Time of a pass", seconds())?,
-            queue_seconds: histogram("offramp_queue_seconds", "Wait for a pass", seconds())?,
+            pass_rows: families.histogram("offramp_pass_rows", "Rows of a pass", rows)?,
+            pass_seconds: seconds("offramp_pass_seconds", "Time of a pass")?,
+            queue_seconds: seconds("offramp_queue_seconds", "Wait for a pass")?,
+            promise: Promise::new(&families)?,
+            losses: Losses::new(&families)?,
+            build: families.gauges(
+                "offramp_build_info",
+                "1, with what runs here",
+                &["version", "model", "device"],
+            )?,
             registry,
         })
+    }
+
+    /// The process beside what it serves: memory, descriptors, threads.
+    pub(super) fn measure_process(&self) -> Result<(), Error> {
+        #[cfg(target_os = "linux")]
+        self.registry
+            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(())
+    }
+
+    /// What runs here.
+    pub(super) fn set_build(&self, model: &str, device: &str) {
+        self.build.with_label_values(&[env!("CARGO_PKG_VERSION"), model, device]).set(1);
     }
 
     pub(super) fn end(&self, failure: Option<Status>) {
@@ -90,17 +98,37 @@ impl Metrics {
         self.exits.with_label_values(&[exit.to_string().as_str()]).inc();
     }
 
+    /// Requests by their end.
+    fn ends(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let ends = ["ok", "cancelled"].into_iter().chain(Status::ALL.into_iter().map(Status::name));
+        ends.map(|end| (end, self.ended.with_label_values(&[end]).get()))
+    }
+
+    /// What a server has done, in the log.
+    pub(super) fn tell(&self) {
+        let ended = self.ends().filter(|&(_, requests)| requests > 0);
+        let ended: Vec<String> = ended.map(|(end, requests)| format!("{end} {requests}")).collect();
+        tracing::info!(
+            requests = self.received.get(),
+            ended = ended.join(", "),
+            passes = self.pass_rows.get_sample_count(),
+            rows = self.pass_rows.get_sample_sum() as u64,
+            audited = self.promise.audited.get(),
+            differing = self.promise.differing.get(),
+            "drained"
+        );
+    }
+
     /// Requests by their end, as JSON.
     pub(super) fn json(&self) -> String {
-        let ended = |end: &str| (end.to_owned(), self.ended.with_label_values(&[end]).get().into());
-        let ends = ["ok", "cancelled"].into_iter().chain(Status::ALL.into_iter().map(Status::name));
-        let ended: serde_json::Map<String, serde_json::Value> = ends.map(ended).collect();
+        let ended = self.ends().map(|(end, requests)| (end.to_owned(), requests.into()));
+        let ended: serde_json::Map<String, serde_json::Value> = ended.collect();
         serde_json::json!({
             "requests": self.received.get(),
             "ended": ended,
             "waiting": self.waiting.get(),
             "connections": self.connections.get(),
-            "threshold_version": self.threshold_version.get(),
+            "threshold_version": self.promise.threshold_version.get(),
             "passes": self.pass_rows.get_sample_count(),
             "rows": self.pass_rows.get_sample_sum() as u64,
             "pass_rows": self.passes_by_rows(),

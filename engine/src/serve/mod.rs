@@ -38,12 +38,14 @@
 //! ```
 
 mod accept;
+mod audited;
 mod door;
 mod executor;
 mod http;
 mod inbox;
 mod metrics;
 mod orders;
+mod ports;
 pub mod protocol;
 mod replies;
 mod request;
@@ -51,8 +53,10 @@ mod server;
 mod session;
 mod state;
 mod sync;
+mod watch;
 
 pub use executor::Exiting;
 pub use orders::{Ask, Order};
+pub use ports::Ports;
 pub use server::{Served, Server};
 pub use state::{Life, ServeOptions, SessionLimits};

@@ -1,12 +1,14 @@
 //! A server: its threads, its start and its end.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, RwLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket};
+use offramp_weights::Identity;
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::oneshot;
@@ -18,15 +20,15 @@ use super::executor::{Executor, Exiting};
 use super::inbox::{Inbox, Reload};
 use super::metrics::Metrics;
 use super::orders::Order;
+use super::ports::Ports;
 use super::state::{Life, Reading, ServeOptions, State};
+use super::watch::Part;
 use super::{http, session};
 use crate::adapt::Adapted;
 use crate::profile::ShapeProfile;
 use crate::sched::{BatcherOptions, PassLatency};
 use crate::{Engine, Error, Model, Result, clock};
 
-/// Connections that wait to be accepted; beyond, the system makes them try again a second later.
-const BACKLOG: u32 = 4096;
 /// At the end, time for a pass that runs already, and for replies that are ready.
 const LAST_PASS: Duration = Duration::from_secs(5);
 const LAST_REPLIES: Duration = Duration::from_secs(1);
@@ -63,38 +65,50 @@ impl Server {
     /// Listens on `address`, and on `http` for health and metrics; port 0 takes a free one.
     ///
     /// # Errors
-    /// An address cannot be listened on; a thread cannot be started.
+    /// As [`Ports::bind`] and [`start_on`](Self::start_on).
     pub fn start(
         served: Served,
         address: SocketAddr,
         http: Option<SocketAddr>,
         options: &ServeOptions,
     ) -> Result<Self> {
+        let ports = Ports::bind(&[address], http.as_ref().map(std::slice::from_ref))?;
+        Self::start_on(ports, served, options)
+    }
+
+    /// Listens on ports that were taken before the model was loaded. A text model without a
+    /// tokenizer is served, and takes tokens only.
+    ///
+    /// # Errors
+    /// The tokenizer is there, but malformed; the files of the model have changed since it was
+    /// opened; somebody else listens by now; a thread cannot be started.
+    pub fn start_on(ports: Ports, served: Served, options: &ServeOptions) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(options.io_threads.max(1))
             .thread_name("offramp-io")
             .enable_all()
             .build()
             .map_err(|error| failed("no threads", &error))?;
-        let listener = listen(&runtime, address)?;
-        let http = http.map(|http| listen(&runtime, http)).transpose()?;
-        let local = |listener: &TcpListener| {
-            listener.local_addr().map_err(|error| failed("no local address", &error))
-        };
-        let (address, http_address) = (local(&listener)?, http.as_ref().map(local).transpose()?);
         let (sender, receiver) = tokio::sync::mpsc::channel(1);
         let orders = options.takes_orders.then_some(receiver);
         let (state, executor) =
             start_executor(served, options, orders.is_some().then_some(sender))?;
+        let ender = Ender(state.clone());
+        let (listener, http) = ports.listen(&runtime)?;
+        let local = |listener: &TcpListener| {
+            listener.local_addr().map_err(|error| failed("no local address", &error))
+        };
+        let (address, http_address) = (local(&listener)?, http.as_ref().map(local).transpose()?);
         let (sessions, ending) = (TaskTracker::new(), CancellationToken::new());
-        let port = Port::new(listener, options.connections_max);
+        let failures = |port| state.metrics.losses.accepts(port);
+        let port = Port::new(listener, options.connections_max, failures("protocol"));
         runtime.spawn(accept(port, state.clone(), sessions.clone(), ending.clone()));
         if let Some(http) = http {
-            let port = Port::new(http, http::CONNECTIONS_MAX);
+            let port = Port::new(http, http::CONNECTIONS_MAX, failures("http"));
             runtime.spawn(http::serve(port, state.clone()));
         }
         Ok(Self {
-            ender: Ender(state.clone()),
+            ender,
             state,
             runtime,
             sessions,
@@ -131,13 +145,24 @@ impl Server {
         self.orders.take()
     }
 
-    /// From the next pass on, another engine for the same inputs and labels, compiled with the same
-    /// limits: other ramps and thresholds. Passes are predicted as before; `shapes` are not used.
+    /// Whether the folder `dir` holds the model that is served, ramps and thresholds aside: only
+    /// then it can be loaded again. Reads the files without mapping them, so they may be written
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// It holds another one, or cannot be read: says which files have changed.
+    pub fn expect_same_model(&self, dir: &Path) -> Result<()> {
+        self.state.reads.expect_identity(dir, &Identity::read(dir)?)
+    }
+
+    /// From the next pass on, another engine for the same model, compiled with the same limits:
+    /// other ramps and thresholds. Passes are predicted as before; `shapes` are not used.
     /// Returns once the former engine has ended; says what its adapting did. Not to be called
     /// within an async task.
     ///
     /// # Errors
-    /// The model reads or says something else, or the server is ending: the former engine stays.
+    /// It is another model, which reads, computes or says something else, or the server is ending:
+    /// the former engine stays.
     pub fn reload(&self, served: Served) -> Result<Option<Adapted>> {
         let Served { model, engine, exiting, .. } = served;
         self.state.reads.expect_same(&model, &engine)?;
@@ -159,7 +184,7 @@ impl Server {
     /// are not taken by then are given up.
     ///
     /// # Errors
-    /// The device failed or hangs, or the journal could not be written.
+    /// The device failed or hangs, or a part of the server has panicked.
     pub fn drain(self) -> Result<Option<Adapted>> {
         self.state.drain();
         let Self { ender: _ender, state, runtime, sessions, ending, executor, .. } = self;
@@ -172,8 +197,9 @@ impl Server {
             let _ = tokio::time::timeout(left, sessions.wait()).await;
         });
         runtime.shutdown_timeout(Duration::from_millis(100));
-        tracing::info!(stats = state.stats(), "drained");
-        ended
+        state.metrics.tell();
+        let lost = state.lost.get().map(|part| Error::PartLost { part });
+        ended.and_then(|adapted| lost.map_or(Ok(adapted), Err))
     }
 }
 
@@ -205,17 +231,6 @@ fn failed(what: &str, error: &std::io::Error) -> Error {
     Error::Options(format!("{what}: {error}"))
 }
 
-fn listen(runtime: &Runtime, address: SocketAddr) -> Result<TcpListener> {
-    let listener = || {
-        let _within = runtime.enter();
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    listener().map_err(|error| failed(&format!("cannot listen on {address}"), &error))
-}
-
 type Running = (Arc<State>, JoinHandle<Result<Option<Adapted>>>);
 
 fn start_executor(
@@ -227,12 +242,17 @@ fn start_executor(
     let latency = PassLatency::fitted(&shapes, options.counts_exits);
     let (sender, receiver) = channel();
     let inbox = Inbox::new(sender, options.queue_max);
-    let metrics = Metrics::new().map_err(|error| Error::Options(format!("metrics: {error}")))?;
+    let unmeasured = |error| Error::Options(format!("metrics: {error}"));
+    let metrics = Metrics::new().map_err(unmeasured)?;
+    metrics.measure_process().map_err(unmeasured)?;
+    metrics.set_build(&name(&model), &engine.device_name());
     let reads = Reading {
         rules: engine.rules().clone(),
-        tokenizer: model.tokenizer().ok(),
+        tokenizer: model.tokenizer_if_any()?,
         preprocessor: model.preprocessor().ok(),
         labels: model.spec().labels().to_vec(),
+        // Last: it says that nothing has changed since the model was opened.
+        identity: model.identity()?,
         metadata: RwLock::new(metadata(&model, &engine)),
     };
     let state = Arc::new(State::new(inbox, metrics, reads, options, orders));
@@ -242,35 +262,27 @@ fn start_executor(
         receiver,
         (engine, exiting),
         latency,
-        (batcher, options.after_exit),
+        (batcher, options.after_exit, options.audit_rate),
     );
-    let watched = LastWords(state.clone());
+    let part = Part::vital(&state, "executor");
     let thread = Builder::new().name("offramp-executor".to_owned()).spawn(move || {
-        let _watched = watched;
+        let _part = part;
         executor.run()
     });
     Ok((state, thread.map_err(|error| failed("no executor thread", &error))?))
 }
 
-/// Says that the executor is gone, should it panic: what waits is answered by its promises.
-struct LastWords(Arc<State>);
-
-impl Drop for LastWords {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.advance(Life::Failed);
-            self.0.inbox.close();
-            tracing::error!("the executor has panicked");
-        }
-    }
+/// Of the folder.
+fn name(model: &Model) -> String {
+    let name = model.dir().file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 fn metadata(model: &Model, engine: &Engine) -> String {
-    let name = model.dir().file_name().map(|name| name.to_string_lossy().into_owned());
     serde_json::json!({
         "server": concat!("offramp ", env!("CARGO_PKG_VERSION")),
         "protocol_version": super::protocol::VERSION,
-        "model": name,
+        "model": name(model),
         "model_hash": model.hash().to_string(),
         "labels": model.spec().labels(),
         "reads": if model.spec().image().is_some() { "images" } else { "text" },
@@ -281,7 +293,13 @@ fn metadata(model: &Model, engine: &Engine) -> String {
     .to_string()
 }
 
-async fn accept(port: Port, state: Arc<State>, sessions: TaskTracker, ending: CancellationToken) {
+async fn accept(
+    mut port: Port,
+    state: Arc<State>,
+    sessions: TaskTracker,
+    ending: CancellationToken,
+) {
+    let _part = Part::vital(&state, "accept loop");
     loop {
         let Guest { stream, client, place } = tokio::select! {
             guest = port.accept() => guest,
@@ -289,8 +307,9 @@ async fn accept(port: Port, state: Arc<State>, sessions: TaskTracker, ending: Ca
         };
         let (state, ending) = (state.clone(), ending.clone());
         sessions.spawn(async move {
+            let _part = Part::of_many(&state, "session");
             tracing::debug!(%client, "connected");
-            session::serve(stream, state, ending.cancelled()).await;
+            session::serve(stream, state.clone(), ending.cancelled()).await;
             tracing::debug!(%client, "disconnected");
             drop(place);
         });
@@ -310,6 +329,7 @@ mod tests {
             tokenizer: None,
             preprocessor: None,
             labels: Vec::new(),
+            identity: model.identity().unwrap(),
             metadata: RwLock::default(),
         };
         let (inbox, metrics) = (Inbox::new(channel().0, 1), Metrics::new().unwrap());
@@ -326,15 +346,68 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_of_the_executor_fails_the_server() {
+    fn a_panic_of_a_part_that_is_needed_fails_the_server_and_is_told() {
+        for name in ["executor", "accept loop", "health port"] {
+            let state = state();
+            let part = Part::vital(&state, name);
+            let thread = Builder::new().spawn(move || {
+                let _part = part;
+                panic!("as a part with a defect would");
+            });
+            assert!(thread.unwrap().join().is_err());
+            assert_eq!(state.life(), Life::Failed);
+            assert!(state.inbox.is_over(), "nobody is let in");
+            let told = String::from_utf8(state.exposition()).unwrap();
+            let counted = format!("offramp_panics_total{{part=\"{name}\"}} 1");
+            assert!(told.contains(&counted) && told.contains("offramp_ready 0"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_panic_of_one_session_is_counted_and_no_more() {
         let state = state();
-        let words = LastWords(state.clone());
-        let executor = Builder::new().spawn(move || {
-            let _words = words;
-            panic!("as an executor with a defect would");
+        let part = Part::of_many(&state, "session");
+        let thread = Builder::new().spawn(move || {
+            let _part = part;
+            panic!("as a session with a defect would");
         });
-        assert!(executor.unwrap().join().is_err());
-        assert_eq!(state.life(), Life::Failed);
-        assert!(state.inbox.is_over(), "nobody is let in");
+        assert!(thread.unwrap().join().is_err());
+        assert_eq!(state.life(), Life::Ready);
+        let told = String::from_utf8(state.exposition()).unwrap();
+        assert!(told.contains("offramp_panics_total{part=\"session\"} 1"), "{told}");
+    }
+
+    #[test]
+    fn a_control_thread_that_is_lost_is_told_though_nobody_asks_for_anything() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions");
+        let model = Model::open(dir).unwrap();
+        let mut engine = Engine::new(&model, &crate::EngineOptions::default()).unwrap();
+        let exits = crate::Exits::from_file(engine.plan(), model.thresholds().unwrap()).unwrap();
+        let shape = crate::Shape { rows: 1, tokens: 8 };
+        let shapes = vec![ShapeProfile::measure(&mut engine, shape, 1).unwrap()];
+        let options = crate::adapt::AdaptOptions::default();
+        let adaptive = crate::adapt::Adaptive::start(&engine, &exits, &shapes, &options);
+        let mut adaptive = Box::new(adaptive.unwrap());
+        adaptive.lose();
+        let served = Served { model, engine, exiting: Exiting::Live(adaptive), shapes };
+        let any_port: SocketAddr = (std::net::Ipv4Addr::LOCALHOST, 0).into();
+        let options = ServeOptions::default();
+        let server = Server::start(served, any_port, Some(any_port), &options).unwrap();
+        let until = clock::now() + Duration::from_secs(20);
+        while server.life() != Life::Failed {
+            assert!(clock::now() < until, "it has not noticed");
+            std::thread::sleep(LOOK);
+        }
+        for (path, status) in [("/healthz", "500"), ("/readyz", "503")] {
+            use std::io::{Read, Write};
+            let http = server.http_address().unwrap();
+            let mut stream = std::net::TcpStream::connect(http).unwrap();
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            let mut reply = String::new();
+            stream.read_to_string(&mut reply).unwrap();
+            assert!(reply.starts_with(&format!("HTTP/1.1 {status}")), "{reply}");
+            assert!(reply.contains("the control thread has panicked"), "{reply}");
+        }
+        assert!(matches!(server.drain(), Err(Error::ControlLost)));
     }
 }

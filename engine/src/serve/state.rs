@@ -1,9 +1,11 @@
 //! What all parts of a server share, and how large each may grow.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use offramp_weights::Identity;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Sender;
 
@@ -40,6 +42,11 @@ pub struct ServeOptions {
     pub io_threads: usize,
     /// Whether clients may tell it to drain and to reload.
     pub takes_orders: bool,
+    /// Under compaction and with exits that stay as they are: the share of rows that run to the
+    /// end anyway, so that it is seen whether the exits still agree with the full model.
+    pub audit_rate: f64,
+    /// Lines lost by whoever writes the log, for the metrics.
+    pub log_lines_dropped: fn() -> u64,
 }
 
 /// What one connection may do.
@@ -94,6 +101,8 @@ impl Default for ServeOptions {
             drain_timeout: Duration::from_secs(30),
             io_threads: 1,
             takes_orders: false,
+            audit_rate: 0.0,
+            log_lines_dropped: || 0,
         }
     }
 }
@@ -106,7 +115,7 @@ pub enum Life {
     Ready = 0,
     /// Answers what it has accepted.
     Draining = 1,
-    /// The device failed for good.
+    /// The device failed for good, or a part of the server has panicked.
     Failed = 2,
 }
 
@@ -119,6 +128,9 @@ pub(super) struct State {
     /// Where orders go; none where they are not taken.
     pub(super) orders: Option<Sender<Order>>,
     pub(super) reload: Turn,
+    /// The part whose panic has failed the server.
+    pub(super) lost: OnceLock<&'static str>,
+    log_lines_dropped: fn() -> u64,
     /// Of a deadline, what is left for the way back.
     pub(super) margin_us: u64,
     /// The turn of whoever has a long frame read.
@@ -139,6 +151,8 @@ pub(super) struct Reading {
     pub(super) tokenizer: Option<Tokenizer>,
     pub(super) preprocessor: Option<Preprocessor>,
     pub(super) labels: Vec<String>,
+    /// What its files held.
+    pub(super) identity: Identity,
     /// It changes where the model is loaded again.
     pub(super) metadata: RwLock<String>,
 }
@@ -156,7 +170,21 @@ impl Reading {
         if model.spec().labels() != self.labels {
             return fail("has other labels than the model that is served: restart the server");
         }
-        Ok(())
+        self.expect_identity(model.dir(), &model.identity()?)
+    }
+
+    /// Whether a folder holds the model that is served: only ramps and thresholds may differ.
+    pub(super) fn expect_identity(&self, dir: &Path, found: &Identity) -> Result<()> {
+        let changes = self.identity.changes(found);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "not the model that is served, and only ramps and thresholds are loaded again: {}: \
+             restart the server",
+            changes.join(", ")
+        );
+        Err(Error::Unfit { model: dir.to_owned(), message })
     }
 }
 
@@ -176,6 +204,8 @@ impl State {
             margin_us: options.margin.as_micros() as u64,
             orders,
             reload: Turn::default(),
+            lost: OnceLock::new(),
+            log_lines_dropped: options.log_lines_dropped,
             long_frames: Mutex::new(()),
             started: clock::now(),
             life: AtomicU8::new(Life::Ready as u8),
@@ -269,6 +299,7 @@ impl State {
     fn look(&self) {
         self.metrics.waiting.set(self.inbox.waiting() as i64);
         self.metrics.ready.set(i64::from(self.life() == Life::Ready));
+        self.metrics.losses.set_log_lines((self.log_lines_dropped)());
     }
 
     /// It is another one now.

@@ -54,6 +54,11 @@ impl Controller {
         self.tuner.thresholds()
     }
 
+    /// As [`Tuner::disagreement_at_most`].
+    pub fn disagreement_at_most(&self) -> Option<f64> {
+        self.tuner.disagreement_at_most()
+    }
+
     /// Ramps that run.
     pub fn active(&self) -> &[bool] {
         self.tuner.active()

@@ -42,6 +42,11 @@ const RAMP_SLACK: f64 = 10.0;
 const CONFIDENCE: f64 = 0.95;
 
 impl Goal {
+    /// Most share of rows that may get another label, without the noise of binary fractions.
+    pub fn disagreement(&self) -> f64 {
+        (self.limit() * 1e9).round() / 1e9
+    }
+
     pub(super) fn limit(&self) -> f64 {
         1.0 - self.agreement
     }

@@ -80,6 +80,7 @@ pub struct Tuner {
     fresh_rows: usize,
     drift: Drift,
     thrift: Thrift,
+    at_most: Option<f64>,
 }
 
 /// Rows between two false alarms, at the limit of the promise, on average.
@@ -127,6 +128,7 @@ impl Tuner {
             drift: Drift::new(options.goal.limit().clamp(1e-6, 0.5), FALSE_ALARM_ROWS),
             fresh_rows: 0,
             thrift: Thrift(1.0),
+            at_most: None,
             options,
             search,
             active,
@@ -174,6 +176,12 @@ impl Tuner {
         &self.thresholds
     }
 
+    /// What the disagreement of the thresholds in force is at most: as they were chosen, or as a
+    /// window that is half full shows. None before either.
+    pub fn disagreement_at_most(&self) -> Option<f64> {
+        self.at_most
+    }
+
     /// Ramps that run.
     pub fn active(&self) -> &[bool] {
         &self.active
@@ -197,6 +205,9 @@ impl Tuner {
         // thresholds that were proved before; an alarm would.
         let is_telling = 2 * window.rows() >= self.options.window_rows;
         let is_off = now.thresholds.iter().all(|&threshold| threshold == OFF);
+        if is_telling {
+            self.at_most = Some(if is_off { 0.0 } else { now.upper_bound });
+        }
         let gain = now.replay.mean_depth - best.replay.mean_depth;
         let reason = match forced {
             Some(reason) => reason,
@@ -209,6 +220,8 @@ impl Tuner {
             return None;
         }
         self.thresholds = thresholds;
+        let is_off = self.thresholds.iter().all(|&threshold| threshold == OFF);
+        self.at_most = Some(if is_off { 0.0 } else { best.upper_bound });
         Some(self.change(reason, best))
     }
 
