@@ -85,7 +85,7 @@ class Connection:
     def __init__(self, address, timeout_s):
         host, _, port = address.rpartition(":")
         self.address = address
-        self.socket = socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s)
+        self.socket = socket.create_connection((host.strip("[]") or "localhost", int(port)), timeout=timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reader = self.socket.makefile("rb")
         self.requests = 0

@@ -8,7 +8,7 @@ use offramp::profile::ShapeProfile;
 use offramp::tune::TunerOptions;
 use offramp::{Engine, Exits};
 
-use crate::args::{PromiseArgs, switch};
+use crate::args::{PromiseArgs, percent, switch};
 use crate::failure::{Failure, Result};
 use crate::out::note;
 
@@ -20,8 +20,8 @@ pub(crate) struct AdaptArgs {
     adapt: bool,
     #[command(flatten)]
     promise: PromiseArgs,
-    /// Write every decision, a line of JSON each
-    #[arg(long, value_name = "FILE", env = "OFFRAMP_JOURNAL", requires = "adapt")]
+    /// Write what holds at the start and every decision, a line of JSON each
+    #[arg(long, value_name = "FILE", env = "OFFRAMP_JOURNAL")]
     journal: Option<PathBuf>,
 }
 
@@ -29,6 +29,21 @@ impl AdaptArgs {
     /// Whether that is asked for.
     pub(crate) fn is_on(&self) -> bool {
         self.adapt
+    }
+
+    /// Whether the promise needs no confidence.
+    pub(crate) fn is_point(&self) -> bool {
+        self.promise.goal().confidence.is_none()
+    }
+
+    /// What is promised, for people.
+    pub(crate) fn describe(&self) -> String {
+        let goal = self.promise.goal();
+        let most = format!("at most {} other answers", percent(goal.disagreement()));
+        match goal.confidence {
+            Some(confidence) => format!("{most}, at {} confidence", percent(confidence)),
+            None => format!("{most}, as counted"),
+        }
     }
 
     /// Starts the control thread, if that is asked for.

@@ -121,11 +121,11 @@ impl From<AfterExitArg> for AfterExit {
 pub(crate) struct PromiseArgs {
     /// Most answers that may differ from the full model's: 0.01 or 1%
     #[arg(long, value_name = "SHARE", default_value = "1%", env = "OFFRAMP_MAX_DISAGREEMENT",
-          value_parser = percent)]
+          value_parser = percentage)]
     pub(crate) max_disagreement: f64,
     /// How sure the promise is: 0.95 or 95%
     #[arg(long, value_name = "SHARE", default_value = "95%", env = "OFFRAMP_CONFIDENCE",
-          value_parser = percent)]
+          value_parser = percentage)]
     pub(crate) confidence: f64,
     /// bound: an upper bound keeps the promise; point: the share counted does, as in Apparate
     #[arg(long, value_enum, default_value = "bound", env = "OFFRAMP_PROMISE")]
@@ -195,8 +195,13 @@ pub(crate) fn open_share(text: &str) -> Result<f64, String> {
     fits.then_some(number).ok_or_else(|| "must be above 0 and below 1".to_owned())
 }
 
+/// `99 %`, with as many digits as it takes.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{} %", (share * 1e6).round() / 1e4)
+}
+
 /// `0.01` or `1%`, above 0 and below 1.
-fn percent(text: &str) -> Result<f64, String> {
+fn percentage(text: &str) -> Result<f64, String> {
     let Some(percent) = text.strip_suffix('%') else { return open_share(text) };
     let number: f64 = percent.trim().parse().map_err(|_| "not a number".to_owned())?;
     open_share(&(number / 100.0).to_string())

@@ -16,6 +16,7 @@ use crate::adapt::AdaptArgs;
 use crate::agreement::{Feedback, at};
 use crate::args::{AfterExitArg, EngineArgs, ExitArgs, ModelArg, share, switch};
 use crate::failure::{Failure, Result};
+use crate::needless::{self, Rule};
 use crate::open::{ExitPlan, open};
 use crate::out::{Out, STANDARD, note};
 use crate::pictures::{PictureRules, shape};
@@ -99,6 +100,15 @@ pub(crate) struct Classify {
     adapt: AdaptArgs,
     #[command(flatten)]
     engine: EngineArgs,
+}
+
+impl Classify {
+    /// Flags that would change nothing.
+    pub(crate) fn needless(&self) -> Vec<Rule> {
+        let mut rules = needless::of_exits(&self.exit, self.after_exit, &self.adapt);
+        rules.push(needless::of_machine(&self.engine.machine));
+        rules
+    }
 }
 
 /// Runs the verb.

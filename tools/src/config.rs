@@ -14,19 +14,44 @@ use crate::out::note;
 const FLAG: &str = "config";
 
 /// Parses the command line, with the file's flags where it names one; ends the process where it
-/// cannot be parsed, as clap does.
+/// cannot be parsed, as clap does. What was given, and how, beside it.
 ///
 /// # Errors
 /// The file cannot be read, is no TOML, or has keys that the verb has no flag for.
-pub(crate) fn parse<C: Parser>() -> Result<C> {
+pub(crate) fn parse<C: Parser>() -> Result<(C, ArgMatches)> {
     let args: Vec<OsString> = std::env::args_os().collect();
-    let Some((path, more)) = from_file(&C::command(), &args)? else { return Ok(C::parse()) };
+    let command = without_empty_twins(C::command());
+    let Some((path, more)) = from_file(&command, &args)? else {
+        return Ok(matched(command, args).unwrap_or_else(|error| error.exit()));
+    };
     // Behind the verb, in front of all other flags.
     let verb = args.iter().skip(1).position(|arg| !is_flag(arg)).map_or(1, |at| at + 2);
     let all = args[..verb].iter().cloned().chain(more).chain(args[verb..].iter().cloned());
-    C::try_parse_from(all).map_err(|error| {
+    matched(command, all).map_err(|error| {
         note(format_args!("some flags come from {}", path.display()));
         error.exit()
+    })
+}
+
+fn matched<C: Parser>(
+    mut command: Command,
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<(C, ArgMatches), clap::Error> {
+    let given = command.try_get_matches_from_mut(args)?;
+    let parsed = C::from_arg_matches(&given).map_err(|error| error.format(&mut command))?;
+    Ok((parsed, given))
+}
+
+/// An empty variable counts as unset, as compose files and manifests leave them: its flag is not
+/// looked up in the environment.
+fn without_empty_twins(command: Command) -> Command {
+    command.mut_subcommands(|verb| {
+        verb.mut_args(|arg| match arg.get_env() {
+            Some(twin) if std::env::var_os(twin).is_some_and(|value| value.is_empty()) => {
+                arg.env(None)
+            }
+            _ => arg,
+        })
     })
 }
 
@@ -46,10 +71,14 @@ fn from_file(command: &Command, args: &[OsString]) -> Result<FromFile> {
         return Ok(None);
     }
     let named = given.get_one::<PathBuf>(FLAG).cloned();
-    let twin = || std::env::var_os("OFFRAMP_CONFIG").map(PathBuf::from);
+    let twin = || set_twin(OsStr::new("OFFRAMP_CONFIG")).map(PathBuf::from);
     let Some(path) = named.or_else(twin) else { return Ok(None) };
     let more = flags(verb, given, &read(&path)?, &path)?;
     Ok(Some((path, more)))
+}
+
+fn set_twin(twin: &OsStr) -> Option<OsString> {
+    std::env::var_os(twin).filter(|value| !value.is_empty())
 }
 
 fn read(path: &Path) -> Result<Table> {
@@ -80,7 +109,7 @@ pub(crate) fn flags(
             bad(path, format!("unknown key `{key}`, expected one of {}", keys.join(", ")))
         })?;
         let is_said = given.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
-            || arg.get_env().is_some_and(|twin| std::env::var_os(twin).is_some());
+            || arg.get_env().is_some_and(|twin| set_twin(twin).is_some());
         let long = key.replace('_', "-");
         let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
         match (value, is_switch) {

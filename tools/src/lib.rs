@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod adapt;
+mod address;
 mod agreement;
 mod args;
 mod bench;
@@ -22,6 +23,7 @@ mod inspect;
 mod lines;
 mod load;
 mod log;
+mod needless;
 mod open;
 mod out;
 mod pictures;
@@ -44,7 +46,7 @@ mod tune;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, Parser, Subcommand};
 
 use failure::{Failure, Result};
 
@@ -104,7 +106,10 @@ enum Verb {
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
-    match config::parse().and_then(|cli: Cli| dispatch(&cli.verb)) {
+    let code = match config::parse().and_then(|(cli, given): (Cli, _)| {
+        refuse_needless(&cli.verb, &given)?;
+        dispatch(&cli.verb)
+    }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !matches!(failure, Failure::Closed) {
@@ -112,7 +117,18 @@ pub fn run() -> ExitCode {
             }
             ExitCode::from(failure.exit_code())
         }
-    }
+    };
+    log::end();
+    code
+}
+
+fn refuse_needless(verb: &Verb, given: &ArgMatches) -> Result<()> {
+    let rules = match verb {
+        Verb::Classify(args) => args.needless(),
+        Verb::Serve(args) => args.needless(),
+        _ => Vec::new(),
+    };
+    given.subcommand().map_or(Ok(()), |(_, given)| needless::refuse(&rules, given))
 }
 
 fn dispatch(verb: &Verb) -> Result<()> {

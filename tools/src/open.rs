@@ -6,7 +6,7 @@ use offramp::model::files;
 use offramp::plan::Plan;
 use offramp::{Exits, Model, Policy, ThresholdFile, score_of};
 
-use crate::args::{ExitArgs, ExitsSwitch};
+use crate::args::{ExitArgs, ExitsSwitch, percent};
 use crate::failure::{Failure, Result};
 
 /// Where early exits come from, settled before the engine starts.
@@ -59,11 +59,6 @@ impl ExitPlan {
             }
         }
     }
-}
-
-/// `99 %`, with as many digits as it takes.
-fn percent(share: f64) -> String {
-    format!("{} %", (share * 1e6).round() / 1e4)
 }
 
 /// Opens the model with the ramps and thresholds that the flags ask for. Files that are not asked

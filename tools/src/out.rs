@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::failure::{Failure, Result};
+use crate::log;
 
 /// The path that stands for standard input or output.
 pub(crate) const STANDARD: &str = "-";
@@ -55,9 +56,13 @@ impl Out {
     }
 }
 
-/// Writes a sentence for people to standard error. Whoever closed it does not want to know.
+/// Writes a sentence for people to standard error, by way of the log where there is one, so that a
+/// reader that is stuck holds no server up. Whoever closed it does not want to know.
 pub(crate) fn note(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let line = format!("{text}\n");
+    if !log::take(&line) {
+        let _ = io::stderr().lock().write_all(line.as_bytes());
+    }
 }
 
 /// Replaces a file whole or not at all, with its folder where that is missing.

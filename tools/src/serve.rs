@@ -1,20 +1,26 @@
 //! `offramp serve`: a model behind a TCP port.
 
 mod life;
+mod told;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use offramp::model::files;
 use offramp::sched::Policy;
-use offramp::serve::{Exiting, ServeOptions, Served, Server, SessionLimits};
-use offramp::{Engine, Limits};
+use offramp::serve::{Exiting, Ports, ServeOptions, Served, Server, SessionLimits};
+use offramp::{Engine, EngineOptions, Limits, Model};
 
 use crate::adapt::AdaptArgs;
-use crate::args::{AfterExitArg, EngineArgs, ExitArgs, ModelArg, count, seconds, share, switch};
-use crate::failure::Result;
-use crate::log::LogArgs;
+use crate::address::Listen;
+use crate::args::{
+    AfterExitArg, EngineArgs, ExitArgs, ExitsSwitch, ModelArg, count, seconds, share, switch,
+};
+use crate::failure::{Failure, Result};
+use crate::log::{self, LogArgs};
+use crate::needless::{self, Rule};
+use crate::open::ExitPlan;
 use crate::{open, record};
 
 pub(crate) const EXAMPLES: &str = "\
@@ -29,8 +35,14 @@ A file for --config has the flags without their dashes, one `key = value` a line
   adapt = true
   queue_max = 4096
 
+Addresses: 127.0.0.1:7070, localhost:7070, or :7070 for every address of this machine. Ports are
+taken before the model is loaded, and open to clients once it is warm.
+
 Signals: TERM and INT answer what was accepted and end, a second one ends at once; HUP loads ramps
-and thresholds again.
+and thresholds again. Where the model's own files have changed (configuration, weights, tokenizer)
+that is refused by name, and the old ones stay: another model takes another server.
+
+The log, on standard error, is best effort: lines that nobody reads are dropped and counted.
 
 Exit codes: 0 ended well, 1 failure, 2 bad options, 3 a device that failed or cannot be used.";
 
@@ -43,18 +55,24 @@ pub(crate) struct Serve {
     #[command(flatten)]
     model: ModelArg,
     /// Address and port of the protocol; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070", env = "OFFRAMP_LISTEN")]
-    listen: SocketAddr,
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:7070",
+        env = "OFFRAMP_LISTEN"
+    )]
+    listen: Listen,
     /// Address and port of /healthz, /readyz and /metrics [default: none]
-    #[arg(long, value_name = "ADDRESS", env = "OFFRAMP_HTTP")]
-    http: Option<SocketAddr>,
+    #[arg(long, value_name = "HOST:PORT", env = "OFFRAMP_HTTP")]
+    http: Option<Listen>,
     /// When a batch runs
     #[arg(long, value_enum, default_value = "deadline", env = "OFFRAMP_SCHEDULE")]
     schedule: Schedule,
     /// Longest wait for company under --schedule window, microseconds
     #[arg(long, value_name = "N", default_value = "2000", env = "OFFRAMP_DELAY_US")]
     delay_us: u64,
-    /// Count on early exits when judging deadlines
+    /// Judge deadlines by passes as early exits shorten them; without, as if every row ran to the
+    /// end: a deadline is then refused (`deadline_expired`) at loads that exits would carry
     #[arg(long, env = "OFFRAMP_COUNT_EXITS", value_parser = switch())]
     count_exits: bool,
     /// Requests that may wait; beyond, they are refused
@@ -91,9 +109,9 @@ pub(crate) struct Serve {
     /// What becomes of answered rows
     #[arg(long, value_enum, default_value = "compact", env = "OFFRAMP_AFTER_EXIT")]
     after_exit: AfterExitArg,
-    /// Under compact: share of rows, above 0, that run to the end anyway [default: 0.2]
-    #[arg(long, value_name = "SHARE", env = "OFFRAMP_AUDIT_RATE", value_parser = share::<f64>,
-          requires = "adapt")]
+    /// Under compact: share of rows that run to the end anyway, so that it is seen how many answers
+    /// differ from the full model's [default: none; with --adapt 0.2]
+    #[arg(long, value_name = "SHARE", env = "OFFRAMP_AUDIT_RATE", value_parser = share::<f64>)]
     audit_rate: Option<f64>,
     /// Let clients order it to drain or to reload
     #[arg(long, env = "OFFRAMP_ALLOW_ORDERS", value_parser = switch())]
@@ -123,6 +141,19 @@ pub(crate) enum Schedule {
     Window,
 }
 
+impl Serve {
+    /// Flags that would change nothing.
+    pub(crate) fn needless(&self) -> Vec<Rule> {
+        let mut rules = needless::of_exits(&self.exits, self.after_exit, &self.adapt);
+        let is_off = self.exits.exits == ExitsSwitch::Off;
+        let is_window = self.schedule == Schedule::Window;
+        rules.push(("delay_us", !is_window, "without --schedule window"));
+        rules.push(("count_exits", is_off, "with --exits off"));
+        rules.push(needless::of_machine(&self.engine.machine));
+        rules
+    }
+}
+
 /// Runs the verb.
 pub(crate) fn run(args: &Serve) -> Result<()> {
     args.log.start();
@@ -130,18 +161,17 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
         tracing::info!(file = %file.display(), "flags were read");
     }
     make_room(args.connections_max);
+    // Before the model is loaded, which takes time: a port that is taken is told at once.
+    let ports = Ports::bind(args.listen.candidates(), args.http.as_ref().map(Listen::candidates))?;
     let (served, limits) = served(args)?;
-    let model = served.model.dir().display().to_string();
-    let device = served.engine.device_name();
-    tracing::info!(model, device, rows_max = limits.rows_max, "warmed up");
     let ears = (!args.dry_run).then(life::Ears::new).transpose()?;
-    let mut server = Server::start(served, args.listen, args.http, &options(args, limits))?;
+    let mut server = Server::start_on(ports, served, &options(args, limits))?;
     tracing::info!(address = %server.address(), "listening");
     if let Some(http) = server.http_address() {
         tracing::info!(%http, "health and metrics");
     }
     if let Some(ears) = ears {
-        ears.live(&mut server, || served_again(args));
+        ears.live(&mut server, |server| served_again(args, server));
     }
     let adapted = server.drain()?;
     if let Some(done) = adapted {
@@ -160,24 +190,56 @@ fn make_room(connections_max: usize) {
     }
 }
 
-/// As [`served`], without measuring what the present engine has been measured for.
-fn served_again(args: &Serve) -> Result<Served> {
-    served(args).map(|(served, _)| served)
+/// The model loaded again, if it is the one that is served: its ramps and thresholds may differ.
+fn served_again(args: &Serve, server: &Server) -> Result<Served> {
+    let dir = &args.model.model;
+    server.expect_same_model(dir)?;
+    let (model, plan) = open::open(dir, &args.exits)?;
+    told::refuse_half_pair(told::half_pair(args, &model, &plan), dir)?;
+    let options = args.engine.options(&model);
+    let served = warm_up(args, model, &plan, &options)?;
+    told::tell(args, &served, &plan);
+    Ok(served)
 }
 
 fn served(args: &Serve) -> Result<(Served, Limits)> {
     let (model, plan) = open::open(&args.model.model, &args.exits)?;
     model.expect_classifier()?;
+    // A tokenizer that is damaged is told before work begins.
+    if model.spec().image().is_none() && model.tokenizer_if_any()?.is_none() {
+        let file = model.path(files::TOKENIZER);
+        let file = file.display();
+        tracing::warn!(%file, "there is no tokenizer: texts will be refused, tokens are taken");
+    }
+    if let Some(half) = told::half_pair(args, &model, &plan) {
+        tracing::warn!(half, "no row will leave early");
+    }
     let options = args.engine.options(&model);
-    let mut engine = Engine::new(&model, &options)?;
+    let Limits { rows_max, tokens_max } = options.limits;
+    let dir = model.dir().display().to_string();
+    tracing::info!(model = dir, rows_max, tokens_max, "warming up");
+    let served = warm_up(args, model, &plan, &options)?;
+    let device = served.engine.device_name();
+    tracing::info!(model = dir, device, rows_max, "warmed up");
+    told::tell(args, &served, &plan);
+    Ok((served, options.limits))
+}
+
+fn warm_up(args: &Serve, model: Model, plan: &ExitPlan, options: &EngineOptions) -> Result<Served> {
+    let mut engine = Engine::new(&model, options)?;
     let exits = plan.exits(engine.plan())?;
+    if args.audit_rate.is_some() && !args.adapt.is_on() && plan.is_off() {
+        let message = "--audit-rate needs a model with ramps and thresholds: every row runs to the \
+                       end anyway";
+        return Err(Failure::Usage(message.to_owned()));
+    }
     let shapes = record::shapes(&model, &mut engine, options.limits)?;
     let adaptive = args.adapt.start(&engine, &exits, &shapes, args.audit_rate)?;
     let exiting = match adaptive {
         Some(adaptive) => Exiting::Live(Box::new(adaptive)),
         None => Exiting::Fixed(exits),
     };
-    Ok((Served { model, engine, exiting, shapes }, options.limits))
+    Ok(Served { model, engine, exiting, shapes })
 }
 
 fn options(args: &Serve, limits: Limits) -> ServeOptions {
@@ -203,5 +265,7 @@ fn options(args: &Serve, limits: Limits) -> ServeOptions {
         connections_max: args.connections_max,
         drain_timeout: Duration::from_secs_f64(args.drain_timeout_s),
         io_threads: 1,
+        audit_rate: args.audit_rate.unwrap_or(0.0),
+        log_lines_dropped: log::lines_dropped,
     }
 }

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// Connections that wait to be accepted; beyond, the system makes them try again a second later.
 const BACKLOG: u32 = 4096;
 
-/// Ports that are taken. Until a server starts on them clients are refused, as if nobody were there.
+/// Ports that are taken. Until a server starts on them, clients are refused.
 #[derive(Debug)]
 pub struct Ports {
     protocol: Bound,

@@ -42,10 +42,10 @@ impl Ears {
 
     /// Until a signal or an order ends the server, or its device fails; a second signal ends the
     /// process at once, whatever it is about. `load` loads the model again.
-    pub(super) fn live(mut self, server: &mut Server, load: impl Fn() -> Result<Served>) {
+    pub(super) fn live(mut self, server: &mut Server, load: impl Fn(&Server) -> Result<Served>) {
         let mut orders = server.orders();
         while let Event::Reload(ask) = self.next(server, &mut orders) {
-            let result = load().and_then(|served| Ok(server.reload(served)?));
+            let result = load(server).and_then(|served| Ok(server.reload(served)?));
             let told = match &result {
                 Ok(_) => Ok(()),
                 Err(failure) => Err(format!("the old ones stay: {}", failure.chain())),

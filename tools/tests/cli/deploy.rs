@@ -1,6 +1,6 @@
 //! The files of `tools/deploy`, and what Prometheus thinks of the metrics.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +14,7 @@ use crate::support::{Folder, run};
 
 const HAPROXY_CFG: &str = include_str!("../../deploy/haproxy.cfg");
 const KUBERNETES: &str = include_str!("../../deploy/kubernetes.yaml");
+const ALERTS: &str = include_str!("../../deploy/alerts.yaml");
 
 /// Whether a program is there; its tests are skipped aloud where it is not.
 #[expect(clippy::print_stderr, reason = "a test that does nothing must say so")]
@@ -114,14 +115,6 @@ fn behind_haproxy_a_replica_may_be_killed() {
     assert!(draining.child.try_wait().unwrap().is_none(), "it drains all the while");
 }
 
-fn metrics(server: &Running) -> String {
-    let mut stream = TcpStream::connect(&server.http).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).unwrap();
-    reply.split_once("\r\n\r\n").unwrap().1.to_owned()
-}
-
 #[test]
 fn promtool_finds_nothing_to_say_about_the_metrics() {
     if !is_installed("promtool") {
@@ -129,7 +122,7 @@ fn promtool_finds_nothing_to_say_about_the_metrics() {
     }
     let server = Running::start(&["--http", "127.0.0.1:0"]);
     asks(&mut server.client());
-    let metrics = metrics(&server);
+    let metrics = server.metrics();
     assert!(metrics.contains("offramp_pass_seconds_bucket"), "{metrics}");
     let checking = Command::new("promtool")
         .args(["check", "metrics"])
@@ -155,11 +148,35 @@ fn the_manifests_fit_the_binary() {
         assert!(help.contains(&format!("--{name} ")), "--{name}");
     }
     let server = Running::start(&["--http", "127.0.0.1:0"]);
-    let metrics = metrics(&server);
+    let metrics = server.metrics();
     let metric = KUBERNETES.split_once("metric: {name: ").unwrap().1.split('}').next().unwrap();
     assert!(metrics.contains(&format!("# TYPE {metric} gauge")), "{metric}: {metrics}");
     for path in ["/readyz", "/healthz", "/metrics"] {
         assert!(KUBERNETES.contains(&format!("path: {path}")), "{path}");
     }
     server.stop();
+}
+
+#[test]
+fn alerts_ask_for_metrics_that_there_are() {
+    let server = Running::start(&["--http", "127.0.0.1:0", "--adapt", "--after-exit", "release"]);
+    let mut client = server.client();
+    (0..1500).for_each(|_| assert_eq!(asks(&mut client), 4));
+    let metrics = server.metrics();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = ALERTS.split(|c: char| !is_name(c));
+    let metric = |word: &&str| word.starts_with("offramp_") || word.starts_with("process_");
+    let names: std::collections::BTreeSet<&str> = words.filter(metric).collect();
+    assert!(names.len() >= 8, "{names:?}");
+    for name in names {
+        // Of a histogram.
+        let name = name.trim_end_matches("_sum");
+        assert!(metrics.contains(&format!("# TYPE {name} ")), "{name}: {metrics}");
+    }
+    server.stop();
+    if is_installed("promtool") {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/alerts.yaml");
+        let checked = Command::new("promtool").args(["check", "rules", file]).output().unwrap();
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+    }
 }

@@ -1,6 +1,6 @@
 //! `offramp serve` as a process.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
@@ -54,8 +54,12 @@ impl Running {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+        signal(&self.child, name);
+    }
+
+    /// What `/metrics` says.
+    pub(crate) fn metrics(&self) -> String {
+        get(&self.http, "/metrics").1
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -80,6 +84,30 @@ impl Running {
         self.signal("-TERM");
         self.end(0);
     }
+}
+
+/// Sends a signal.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+}
+
+/// Head and body of what is answered there.
+pub(crate) fn get(address: &str, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+/// A metric's value, by its name and labels.
+pub(crate) fn value(metrics: &str, name: &str) -> f64 {
+    let mut values = metrics.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let value = values.next_back().unwrap_or_else(|| panic!("no {name} in {metrics}"));
+    value.parse().unwrap()
 }
 
 impl Drop for Running {

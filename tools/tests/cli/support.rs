@@ -139,6 +139,17 @@ impl Drop for Folder {
     }
 }
 
+/// A folder with all files of a model's.
+pub(crate) fn copy_of(model: &str) -> Folder {
+    let folder = Folder::new();
+    for entry in std::fs::read_dir(model).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        std::fs::copy(&path, folder.path(name)).unwrap();
+    }
+    folder
+}
+
 /// A golden checkpoint in a folder of its own, every element of one f32 tensor replaced.
 pub(crate) fn with_tensor_of(name: &str, tensor: &str, value: f32) -> (Folder, String) {
     let folder = Folder::new();
