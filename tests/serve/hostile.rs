@@ -80,6 +80,27 @@ fn what_a_kind_of_frame_does_not_have_is_refused() {
 }
 
 #[test]
+fn a_kind_that_is_not_served_is_named_by_its_number() {
+    let server = start(&ServeOptions::default());
+    let unknown = "is unknown to this version";
+    let reply = "is not asked for by clients";
+    for (kind, why) in [(0_u8, unknown), (77, unknown), (255, unknown), (0x81, reply)] {
+        let mut stream = connect(&server);
+        let frame = [b"OFRP\x01", &[kind][..], &[0; 18]].concat();
+        stream.write_all(&frame).unwrap();
+        let mut bytes = [0; 512];
+        let read = stream.read(&mut bytes).unwrap();
+        let frame = split(&bytes[..read], 1 << 20).unwrap().unwrap();
+        let Reply::Failure(failure) = Reply::decode(&frame.header, frame.payload).unwrap() else {
+            panic!("kind {kind} was served");
+        };
+        let told = format!("a frame of kind {kind} {why}: see PROTOCOL.md, Kinds");
+        assert_eq!((failure.status.name(), failure.message), ("unsupported", told));
+    }
+    server.drain().unwrap();
+}
+
+#[test]
 fn a_stranger_is_shown_out_at_once() {
     let server = start(&ServeOptions::default());
     let mut stream = connect(&server);

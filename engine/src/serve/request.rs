@@ -28,8 +28,13 @@ pub(super) fn take(frame: &Frame<'_>, arrival_us: u64, hold: Hold, client: &Clie
         },
         Some(Kind::Metadata) => Reply::Json(state.metadata()),
         Some(Kind::Stats) => Reply::Json(state.stats()),
-        other => {
-            let message = format!("frames of kind {other:?} are not served");
+        known => {
+            let number = frame.header.kind_number();
+            let what = match known {
+                Some(_) => "is not asked for by clients",
+                None => "is unknown to this version",
+            };
+            let message = format!("a frame of kind {number} {what}: see PROTOCOL.md, Kinds");
             Reply::Failure(Failure::new(Status::Unsupported, message))
         }
     };

@@ -119,6 +119,11 @@ impl Header {
         Kind::of(self.kind)
     }
 
+    /// The same as it is written, known or not.
+    pub fn kind_number(&self) -> u8 {
+        self.kind
+    }
+
     /// By kind: see the payload's type.
     pub fn flags(&self) -> u16 {
         u16::from_le_bytes(self.flags)
