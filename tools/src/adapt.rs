@@ -11,6 +11,7 @@ use offramp::{Engine, Exits};
 use crate::args::{PromiseArgs, percent, switch};
 use crate::failure::{Failure, Result};
 use crate::out::note;
+use crate::table::counted;
 
 /// Whether and how exits follow the inputs.
 #[derive(Args, Clone, Debug)]
@@ -44,6 +45,11 @@ impl AdaptArgs {
             Some(confidence) => format!("{most}, at {} confidence", percent(confidence)),
             None => format!("{most}, as counted"),
         }
+    }
+
+    /// Where decisions are written.
+    pub(crate) fn journal(&self) -> Option<&PathBuf> {
+        self.journal.as_ref()
     }
 
     /// Starts the control thread, if that is asked for.
@@ -80,7 +86,9 @@ impl AdaptArgs {
 /// Says what the control thread did.
 pub(crate) fn tell(done: &Adapted) {
     note(format_args!(
-        "watched {} rows ({} lost on the way), changed exits {} times",
-        done.rows, done.lost_rows, done.changes
+        "watched {} ({} lost on the way), changed exits {}",
+        counted(done.rows, "row"),
+        done.lost_rows,
+        counted(done.changes, "time")
     ));
 }

@@ -7,6 +7,8 @@ use clap::{Args, ValueEnum};
 use offramp::tune::Goal;
 use offramp::{AfterExit, DeviceChoice, EngineOptions, Limits, Model, Policy, Precision};
 
+use crate::given::Given;
+
 /// Tokens a row is expected to have at most where `--tokens-max` is not given.
 const ROW_TOKENS_USUAL: usize = 128;
 
@@ -58,6 +60,12 @@ impl EngineArgs {
 }
 
 impl MachineArgs {
+    /// Refuses flags that nothing would come of.
+    pub(crate) fn expect_sense(&self, given: &Given) -> crate::failure::Result<()> {
+        let is_on_cpu = self.device == DeviceChoice::Cpu;
+        given.refuse(is_on_cpu, &["precision"], "on a CPU, which computes in f32")
+    }
+
     pub(crate) fn options(&self, limits: Limits) -> EngineOptions {
         let Self { device, threads, precision } = *self;
         EngineOptions { limits, device, threads, precision, ..EngineOptions::default() }
@@ -85,6 +93,27 @@ pub(crate) struct ExitArgs {
     pub(crate) ramps: Option<PathBuf>,
 }
 
+impl ExitArgs {
+    /// Refuses flags that nothing would come of.
+    pub(crate) fn expect_sense(&self, given: &Given) -> crate::failure::Result<()> {
+        let is_off = self.exits == ExitsSwitch::Off;
+        let flags = ["ramps", "thresholds", "threshold", "policy"];
+        given.refuse(is_off, &flags, "with --exits off, where every row runs to the end")?;
+        let is_watching = self.exits == ExitsSwitch::Watch;
+        given.refuse(is_watching, &flags[1..3], "with --exits watch, where nobody leaves")
+    }
+
+    /// As [`expect_sense`](Self::expect_sense), where only rows that leave are of interest.
+    pub(crate) fn expect_leaving(&self, given: &Given) -> crate::failure::Result<()> {
+        if self.exits == ExitsSwitch::Watch {
+            let message = "--exits watch, where nobody leaves, shows nothing here: it is for \
+                           classify --record";
+            return Err(crate::failure::Failure::Usage(message.to_owned()));
+        }
+        self.expect_sense(given)
+    }
+}
+
 /// `--exits`.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExitsSwitch {
@@ -97,6 +126,9 @@ pub(crate) enum ExitsSwitch {
     /// Every ramp runs and shows what it would say, nobody leaves
     Watch,
 }
+
+/// What becomes of answered rows where nothing is said: the same in every verb.
+pub(crate) const AFTER_EXIT: AfterExitArg = AfterExitArg::Compact;
 
 /// `--after-exit`.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +159,8 @@ pub(crate) struct PromiseArgs {
     #[arg(long, value_name = "SHARE", default_value = "95%", env = "OFFRAMP_CONFIDENCE",
           value_parser = percentage)]
     pub(crate) confidence: f64,
-    /// bound: an upper bound keeps the promise; point: the share counted does, as in Apparate
+    /// What must keep the promise: bound, an upper bound of the disagreement; or point, the share
+    /// that was counted, which is broken more often
     #[arg(long, value_enum, default_value = "bound", env = "OFFRAMP_PROMISE")]
     pub(crate) promise: PromiseArg,
 }

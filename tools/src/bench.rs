@@ -10,10 +10,11 @@ use offramp::{AfterExit, Engine, Exits, Limits, Model, Score, peak_gflops};
 
 use crate::args::{ExitArgs, JsonArg, MachineArgs, ModelArg, count, seconds, switch};
 use crate::failure::{Failure, Result};
+use crate::given::Given;
 use crate::open::{ExitPlan, open};
 use crate::out::{Out, note};
-use crate::progress::bar;
-use crate::race::{Finish, Variant, race};
+use crate::progress::{Bar, bar};
+use crate::race::{Finish, Tally, Variant, race};
 use result::{Cell, Machine, table};
 use workload::{ExitProfile, Workload};
 
@@ -35,6 +36,8 @@ const ROUNDS_MIN: usize = 5;
 /// Flags of `bench`.
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
+    #[command(flatten)]
+    given: Given,
     #[command(flatten)]
     model: ModelArg,
     /// Rows of a pass
@@ -85,7 +88,10 @@ enum VariantArg {
 
 /// Runs the verb.
 pub(crate) fn run(args: &Bench) -> Result<()> {
+    args.expect_sense()?;
     let (model, exit_plan) = open(&args.model.model, &args.exit)?;
+    let is_image = model.spec().image().is_some();
+    args.given.refuse(is_image, &["tokens"], "for a model that reads images")?;
     let workloads = workloads(args, &model)?;
     let limits = Limits {
         rows_max: workloads.iter().map(|load| load.rows).max().unwrap_or(1),
@@ -98,7 +104,7 @@ pub(crate) fn run(args: &Bench) -> Result<()> {
     let mut cells = Vec::new();
     for load in &workloads {
         progress.set_message(load.describe());
-        cells.extend(measure(args, &mut engine, &exit_plan, load)?);
+        cells.extend(measure(args, &mut engine, &exit_plan, load, &progress)?);
         progress.inc(1);
     }
     progress.finish_and_clear();
@@ -109,6 +115,23 @@ pub(crate) fn run(args: &Bench) -> Result<()> {
     };
     cells.iter_mut().for_each(|cell| cell.relate(&machine));
     say(args, &cells, &machine)
+}
+
+impl Bench {
+    /// Refuses flags that nothing would come of.
+    fn expect_sense(&self) -> Result<()> {
+        let Self { given, exit, machine, .. } = self;
+        machine.expect_sense(given)?;
+        exit.expect_leaving(given)?;
+        given.refuse(self.ragged, &["tokens"], "with --ragged, whose inputs have their lengths")?;
+        let lengths = "with --lengths-from, which gives the lengths";
+        given.refuse(self.lengths_from.is_some(), &["tokens"], lengths)?;
+        let rounds = "with --rounds, which ends each cell";
+        given.refuse(self.rounds.is_some(), &["seconds"], rounds)?;
+        let is_full = self.variants == [VariantArg::Full] && self.profile_exits.is_empty();
+        let flags = ["policy", "threshold", "thresholds"];
+        given.refuse(is_full, &flags, "with --variants full, where nobody leaves")
+    }
 }
 
 fn workloads(args: &Bench, model: &Model) -> Result<Vec<Workload>> {
@@ -126,6 +149,7 @@ fn measure(
     engine: &mut Engine,
     exit_plan: &ExitPlan,
     load: &Workload,
+    progress: &Bar,
 ) -> Result<Vec<Cell>> {
     let batches = load.batches(engine)?;
     let variants = variants(args, engine, exit_plan, load)?;
@@ -133,9 +157,11 @@ fn measure(
         Some(rounds) => Finish { rounds_min: rounds, rounds_max: rounds, seconds: 0.0 },
         None => Finish { rounds_min: ROUNDS_MIN, rounds_max: usize::MAX, seconds: args.seconds },
     };
-    let tallies = race(engine, &batches, &variants, finish, |_, _| {})?;
+    let tallies = race(engine, &batches, &variants, finish, |_| progress.tick())?;
     let Some(first) = tallies.first() else { return Ok(Vec::new()) };
-    Ok(tallies.iter().map(|tally| Cell::of(load, engine, tally, first)).collect())
+    let caveat = |tally: &Tally| load.caveat(tally.name, exit_plan);
+    let cell = |tally| Cell { caveat: caveat(tally), ..Cell::of(load, engine, tally, first) };
+    Ok(tallies.iter().map(cell).collect())
 }
 
 fn variants(
@@ -190,6 +216,10 @@ fn say(args: &Bench, cells: &[Cell], machine: &Machine) -> Result<()> {
     let mib = *reserved_bytes as f64 / f64::from(1 << 20);
     out.line(format_args!("{device}, peak {peak_gflops:.1} GFLOP/s, reserved {mib:.1} MiB\n"))?;
     out.line(table(cells))?;
+    // The same for all that have one.
+    if let Some(caveat) = cells.iter().find_map(|cell| cell.caveat) {
+        out.line(format_args!("note: {caveat}"))?;
+    }
     out.flush()?;
     if cells.iter().any(|cell| cell.rounds < ROUNDS_MIN) {
         note("note: few rounds: medians and quantiles are rough");

@@ -19,6 +19,8 @@ pub(crate) struct Axis {
     pub(crate) low: f64,
     pub(crate) high: f64,
     pub(crate) is_log: bool,
+    /// Only whole numbers are labelled.
+    pub(crate) is_whole: bool,
     pub(crate) unit: &'static str,
 }
 
@@ -28,13 +30,18 @@ pub(crate) type Curve<'a> = (&'a str, Vec<(f64, f64)>);
 impl Axis {
     /// From 0 to `high`.
     pub(crate) fn linear(high: f64, unit: &'static str) -> Self {
-        Self { low: 0.0, high: high.max(1e-9), is_log: false, unit }
+        Self { low: 0.0, high: high.max(1e-9), is_log: false, is_whole: false, unit }
+    }
+
+    /// From 0 to at least `high`, for what is counted or numbered.
+    pub(crate) fn whole(high: f64) -> Self {
+        Self { is_whole: true, ..Self::linear(high.ceil().max(1.0), "") }
     }
 
     /// From `low` to `high` by factors.
     pub(crate) fn log(low: f64, high: f64, unit: &'static str) -> Self {
         let low = low.max(1e-6);
-        Self { low, high: high.max(1.01 * low), is_log: true, unit }
+        Self { low, high: high.max(1.01 * low), is_log: true, is_whole: false, unit }
     }
 
     /// Where a value lies, from 0 to 1.
@@ -48,6 +55,7 @@ impl Axis {
     fn ticks(&self) -> Vec<f64> {
         if !self.is_log {
             let step = round_step((self.high - self.low) / TICKS);
+            let step = if self.is_whole { step.ceil() } else { step };
             let steps = ((self.high - self.low) / step + 1e-9) as u32;
             return (0..=steps).map(|nth| self.low + step * f64::from(nth)).collect();
         }
@@ -58,6 +66,9 @@ impl Axis {
     }
 
     fn label(&self, value: f64) -> String {
+        if self.is_whole {
+            return format!("{value:.0}");
+        }
         digits(value, self.unit)
     }
 }
@@ -156,6 +167,13 @@ mod tests {
         assert_eq!(Axis::linear(1.42, "").ticks(), [0.0, 0.5, 1.0]);
         assert_eq!(Axis::linear(137.0, "").ticks(), [0.0, 50.0, 100.0]);
         assert_eq!(Axis::linear(0.2, "").ticks().len(), 5);
+        for high in [0.0, 1.0, 2.0, 9.9, 11.0, 97.0, 1234.0] {
+            let (axis, plain) = (Axis::whole(high), Axis::linear(high, ""));
+            let labels: Vec<String> = axis.ticks().iter().map(|&tick| axis.label(tick)).collect();
+            assert!(axis.ticks().iter().all(|tick| tick.fract() == 0.0), "{labels:?}");
+            assert!(labels.iter().all(|it| !it.contains('.')) && labels.len() <= 6, "{labels:?}");
+            assert!(axis.high >= plain.high && axis.ticks().len() > 1);
+        }
     }
 
     #[test]

@@ -14,12 +14,12 @@ use serde_json::Value;
 
 use crate::adapt::AdaptArgs;
 use crate::agreement::{Feedback, at};
-use crate::args::{AfterExitArg, EngineArgs, ExitArgs, ModelArg, share, switch};
+use crate::args::{AFTER_EXIT, AfterExitArg, EngineArgs, ExitArgs, ModelArg, share, switch};
 use crate::failure::{Failure, Result};
 use crate::needless::{self, Rule};
-use crate::open::{ExitPlan, open};
-use crate::out::{Out, STANDARD, note};
-use crate::pictures::{PictureRules, shape};
+use crate::open::{ExitPlan, fitted, open};
+use crate::out::{Out, STANDARD, expect_writable, note};
+use crate::pictures::shape;
 use crate::record::{self, Recorder};
 use crate::rows::{BadRow, Id, Row, RowReader};
 
@@ -87,7 +87,7 @@ pub(crate) struct Classify {
     #[command(flatten)]
     exit: ExitArgs,
     /// What becomes of a row once its answer has left
-    #[arg(long, value_enum, default_value = "compact", env = "OFFRAMP_AFTER_EXIT")]
+    #[arg(long, value_enum, default_value_t = AFTER_EXIT, env = "OFFRAMP_AFTER_EXIT")]
     after_exit: AfterExitArg,
     /// Under compact: share of rows that run to the end anyway, to tell the agreement from
     /// [default: none; with --adapt 0.2]
@@ -114,6 +114,10 @@ impl Classify {
 /// Runs the verb.
 pub(crate) fn run(args: &Classify) -> Result<()> {
     expect_two_files(&args.input, &args.output)?;
+    [Some(&args.output), args.record.as_ref(), args.adapt.journal()]
+        .into_iter()
+        .flatten()
+        .try_for_each(|path| expect_writable(path))?;
     let (model, exit_plan) = open(&args.model.model, &args.exit)?;
     model.expect_classifier()?;
     let options = args.engine.options(&model);
@@ -123,7 +127,9 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
     }
     let exits = exit_plan.exits(engine.plan())?;
     let mut reader = RowReader::open(&args.input, &model, args.shape, args.rules)?;
-    let out = Out::create(&args.output)?;
+    // Who writes lines by hand, or pipes them as they come, waits for each answer.
+    let is_live = args.input == Path::new(STANDARD);
+    let out = if is_live { Out::create(&args.output)? } else { Out::whole(&args.output)? };
     let shapes = if args.adapt.is_on() || args.record.is_some() {
         record::shapes(&model, &mut engine, options.limits)?
     } else {
@@ -142,7 +148,7 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
         }
     }
     session.answer()?;
-    session.out.flush()?;
+    session.out.finish()?;
     session.finish()
 }
 
@@ -159,7 +165,15 @@ fn recorder(
             "--record needs ramps that run: add --exits watch, where nobody leaves, or on";
         Failure::Usage(message.to_owned())
     })?;
-    Recorder::create(path, model, engine, shapes, policy, &args.input).map(Some)
+    let fitted = match exits {
+        ExitPlan::Fitted(file) => Some(file.clone()),
+        _ => fitted(model, &args.exit, policy),
+    };
+    let fitted = fitted.map(|file| Exits::from_file(engine.plan(), &file)).transpose()?;
+    // Behind the ramps stands the final exit.
+    let by_ramp = |exits: Exits| exits.thresholds[..engine.plan().ramps()].to_vec();
+    let how = (policy, fitted.map(by_ramp));
+    Recorder::create(path, model, engine, shapes, how, &args.input).map(Some)
 }
 
 /// Opening the output would empty the input.

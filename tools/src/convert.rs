@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::args::{JsonArg, count, share, switch};
 use crate::failure::{Failure, Result};
-use crate::out::Out;
+use crate::out::{Out, expect_writable};
 use crate::text;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -161,6 +161,10 @@ struct About<'a> {
 pub(crate) fn run(args: &Convert) -> Result<()> {
     check_weights(&args.weights)?;
     check_out(&args.out)?;
+    ["config.json", "model.safetensors"]
+        .map(|name| args.out.join(name))
+        .iter()
+        .try_for_each(|path| expect_writable(path))?;
     let labels = args.classes_file.as_deref().map(read_classes).transpose()?;
     let conversion = conversion(args, labels);
     let spec = conversion.run(&args.weights, &args.out).map_err(offramp::Error::from)?;

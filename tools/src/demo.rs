@@ -13,8 +13,10 @@ use serde::Serialize;
 use crate::args::{EngineArgs, ExitArgs, JsonArg, count, seconds};
 use crate::compare::{Figures, batches, exits_table, figures, table, variants};
 use crate::failure::{Failure, Result};
+use crate::given::Given;
+use crate::load::plots::Run;
 use crate::open::open;
-use crate::out::{Out, write_whole};
+use crate::out::{Out, expect_writable, write_whole};
 use crate::pictures::PictureRules;
 use crate::progress::bar;
 use crate::race::{Finish, Outcome, Tally, race};
@@ -37,6 +39,8 @@ const SHOWN: usize = 5;
 /// Flags of `demo`.
 #[derive(Args, Debug)]
 pub(crate) struct Demo {
+    #[command(flatten)]
+    given: Given,
     /// Folder of the model [default: both shipped ones]
     #[arg(long, value_name = "DIR", env = "OFFRAMP_MODEL")]
     model: Option<PathBuf>,
@@ -77,6 +81,8 @@ struct Summary<'a> {
     rounds: usize,
     variants: &'a [Figures],
     served: &'a [Way],
+    /// Why there are none.
+    served_skipped: Option<&'a str>,
     report: String,
 }
 
@@ -99,9 +105,14 @@ impl Demo {
 
 /// Runs the verb.
 pub(crate) fn run(args: &Demo) -> Result<()> {
+    args.engine.machine.expect_sense(&args.given)?;
+    args.exit.expect_leaving(&args.given)?;
+    expect_writable(&args.report)?;
     let dirs = shipped::model_dirs(args.model.as_deref())?;
-    if dirs.len() > 1 && (args.input.is_some() || args.exit.ramps.is_some()) {
-        let message = "--input and --ramps belong to one model: name it with --model DIR";
+    let is_of_one = [&args.input, &args.exit.ramps, &args.exit.thresholds];
+    if dirs.len() > 1 && is_of_one.iter().any(|file| file.is_some()) {
+        let message =
+            "--input, --ramps and --thresholds belong to one model: name it with --model DIR";
         return Err(Failure::Usage(message.to_owned()));
     }
     let ran = dirs.iter().map(|dir| measure(args, dir)).collect::<Result<Vec<_>>>()?;
@@ -110,8 +121,7 @@ pub(crate) fn run(args: &Demo) -> Result<()> {
     for (ran, name) in ran.iter().zip(&names) {
         report::section(&mut page, &ran.report(name));
         page.push_str("<h3>Behind a server</h3>\n");
-        let (about, table) = (ran.served.about(args.slo()), ran.served.table());
-        report::loads(&mut page, &about, &table, &ran.served.runs());
+        report::loads(&mut page, &ran.served.about(args.slo()), &ran.served_html(), &ran.runs());
     }
     write_whole(&args.report, report::html("offramp demo", &page).as_bytes())?;
     let mut out = Out::stdout();
@@ -146,9 +156,9 @@ fn measure(args: &Demo, dir: &Path) -> Result<Ran> {
     let batches = batches(&engine, rows.iter().map(|row| &row.input))?;
     let finish = Finish { rounds_min: ROUNDS_MIN, rounds_max: usize::MAX, seconds: args.seconds };
     let progress = bar("running the model", 100);
-    let tallies = race(&mut engine, &batches, &variants, finish, |round, elapsed_s| {
-        progress.set_position((100.0 * elapsed_s / args.seconds).min(100.0) as u64);
-        progress.set_message(format!("round {round}"));
+    let tallies = race(&mut engine, &batches, &variants, finish, |tick| {
+        progress.set_position((100.0 * tick.elapsed_s / args.seconds).min(100.0) as u64);
+        progress.set_message(format!("round {}", tick.round));
     })?;
     progress.finish_and_clear();
     let figures = figures(&model, &engine, &rows, &variants, &tallies);
@@ -205,6 +215,17 @@ impl Ran {
         Report { name, about: &self.about, figures: &self.figures, tallies: &self.tallies }
     }
 
+    fn served_html(&self) -> String {
+        let warnings = report::warnings(&self.served.warnings());
+        let table = self.served.table().map_or(String::new(), |table| table.html());
+        format!("{warnings}{table}")
+    }
+
+    /// Drawings of what was served, where it was.
+    fn runs(&self) -> Vec<Run<'_>> {
+        self.served.runs()
+    }
+
     fn say(&self, args: &Demo, out: &mut Out) -> Result<()> {
         out.line(&self.about)?;
         out.line("")?;
@@ -221,7 +242,10 @@ impl Ran {
         }
         out.line("")?;
         out.line(self.served.about(args.slo()))?;
-        out.line(self.served.table())?;
+        if let Some(table) = self.served.table() {
+            out.line(table)?;
+        }
+        self.served.warnings().iter().try_for_each(|warning| out.line(warning))?;
         out.line("")
     }
 
@@ -234,6 +258,7 @@ impl Ran {
             rounds: self.tallies.first().map_or(0, |tally| tally.round_s.len()),
             variants: &self.figures,
             served: &self.served.ways,
+            served_skipped: self.served.skipped.as_deref(),
             report: args.report.display().to_string(),
         }
     }

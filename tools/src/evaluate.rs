@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use offramp::{Engine, Exits};
 
-use crate::args::{EngineArgs, ExitArgs, JsonArg, ModelArg};
+use crate::args::{EngineArgs, ExitArgs, ExitsSwitch, JsonArg, ModelArg};
 use crate::compare::{batches, exits_table, figures, table, variants};
 use crate::failure::Result;
+use crate::given::Given;
 use crate::open::open;
-use crate::out::Out;
+use crate::out::{Out, note};
 use crate::pictures::PictureRules;
 use crate::progress::bar;
 use crate::race::{Finish, race};
@@ -30,6 +31,8 @@ the model is an error; null is no label.";
 #[derive(Args, Debug)]
 pub(crate) struct Evaluate {
     #[command(flatten)]
+    given: Given,
+    #[command(flatten)]
     model: ModelArg,
     /// Inputs as for classify [default: test.jsonl of the model]
     #[arg(long, value_name = "FILE", env = "OFFRAMP_INPUT")]
@@ -46,8 +49,13 @@ pub(crate) struct Evaluate {
 
 /// Runs the verb.
 pub(crate) fn run(args: &Evaluate) -> Result<()> {
+    args.engine.machine.expect_sense(&args.given)?;
+    args.exit.expect_leaving(&args.given)?;
     let (model, exit_plan) = open(&args.model.model, &args.exit)?;
     model.expect_classifier()?;
+    if let Some(hint) = exit_plan.missing(&model).filter(|_| args.exit.exits != ExitsSwitch::Off) {
+        note(hint);
+    }
     let rows = shipped::rows(&model, args.input.as_deref(), args.rules)?;
     let mut engine = Engine::new(&model, &args.engine.options(&model))?;
     let early = exit_plan.exits(engine.plan())?;
@@ -57,8 +65,10 @@ pub(crate) fn run(args: &Evaluate) -> Result<()> {
     }
     let batches = batches(&engine, rows.iter().map(|row| &row.input))?;
     let once = Finish { rounds_min: 1, rounds_max: 1, seconds: 0.0 };
-    let progress = bar("running the model", variants.len() as u64);
-    let tallies = race(&mut engine, &batches, &variants, once, |_, _| progress.tick())?;
+    let progress = bar("running the model", (variants.len() * batches.len()) as u64);
+    let tallies = race(&mut engine, &batches, &variants, once, |tick| {
+        progress.set_position(tick.passes as u64);
+    })?;
     progress.finish_and_clear();
     let figures = figures(&model, &engine, &rows, &variants, &tallies);
     let mut out = Out::stdout();

@@ -10,7 +10,8 @@ use offramp::ramps::FitOptions;
 use crate::args::{EngineArgs, JsonArg, ModelArg};
 use crate::failure::Result;
 use crate::fit::{FitGoalArgs, fit_and_report};
-use crate::out::Out;
+use crate::given::Given;
+use crate::out::{Out, expect_writable};
 use crate::pictures::PictureRules;
 use crate::rows::read_all;
 
@@ -23,6 +24,8 @@ Examples:
 /// Flags of `fit-thresholds`.
 #[derive(Args, Debug)]
 pub(crate) struct FitThresholds {
+    #[command(flatten)]
+    given: Given,
     #[command(flatten)]
     model: ModelArg,
     /// Inputs to fit on, as for classify, which the ramps have not learnt from
@@ -46,15 +49,17 @@ pub(crate) struct FitThresholds {
 
 /// Runs the verb.
 pub(crate) fn run(args: &FitThresholds) -> Result<()> {
+    args.engine.machine.expect_sense(&args.given)?;
     let mut model = Model::open_bare(&args.model.model)?;
     let ramps = args.ramps.clone().unwrap_or_else(|| model.path(files::RAMPS));
     model.load_ramps(&ramps)?;
+    let path = args.out.clone().unwrap_or_else(|| ramps.with_file_name(files::THRESHOLDS));
+    expect_writable(&path)?;
     let rows: Vec<_> =
         read_all(&args.calibration, &model, args.rules)?.into_iter().map(|row| row.input).collect();
     let engine = args.engine.options(&model);
     let options = FitOptions { policy: args.goal.policy, goal: args.goal.goal(), engine };
     let (thresholds, report) = fit_and_report(&model, &rows, &options)?;
-    let path = args.out.clone().unwrap_or_else(|| ramps.with_file_name(files::THRESHOLDS));
     thresholds.write(&path).map_err(offramp::Error::from)?;
     let mut out = Out::stdout();
     if args.json.json {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::args::{EngineArgs, JsonArg, ModelArg, count, switch};
 use crate::failure::Result;
 use crate::out::Out;
-use crate::table::{Table, digits, fine_percent, grouped, percent};
+use crate::table::{Table, counted, digits, fine_percent, grouped, percent};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -227,11 +227,11 @@ impl About {
         ))?;
         out.line(format_args!("on disk      {}", mib(self.weights_disk_bytes as f64)))?;
         out.line(format_args!(
-            "reserved     {} on {} for {} rows and {} tokens",
+            "reserved     {} on {} for {} and {}",
             mib(self.device_reserved_bytes as f64),
             self.device,
-            self.rows_max,
-            self.tokens_max
+            counted(self.rows_max as u64, "row"),
+            counted(self.tokens_max as u64, "token")
         ))?;
         out.line(format_args!("exits        {}", self.exits_line()))?;
         if let Some(profile) = &self.profile {
@@ -242,10 +242,11 @@ impl About {
         out.line(match self.network {
             Network::Text { .. } => {
                 let (rows, tokens) = (self.cost_rows, self.cost_row_tokens);
-                format!("costs of {rows} rows of {tokens} tokens, nobody leaving")
+                let (rows, tokens) = (counted(rows as u64, "row"), counted(tokens as u64, "token"));
+                format!("costs of {rows} of {tokens}, nobody leaving")
             }
             Network::Image { .. } => {
-                format!("costs of {} images, nobody leaving", self.cost_rows)
+                format!("costs of {}, nobody leaving", counted(self.cost_rows as u64, "image"))
             }
         })
     }
@@ -329,7 +330,8 @@ fn profile(model: &Model) -> Option<String> {
     let shape = profile.shapes.iter().max_by_key(|shape| shape.rows * shape.row_tokens)?;
     let (rows, tokens) = (shape.rows, shape.row_tokens);
     let forward = digits(shape.forward_us() / 1e3, "ms");
-    Some(format!("{forward} for {rows} rows of {tokens} tokens on {}", profile.device))
+    let (rows, tokens) = (counted(rows as u64, "row"), counted(tokens as u64, "token"));
+    Some(format!("{forward} for {rows} of {tokens} on {}", profile.device))
 }
 
 /// Of the model, and of its ramps.

@@ -19,6 +19,7 @@ mod evaluate;
 mod failure;
 mod fit;
 mod fit_thresholds;
+mod given;
 mod inspect;
 mod lines;
 mod load;

@@ -39,6 +39,23 @@ impl ExitPlan {
         matches!(self, Self::Off | Self::Watching(_))
     }
 
+    /// What there would have to be for rows to leave early, and how to make it, where exits are off
+    /// for want of it.
+    pub(crate) fn missing(&self, model: &Model) -> Option<String> {
+        let dir = model.dir().display();
+        match (self, model.ramps()) {
+            (Self::Off, None) => Some(format!(
+                "{dir}: no ramps, so every row runs to the end: `offramp train-ramps --model {dir} \
+                 --inputs FILE` trains some"
+            )),
+            (Self::Off, Some(_)) => Some(format!(
+                "{dir}: ramps without thresholds, so every row runs to the end: `offramp \
+                 fit-thresholds --model {dir} --calibration FILE` fits some"
+            )),
+            _ => None,
+        }
+    }
+
     /// How ramps score; none where they do not run.
     pub(crate) fn policy(&self) -> Option<Policy> {
         match self {
@@ -75,6 +92,14 @@ pub(crate) fn open(dir: &Path, args: &ExitArgs) -> Result<(Model, ExitPlan)> {
     model.load_ramps(&ramps)?;
     let plan = exit_plan(&model, &ramps, args)?;
     Ok((model, plan))
+}
+
+/// The thresholds that lie beside the model's ramps, where they score by `policy`. What is stale
+/// or damaged was not asked for, and says nothing.
+pub(crate) fn fitted(model: &Model, args: &ExitArgs, policy: Policy) -> Option<ThresholdFile> {
+    let ramps = args.ramps.clone().unwrap_or_else(|| model.path(files::RAMPS));
+    let file = model.read_thresholds(&ramps.with_file_name(files::THRESHOLDS)).ok()?;
+    (file.policy == policy).then_some(file)
 }
 
 fn without_ramps(model: Model, args: &ExitArgs) -> Result<(Model, ExitPlan)> {

@@ -9,18 +9,23 @@ use offramp::{Engine, Limits, Model, Shape};
 
 use crate::args::{JsonArg, MachineArgs, ModelArg, count};
 use crate::failure::Result;
-use crate::out::{Out, write_whole};
+use crate::given::Given;
+use crate::out::{Out, expect_writable, write_whole};
 use crate::progress::bar;
 use crate::table::{Table, fine_percent, ms};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   offramp profile --model DIR
-  offramp profile --model DIR --rows 1,4,16 --tokens 32 --out here.json";
+  offramp profile --model DIR --rows 1,4,16 --tokens 32 --out here.json
+
+An image counts as one token: a model that reads images takes no --tokens.";
 
 /// Flags of `profile`.
 #[derive(Args, Debug)]
 pub(crate) struct Profile {
+    #[command(flatten)]
+    given: Given,
     #[command(flatten)]
     model: ModelArg,
     /// Where the measurement goes [default: profile.json of the model]
@@ -30,7 +35,7 @@ pub(crate) struct Profile {
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1,2,4,8,16,32",
           env = "OFFRAMP_ROWS", value_parser = count())]
     rows: Vec<usize>,
-    /// Tokens of each row; cut to what the model reads; images count as one
+    /// Tokens of each row; cut to what the model reads
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "16,128",
           env = "OFFRAMP_TOKENS", value_parser = count())]
     tokens: Vec<usize>,
@@ -46,7 +51,11 @@ pub(crate) struct Profile {
 
 /// Runs the verb.
 pub(crate) fn run(args: &Profile) -> Result<()> {
+    args.machine.expect_sense(&args.given)?;
     let model = Model::open(&args.model.model)?;
+    let is_image = model.spec().image().is_some();
+    args.given.refuse(is_image, &["tokens"], "for a model that reads images")?;
+    expect_writable(&args.path(&model))?;
     let shapes = shapes(args, model.row_tokens_max());
     let rows_max = shapes.iter().map(|shape| shape.rows).max().unwrap_or(1);
     let tokens_max = shapes.iter().map(|shape| shape.rows * shape.tokens).max().unwrap_or(1);
@@ -69,6 +78,12 @@ pub(crate) fn run(args: &Profile) -> Result<()> {
     save(args, &model, &saved)
 }
 
+impl Profile {
+    fn path(&self, model: &Model) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| model.path(files::PROFILE))
+    }
+}
+
 /// All pairs; lengths beyond the model's are cut, and named once.
 fn shapes(args: &Profile, row_tokens_max: usize) -> Vec<Shape> {
     let mut lengths: Vec<usize> = args.tokens.iter().map(|&n| n.min(row_tokens_max)).collect();
@@ -79,7 +94,7 @@ fn shapes(args: &Profile, row_tokens_max: usize) -> Vec<Shape> {
 }
 
 fn save(args: &Profile, model: &Model, saved: &Saved) -> Result<()> {
-    let path = args.out.clone().unwrap_or_else(|| model.path(files::PROFILE));
+    let path = args.path(model);
     let mut text = serde_json::to_string_pretty(saved)?;
     text.push('\n');
     write_whole(&path, text.as_bytes())?;

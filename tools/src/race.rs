@@ -60,30 +60,42 @@ pub(crate) struct Outcome {
 const UNANSWERED: Outcome =
     Outcome { label: 0, score: 0.0, exit: Exit::Final, depth: 1.0, is_finite: false };
 
+/// How far a race is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tick {
+    pub(crate) round: usize,
+    pub(crate) elapsed_s: f64,
+    /// Passes that have been run.
+    pub(crate) passes: usize,
+}
+
 /// Runs a batch of each variant unmeasured, then all in rounds until `finish`; `tick` hears of
-/// each round.
+/// each pass.
 pub(crate) fn race(
     engine: &mut Engine,
     batches: &[Batch],
     variants: &[Variant],
     finish: Finish,
-    mut tick: impl FnMut(usize, f64),
+    mut tick: impl FnMut(Tick),
 ) -> Result<Vec<Tally>> {
     let mut tallies = variants.iter().map(Tally::new).collect::<Result<Vec<_>>>()?;
     for (variant, tally) in variants.iter().zip(&mut tallies) {
-        tally.round(engine, &batches[..batches.len().min(1)], variant)?;
+        tally.round(engine, &batches[..batches.len().min(1)], variant, &mut || {})?;
         tally.forget();
     }
     let started = Instant::now();
+    let mut passes = 0;
     for round in 0..finish.rounds_max {
         let elapsed_s = started.elapsed().as_secs_f64();
-        tick(round, elapsed_s);
         if round >= finish.rounds_min && elapsed_s >= finish.seconds {
             break;
         }
         for turn in 0..variants.len() {
             let index = (round + turn) % variants.len();
-            tallies[index].round(engine, batches, &variants[index])?;
+            tallies[index].round(engine, batches, &variants[index], &mut || {
+                passes += 1;
+                tick(Tick { round, elapsed_s: started.elapsed().as_secs_f64(), passes });
+            })?;
         }
     }
     Ok(tallies)
@@ -112,7 +124,13 @@ impl Tally {
         self.pass_ns.reset();
     }
 
-    fn round(&mut self, engine: &mut Engine, batches: &[Batch], variant: &Variant) -> Result<()> {
+    fn round(
+        &mut self,
+        engine: &mut Engine,
+        batches: &[Batch],
+        variant: &Variant,
+        ran: &mut dyn FnMut(),
+    ) -> Result<()> {
         self.outcomes.clear();
         (self.tokens, self.token_segments) = (0, 0);
         let mut round_s = 0.0;
@@ -126,6 +144,7 @@ impl Tally {
             let mut lap = Lap { tally: self, first, started: Instant::now() };
             let report = engine.run(batch, &settings, &mut lap)?;
             round_s += self.book_pass(&report);
+            ran();
         }
         self.round_s.push(round_s);
         Ok(())

@@ -8,6 +8,7 @@ use offramp::{Engine, Limits, Model, Observation, Policy, Shape};
 
 use crate::failure::{Failure, Result};
 use crate::out::note;
+use crate::table::counted;
 
 /// Tokens of a row that latencies are measured with.
 const ROW_TOKENS: usize = 32;
@@ -22,13 +23,13 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Begins the file; `shapes` say what leaving where costs.
+    /// Begins the file; `shapes` say what leaving where costs, `fitted` what ramps were fitted with.
     pub(crate) fn create(
         path: &Path,
         model: &Model,
         engine: &Engine,
         shapes: Vec<ShapeProfile>,
-        policy: Policy,
+        (policy, fitted): (Policy, Option<Vec<f32>>),
         source: &Path,
     ) -> Result<Self> {
         let ramps = model.ramps().ok_or_else(|| {
@@ -40,6 +41,7 @@ impl Recorder {
             ramps: ramps.hash().to_string(),
             policy: policy.to_string(),
             sites: engine.plan().ramp_sites().collect(),
+            fitted,
             source: source.display().to_string(),
             shapes,
         };
@@ -64,7 +66,7 @@ impl Recorder {
             return Err(error.into());
         }
         let rows = self.writer.finish()?;
-        note(format_args!("recorded {rows} rows in {}", path.display()));
+        note(format_args!("recorded {} in {}", counted(rows, "row"), path.display()));
         Ok(())
     }
 }

@@ -28,7 +28,7 @@ p { color: var(--soft); white-space: pre-line; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; white-space: pre; }
-pre { overflow-x: auto; font-size: .8rem; line-height: 1.25; }
+.bad { color: #fff; background: #b3261e; padding: .6rem .8rem; border-radius: .25rem; }
 svg { width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; fill: var(--ink); }
 svg .axis { stroke: var(--line); } svg .soft { fill: var(--soft); }
 svg .bar { fill: var(--c2); } svg .curve { fill: none; stroke-width: 2; }";
@@ -44,12 +44,20 @@ pub(crate) fn html(title: &str, sections: &str) -> String {
     page
 }
 
-/// Loads of a server, with what was measured as text.
+/// Loads of a server, with what was measured as part of the page.
 pub(crate) fn loads(page: &mut String, about: &str, figures: &str, runs: &[Run<'_>]) {
-    push(page, format_args!("<p>{}</p>\n<pre>{}</pre>\n", escape(about), escape(figures)));
-    for (title, drawing) in plots(runs) {
+    push(page, format_args!("<p>{}</p>\n{figures}", escape(about)));
+    // Without a run there is nothing to draw.
+    let plots = if runs.is_empty() { Vec::new() } else { plots(runs) };
+    for (title, drawing) in plots {
         push(page, format_args!("<h3>{}</h3>\n{drawing}", escape(title)));
     }
+}
+
+/// What stands out; nothing where nothing is wrong.
+pub(crate) fn warnings(lines: &[String]) -> String {
+    let text = escape(&lines.join("\n"));
+    if lines.is_empty() { text } else { format!("<p class=\"bad\" role=\"alert\">{text}</p>\n") }
 }
 
 /// A model whose passes were timed.

@@ -15,7 +15,8 @@ use offramp::{Engine, EngineOptions, Limits, Model};
 use crate::adapt::AdaptArgs;
 use crate::address::Listen;
 use crate::args::{
-    AfterExitArg, EngineArgs, ExitArgs, ExitsSwitch, ModelArg, count, seconds, share, switch,
+    AFTER_EXIT, AfterExitArg, EngineArgs, ExitArgs, ExitsSwitch, ModelArg, count, seconds, share,
+    switch,
 };
 use crate::failure::{Failure, Result};
 use crate::log::{self, LogArgs};
@@ -107,7 +108,7 @@ pub(crate) struct Serve {
           value_parser = seconds)]
     drain_timeout_s: f64,
     /// What becomes of answered rows
-    #[arg(long, value_enum, default_value = "compact", env = "OFFRAMP_AFTER_EXIT")]
+    #[arg(long, value_enum, default_value_t = AFTER_EXIT, env = "OFFRAMP_AFTER_EXIT")]
     after_exit: AfterExitArg,
     /// Under compact: share of rows that run to the end anyway, so that it is seen how many answers
     /// differ from the full model's [default: none; with --adapt 0.2]

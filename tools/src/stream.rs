@@ -21,7 +21,8 @@ use serde::Serialize;
 
 use crate::args::{JsonArg, share, switch};
 use crate::failure::{Failure, Result};
-use crate::out::{Out, write_whole};
+use crate::given::Given;
+use crate::out::{Out, expect_writable, write_whole};
 use crate::pictures::PictureRules;
 use crate::progress::bar;
 use album::Album;
@@ -48,6 +49,8 @@ every machine.";
 /// Flags of `stream`.
 #[derive(Args, Debug)]
 pub(crate) struct Stream {
+    #[command(flatten)]
+    given: Given,
     /// Labelled images: an IDX file, or a folder with one folder a class
     #[arg(long, value_name = "FILE", env = "OFFRAMP_IMAGES")]
     images: PathBuf,
@@ -127,8 +130,12 @@ struct About<'a> {
 
 /// Runs the verb.
 pub(crate) fn run(args: &Stream) -> Result<()> {
+    args.given.refuse(args.cut == 0.0, &["mirror"], "with --cut 0, from which it would begin")?;
     let settings = args.settings()?;
     let paths = Paths::new(&args.out);
+    [&paths.images, &paths.labels, &paths.scenes]
+        .into_iter()
+        .try_for_each(|path| expect_writable(path))?;
     check_paths(&args.images, &paths)?;
     let album = read::read(&args.images, args.rules)?;
     let video = Video::new(&album, settings);

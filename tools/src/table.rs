@@ -4,6 +4,8 @@ use std::fmt;
 
 use comfy_table::{Cell, CellAlignment, presets};
 
+use crate::report::{escape, push};
+
 /// Cells that fill a bar of 100 %.
 const BAR_CELLS: f64 = 20.0;
 
@@ -36,6 +38,22 @@ impl Table {
         self.0.add_row(cells);
     }
 
+    /// As part of a page.
+    pub(crate) fn html(&self) -> String {
+        let mut page = "<table>\n".to_owned();
+        let header = self.0.header().into_iter().map(|row| ("th", row));
+        for (tag, row) in header.chain(self.0.row_iter().map(|row| ("td", row))) {
+            page.push_str("<tr>");
+            for cell in row.cell_iter() {
+                let text = escape(&cell.content());
+                push(&mut page, format_args!("<{tag}>{text}</{tag}>"));
+            }
+            page.push_str("</tr>\n");
+        }
+        page.push_str("</table>\n");
+        page
+    }
+
     pub(crate) fn texts(&mut self, cells: impl IntoIterator<Item = String>) {
         self.row(cells.into_iter().map(Cell::new).collect());
     }
@@ -49,12 +67,18 @@ impl fmt::Display for Table {
 
 /// `98.4 %`
 pub(crate) fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
+    unsigned_zero(format!("{:.1} %", 100.0 * share))
 }
 
 /// `98.42 %`
 pub(crate) fn fine_percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
+    unsigned_zero(format!("{:.2} %", 100.0 * share))
+}
+
+/// What is rounded to zero has no sign.
+fn unsigned_zero(text: String) -> String {
+    let is_zero = text.chars().all(|it| !it.is_ascii_digit() || it == '0');
+    if is_zero { text.trim_start_matches('-').to_owned() } else { text }
 }
 
 /// A bar as long as the share, in eighths of a cell.
@@ -78,12 +102,18 @@ pub(crate) fn digits(value: f64, unit: &str) -> String {
         v if v >= 1.0 => 2,
         _ => 3,
     };
-    format!("{value:.places$} {unit}").trim_end().to_owned()
+    unsigned_zero(format!("{value:.places$} {unit}").trim_end().to_owned())
+}
+
+/// `1 row`, `2 rows`
+pub(crate) fn counted(count: u64, one: &str) -> String {
+    let end = if count == 1 { "" } else { "s" };
+    format!("{count} {one}{end}")
 }
 
 /// `12 345`
 pub(crate) fn grouped(value: f64) -> String {
-    let plain = format!("{value:.0}");
+    let plain = unsigned_zero(format!("{value:.0}"));
     let mut text = String::new();
     for (index, digit) in plain.chars().enumerate() {
         if index > 0 && (plain.len() - index).is_multiple_of(3) {
@@ -99,6 +129,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_table_of_a_page_has_a_row_each_and_no_markup_of_its_cells() {
+        let mut table = Table::new(&["", "a<b"]);
+        table.texts(["p50".to_owned(), "1 & 2".to_owned()]);
+        let rows = "<tr><th></th><th>a&lt;b</th></tr>\n<tr><td>p50</td><td>1 &amp; 2</td></tr>";
+        assert_eq!(table.html(), format!("<table>\n{rows}\n</table>\n"));
+    }
+
+    #[test]
     fn numbers_look_as_they_should() {
         assert_eq!(grouped(1234567.4), "1 234 567");
         assert_eq!(grouped(999.0), "999");
@@ -106,6 +144,10 @@ mod tests {
         assert_eq!(ms(123.4), "123 ms");
         assert_eq!(ms(0.0), "0 ms");
         assert_eq!(percent(0.98449), "98.4 %");
+        assert_eq!([-0.0, -4e-4, -0.004].map(percent), ["0.0 %", "0.0 %", "-0.4 %"]);
+        assert_eq!([-4e-5, -6e-5].map(fine_percent), ["0.00 %", "-0.01 %"]);
+        assert_eq!((digits(-1e-5, "x"), grouped(-0.2)), ("0.000 x".to_owned(), "0".to_owned()));
+        assert_eq!([0, 1, 2].map(|n| counted(n, "row")), ["0 rows", "1 row", "2 rows"]);
         assert_eq!(share_bar(1.0).chars().count(), 20);
         assert_eq!(share_bar(0.0), "");
     }

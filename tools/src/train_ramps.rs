@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use indicatif::ProgressBar;
 use offramp::model::files;
 use offramp::ramps::{FitOptions, Progress, RampOptions, Settings, TrainedRamps, train_ramps};
 use offramp::{EngineOptions, Model, Pool};
@@ -11,9 +10,10 @@ use offramp::{EngineOptions, Model, Pool};
 use crate::args::{EngineArgs, JsonArg, ModelArg, count, open_share};
 use crate::failure::{Failure, Result};
 use crate::fit::{FitGoalArgs, RampReport, fit_and_report};
-use crate::out::{Out, note};
+use crate::given::Given;
+use crate::out::{Out, expect_writable, note};
 use crate::pictures::PictureRules;
-use crate::progress::bar;
+use crate::progress::{Bar, bar};
 use crate::rows::{Row, read_all};
 
 pub(crate) const EXAMPLES: &str = "\
@@ -30,6 +30,8 @@ heart every ramp agrees. Writes ramps.safetensors and thresholds.json.";
 /// Flags of `train-ramps`.
 #[derive(Args, Debug)]
 pub(crate) struct TrainRamps {
+    #[command(flatten)]
+    given: Given,
     #[command(flatten)]
     model: ModelArg,
     /// Inputs to learn from, as for classify
@@ -79,8 +81,14 @@ enum PoolArg {
 
 /// Runs the verb.
 pub(crate) fn run(args: &TrainRamps) -> Result<()> {
+    args.engine.machine.expect_sense(&args.given)?;
+    let dir = args.out.as_deref().unwrap_or(&args.model.model);
     let mut model = Model::open_bare(&args.model.model)?;
     model.expect_classifier()?;
+    [files::RAMPS, files::THRESHOLDS]
+        .map(|name| dir.join(name))
+        .iter()
+        .try_for_each(|path| expect_writable(path))?;
     let inputs = bare(read_all(&args.inputs, &model, args.rules)?);
     let calibration = match &args.calibration {
         Some(file) => Some(bare(read_all(file, &model, args.rules)?)),
@@ -92,7 +100,6 @@ pub(crate) fn run(args: &TrainRamps) -> Result<()> {
     let calibration = calibration.unwrap_or_else(|| held_out(&inputs, &trained.held_out));
     let options = FitOptions { policy: args.goal.policy, goal: args.goal.goal(), engine };
     let (thresholds, report) = fit_and_report(&model, &calibration, &options)?;
-    let dir = args.out.as_deref().unwrap_or(&args.model.model);
     std::fs::create_dir_all(dir).map_err(|source| Failure::io(dir, "create", source))?;
     write(&model, dir, |path| Ok(thresholds.write(path).map_err(offramp::Error::from)?))?;
     say(args, &report, dir)
@@ -138,8 +145,8 @@ fn train(
 
 /// One bar for the forwards, one for the ramps.
 struct Bars {
-    watched: ProgressBar,
-    sites: Option<ProgressBar>,
+    watched: Bar,
+    sites: Option<Bar>,
     sites_count: u64,
 }
 
@@ -163,13 +170,13 @@ impl Bars {
         }
     }
 
-    fn sites(&mut self) -> &ProgressBar {
+    fn sites(&mut self) -> &Bar {
         self.sites.get_or_insert_with(|| bar("training ramps", self.sites_count))
     }
 
     fn finish(&self) {
         self.watched.finish_and_clear();
-        self.sites.iter().for_each(ProgressBar::finish_and_clear);
+        self.sites.iter().for_each(Bar::finish_and_clear);
     }
 }
 

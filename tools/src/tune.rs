@@ -14,13 +14,18 @@ use offramp::feedback::{Feedback, RecordHeader, RecordReader};
 use offramp::tune::search::{Exact, Greedy, Grid, Search, Tethered, Uniform};
 use offramp::tune::{
     Conditions, Controller, Latency, Manager, ManagerOptions, Rehearsal, TunerOptions, rehearse,
+    rehearse_fixed,
 };
 
-use crate::args::{AfterExitArg, JsonArg, PromiseArg, PromiseArgs, count, share, switch};
+use crate::args::{
+    AFTER_EXIT, AfterExitArg, JsonArg, PromiseArg, PromiseArgs, count, share, switch,
+};
 use crate::failure::{Failure, Result};
-use crate::out::{Out, write_whole};
+use crate::given::Given;
+use crate::out::{Aside, Out, expect_writable, write_whole};
 use crate::progress::bar;
-use result::{Figures, table};
+use crate::table::counted;
+use result::{Figures, proof_note, table};
 use timed::Timed;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -29,17 +34,22 @@ Examples:
   offramp tune --record day.record
   offramp tune --record day.record --search tethered --max-disagreement 2% --plot day.svg
   offramp tune --record day.record --promise point
-  offramp tune --record day.record --after-exit compact --audit-rate 0.05 --json
+  offramp tune --record day.record --audit-rate 0.05 --json
+  offramp tune --record day.record --after-exit release
 
 Recorded rows pass as if live: each meets the thresholds in force, and a search learns only what
 it would have learnt. tethered is what adapts a running engine; greedy is Apparate's hill climb,
 uniform one threshold for all ramps, grid every combination of a few, exact the best of the window.
-oracle lets every row leave at the first ramp that agrees: nothing can do better.
+oracle lets every row leave at the first ramp that agrees: nothing can do better. as fitted, where
+there were thresholds when the rows were recorded, is what they do as they are.
+proof: rows before anybody could leave, which only gathered proof; all figures count them too.
 over: share of stretches of 1,000 rows that disagree more than promised.";
 
 /// Flags of `tune`.
 #[derive(Args, Debug)]
 pub(crate) struct Tune {
+    #[command(flatten)]
+    given: Given,
     /// Rows that ran to the end past every ramp: classify --exits watch --record FILE
     #[arg(long, value_name = "FILE", env = "OFFRAMP_RECORD")]
     record: PathBuf,
@@ -71,7 +81,7 @@ pub(crate) struct Tune {
           value_parser = share::<f64>)]
     ramp_budget: f64,
     /// What becomes of a row once its answer has left
-    #[arg(long, value_enum, default_value = "release", env = "OFFRAMP_AFTER_EXIT")]
+    #[arg(long, value_enum, default_value_t = AFTER_EXIT, env = "OFFRAMP_AFTER_EXIT")]
     after_exit: AfterExitArg,
     /// Under compact: share of rows that run to the end anyway
     #[arg(long, value_name = "SHARE", default_value_t = AUDIT_RATE, env = "OFFRAMP_AUDIT_RATE",
@@ -126,10 +136,13 @@ struct Recorded {
 
 /// Runs the verb.
 pub(crate) fn run(args: &Tune) -> Result<()> {
+    args.expect_sense()?;
+    args.plot.iter().chain(&args.journal).try_for_each(|path| expect_writable(path))?;
     let recorded = read(args)?;
     let chosen = if args.search.is_empty() { SearchArg::value_variants() } else { &args.search };
     let progress = bar("rehearsing", chosen.len() as u64);
     let mut figures = Figures::ends(&recorded.rows, &recorded.latency);
+    figures.extend(as_fitted(args, &recorded, &figures));
     for (nth, search) in chosen.iter().enumerate() {
         let (timed, times) = Timed::new(search.search());
         progress.set_message(timed.name());
@@ -139,12 +152,33 @@ pub(crate) fn run(args: &Tune) -> Result<()> {
         }
         let ends = &figures[..2];
         let limit = args.promise.max_disagreement;
-        let row = Figures::of(search.search().name(), &rehearsal, ends, limit, times.median_us());
-        figures.push(row.taking(seconds));
+        let row = Figures::of(search.search().name(), &rehearsal, ends, limit);
+        figures.push(row.searched(&rehearsal, times.median_us(), seconds));
         progress.inc(1);
     }
     progress.finish_and_clear();
     say(args, &recorded, &figures)
+}
+
+impl Tune {
+    /// Refuses flags that nothing would come of.
+    fn expect_sense(&self) -> Result<()> {
+        let is_release = self.after_exit == AfterExitArg::Release;
+        let audits = "with --after-exit release, where every row runs to the end";
+        self.given.refuse(is_release, &["audit-rate", "seed"], audits)?;
+        let all = "with --manage-ramps false, which runs all ramps";
+        self.given.refuse(!self.manage_ramps, &["ramp-budget", "calibration-rows"], all)?;
+        let is_point = self.promise.promise == PromiseArg::Point;
+        self.given.refuse(is_point, &["confidence"], "with --promise point, which has none")
+    }
+}
+
+/// What the thresholds that the ramps had been fitted with make of the rows.
+fn as_fitted(args: &Tune, recorded: &Recorded, ends: &[Figures]) -> Option<Figures> {
+    let Recorded { header, rows, latency } = recorded;
+    let thresholds = header.fitted.as_deref()?;
+    let rehearsal = rehearse_fixed(rows, latency, thresholds, args.after_exit.into());
+    Some(Figures::of("as fitted", &rehearsal, ends, args.promise.max_disagreement))
 }
 
 fn read(args: &Tune) -> Result<Recorded> {
@@ -158,6 +192,12 @@ fn read(args: &Tune) -> Result<Recorded> {
         return Err(Failure::Failed(format!(
             "{file}: row {row} did not pass all {ramps} ramps and the end: record with --exits \
              watch"
+        )));
+    }
+    if let Some(fitted) = header.fitted.as_ref().filter(|fitted| fitted.len() != ramps) {
+        return Err(Failure::Failed(format!(
+            "{file}: `fitted` has {} thresholds, expected one for each of {ramps} ramps",
+            fitted.len()
         )));
     }
     if rows.is_empty() || ramps == 0 {
@@ -204,12 +244,14 @@ fn keep(args: &Tune, recorded: &Recorded, rehearsal: &Rehearsal) -> Result<()> {
         write_whole(path, drawing.as_bytes())?;
     }
     let Some(path) = &args.journal else { return Ok(()) };
-    let mut journal = Journal::create(path)?;
+    let aside = Aside::of(path)?;
+    let mut journal = Journal::create(aside.as_ref().map_or(path, |aside| &aside.path))?;
     for (version, (rows, change)) in (1..).zip(&rehearsal.changes) {
         let seen = Adapted { rows: *rows as u64, ..Adapted::default() };
         journal.write(&Entry::of(change, version, seen))?;
     }
-    Ok(())
+    drop(journal);
+    aside.map_or(Ok(()), |aside| aside.put()).map_err(|error| Failure::io(path, "write", error))
 }
 
 fn say(args: &Tune, recorded: &Recorded, figures: &[Figures]) -> Result<()> {
@@ -221,9 +263,9 @@ fn say(args: &Tune, recorded: &Recorded, figures: &[Figures]) -> Result<()> {
     let Recorded { header, rows, latency } = recorded;
     let RecordHeader { source, policy, sites, .. } = header;
     out.line(format_args!(
-        "{} rows of {source}, {} ramps, {policy}; a forward takes {:.2} ms",
-        rows.len(),
-        sites.len(),
+        "{} of {source}, {}, {policy}; a forward takes {:.2} ms",
+        counted(rows.len() as u64, "row"),
+        counted(sites.len() as u64, "ramp"),
         latency.forward_us() / 1e3
     ))?;
     let PromiseArgs { max_disagreement, confidence, promise } = args.promise;
@@ -236,6 +278,7 @@ fn say(args: &Tune, recorded: &Recorded, figures: &[Figures]) -> Result<()> {
         PromiseArg::Point => out.line(format_args!("at most {least} % disagree in the window"))?,
     }
     out.line(table(figures))?;
+    out.line(proof_note(figures, rows.len()))?;
     for path in args.plot.iter().chain(&args.journal) {
         out.line(format_args!("wrote {}", path.display()))?;
     }

@@ -35,6 +35,9 @@ pub struct RecordHeader {
     pub policy: String,
     /// Where the ramps are, by ramp.
     pub sites: Vec<usize>,
+    /// Thresholds that the ramps had been fitted with, by ramp, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fitted: Option<Vec<f32>>,
     /// Where the rows came from.
     pub source: String,
     /// What segments and ramps cost on the machine that ran them.
@@ -205,6 +208,7 @@ mod tests {
             ramps: "r".to_owned(),
             policy: "confidence".to_owned(),
             sites: vec![1, 3],
+            fitted: Some(vec![0.75, 2.0]),
             source: "a test".to_owned(),
             shapes: vec![],
         }

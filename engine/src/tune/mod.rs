@@ -18,7 +18,7 @@ pub use fit::{Fitted, Goal, fit, fit_tested};
 pub use latency::Latency;
 pub use manager::{Manager, ManagerOptions};
 pub use promise::{Proposal, propose};
-pub use rehearse::{Conditions, Fate, Rehearsal, rehearse};
+pub use rehearse::{Conditions, Fate, Rehearsal, rehearse, rehearse_fixed};
 pub use replay::{Replay, exits, replay};
 pub use tuner::{Change, Reason, Tuner, TunerOptions};
 pub use window::{OFF, Window, WindowError};

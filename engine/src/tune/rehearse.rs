@@ -4,6 +4,7 @@
 use super::controller::Controller;
 use super::latency::Latency;
 use super::tuner::Change;
+use super::window::OFF;
 use crate::exit::AfterExit;
 use crate::feedback::Feedback;
 
@@ -79,6 +80,26 @@ pub fn rehearse(
         }
     }
     rehearsal
+}
+
+/// Runs recorded rows past thresholds that stay, those of ramps that do not run being `OFF`.
+/// Nobody learns from them, so nobody is audited.
+pub fn rehearse_fixed(
+    rows: &[Feedback],
+    latency: &Latency,
+    thresholds: &[f32],
+    after_exit: AfterExit,
+) -> Rehearsal {
+    let active: Vec<bool> = thresholds.iter().map(|&threshold| threshold < OFF).collect();
+    let whole_us = latency.until_us(active.len(), &active);
+    let fate = |row| {
+        let fate = fate(row, thresholds, &active, latency);
+        match after_exit {
+            AfterExit::Release => Fate { work_us: whole_us, ..fate },
+            AfterExit::Compact => fate,
+        }
+    };
+    Rehearsal { fates: rows.iter().map(fate).collect(), changes: Vec::new() }
 }
 
 fn fate(row: &Feedback, thresholds: &[f32], active: &[bool], latency: &Latency) -> Fate {

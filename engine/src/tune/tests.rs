@@ -75,6 +75,25 @@ fn rows_leave_and_the_promise_holds_before_and_after_a_change() {
 }
 
 #[test]
+fn fitted_thresholds_stay_and_answer_as_counted_by_hand() {
+    let rows = drifting(3000, 1000, 5);
+    let latency = Latency::even(&[0, 1, 2]);
+    for thresholds in [[0.9, 0.95, 0.7], [OFF, 0.8, OFF], [OFF; RAMPS]] {
+        let rehearsed = |after| rehearse_fixed(&rows, &latency, &thresholds, after);
+        let (release, compact) = (rehearsed(AfterExit::Release), rehearsed(AfterExit::Compact));
+        assert!(release.changes.is_empty() && compact.changes.is_empty());
+        for ((row, fate), left) in rows.iter().zip(&release.fates).zip(&compact.fates) {
+            let exit = (0..RAMPS).find(|&ramp| row.seen[ramp].score >= thresholds[ramp]);
+            assert_eq!(fate.exit, exit.unwrap_or(RAMPS));
+            assert_eq!(fate.agrees, exit.is_none_or(|ramp| row.seen[ramp].label == 0));
+            assert_eq!((left.exit, left.agrees), (fate.exit, fate.agrees));
+            assert_eq!((left.work_us, left.is_audited), (left.latency_us, false));
+            assert!(fate.work_us >= fate.latency_us && fate.latency_us == left.latency_us);
+        }
+    }
+}
+
+#[test]
 fn the_point_estimate_breaks_what_the_bound_keeps() {
     let rows = drifting(12_000, usize::MAX, 7);
     let share = |confidence| {

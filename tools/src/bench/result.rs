@@ -39,6 +39,8 @@ pub(super) struct Cell {
     pub(super) peak_gflops: f64,
     pub(super) reserved_bytes: usize,
     pub(super) device: String,
+    /// What keeps the figures from saying what they seem to say.
+    pub(super) caveat: Option<&'static str>,
 }
 
 impl Cell {
@@ -68,6 +70,7 @@ impl Cell {
             peak_gflops: 0.0,
             reserved_bytes: 0,
             device: String::new(),
+            caveat: None,
         }
     }
 

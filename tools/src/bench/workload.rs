@@ -7,11 +7,18 @@ use offramp::{Batch, Engine, ExitWindow, Model, Row, RowRules};
 
 use crate::failure::{Failure, Result};
 use crate::lines::{Line, Lines};
+use crate::open::ExitPlan;
 use crate::pictures::PictureRules;
 use crate::shipped;
+use crate::table::counted;
 
 /// Seed of the random tokens.
 const SEED: u64 = 11;
+
+/// Said of thresholds that met random tokens.
+const RANDOM_TOKENS: &str = "tokens are random and meet thresholds that were not made for them: \
+                             depth, speed-up and row latency of release and compact say little of \
+                             real inputs; --ragged runs those that came with the model";
 
 /// Rows to draw on.
 pub(super) struct Rows {
@@ -94,8 +101,14 @@ impl Workload {
         self.passes.iter().map(Vec::len).sum()
     }
 
+    /// What is to be said of a variant that leaves by thresholds.
+    pub(super) fn caveat(&self, variant: &str, exits: &ExitPlan) -> Option<&'static str> {
+        let is_by_threshold = ["release", "compact"].contains(&variant) && !exits.is_off();
+        (self.kind != "inputs" && is_by_threshold).then_some(RANDOM_TOKENS)
+    }
+
     pub(super) fn describe(&self) -> String {
-        format!("{} rows, {}", self.rows, self.kind)
+        format!("{}, {}", counted(self.rows as u64, "row"), self.kind)
     }
 
     /// The passes as batches.

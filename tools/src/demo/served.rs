@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use indicatif::ProgressBar;
 use offramp::adapt::{AdaptOptions, Adaptive};
 use offramp::profile::ShapeProfile;
 use offramp::serve::protocol::{InferOptions, Input};
@@ -18,11 +17,11 @@ use crate::failure::Result;
 use crate::load::arrivals::{Arrivals, drawn};
 use crate::load::drive::{Driven, End, drive};
 use crate::load::plots::Run;
-use crate::load::result::{LoadResult, share_in_time};
-use crate::load::search::{Search, highest};
+use crate::load::result::{LoadResult, tried};
+use crate::load::search::{Limit, Search, highest};
 use crate::load::{accuracy, agreement, input, passes};
 use crate::open::open;
-use crate::progress::bar;
+use crate::progress::{Bar, bar};
 use crate::record;
 use crate::rows::Row;
 use crate::table::{Table, fine_percent, grouped, ms, percent};
@@ -35,6 +34,10 @@ const PROBES: usize = 6;
 /// The load, by the highest rate of the full model.
 const LOAD: f64 = 0.6;
 const CONNECTIONS: usize = 2;
+/// Requests sent later than this share of the objective say more of the machine than of the server.
+const LAG_SHARE: f64 = 0.25;
+/// Fewer answers than this prove no agreement worth telling.
+const COMPARED_LEAST: u64 = 100;
 
 /// The ways to run, in this order: name, what becomes of answered rows, whether thresholds follow
 /// the inputs. Without the second every row runs to the end.
@@ -72,6 +75,8 @@ pub(super) struct Way {
 pub(super) struct Served {
     pub(super) rate_per_s: f64,
     pub(super) ways: Vec<Way>,
+    /// Why nothing was served.
+    pub(super) skipped: Option<String>,
 }
 
 impl Plan<'_> {
@@ -94,7 +99,12 @@ impl Plan<'_> {
             let search =
                 client.search(if rate_per_s > 0.0 { rate_per_s } else { guess }, &progress)?;
             if ways.is_empty() {
-                rate_per_s = LOAD * search.highest_rate_per_s.max(1.0);
+                rate_per_s = LOAD * search.highest_rate_per_s;
+            }
+            if rate_per_s <= 0.0 {
+                server.drain()?;
+                progress.finish_and_clear();
+                return Ok(Served::skipped(&search));
             }
             let (driven, mut load) = client.load(rate_per_s)?;
             load.search = Some(search);
@@ -104,7 +114,7 @@ impl Plan<'_> {
         }
         progress.finish_and_clear();
         self.compare(&mut ways)?;
-        Ok(Served { rate_per_s, ways })
+        Ok(Served { rate_per_s, ways, skipped: None })
     }
 
     /// A server, and the rate that its first passes let expect.
@@ -147,6 +157,7 @@ impl Plan<'_> {
         for way in ways {
             way.load.agreement = Some(agreement(&way.driven, &full, self.rows.len()));
             way.load.accuracy = accuracy(&way.driven, self.rows, &model);
+            way.load.judge();
         }
         Ok(())
     }
@@ -174,12 +185,16 @@ impl Client<'_> {
         drive(&self.address.to_string(), CONNECTIONS, self.inputs, options, &due_s)
     }
 
-    fn search(&self, first: f64, progress: &ProgressBar) -> Result<Search> {
+    fn search(&self, first: f64, progress: &Bar) -> Result<Search> {
         highest(first, PROBES, |rate_per_s| {
             let driven = self.drive(rate_per_s, PROBE_SHARE * self.seconds)?;
             progress.inc(1);
-            Ok(share_in_time(&driven, self.slo, self.slo / 4))
+            Ok(tried(&driven, self.slo, self.lag_max()))
         })
+    }
+
+    fn lag_max(&self) -> Duration {
+        self.slo.mul_f64(LAG_SHARE)
     }
 
     fn load(&self, rate_per_s: f64) -> Result<(Driven, LoadResult)> {
@@ -187,22 +202,31 @@ impl Client<'_> {
         let before = passes::by_rows(&address)?;
         let seconds = RUN_SHARE * self.seconds;
         let driven = self.drive(rate_per_s, seconds)?;
-        let mut load = LoadResult::of(&driven, self.slo, seconds);
+        let mut load = LoadResult::of(&driven, self.slo, seconds, self.lag_max());
         load.pass_rows = passes::since(&before, passes::by_rows(&address)?);
         Ok((driven, load))
     }
 }
 
 impl Served {
+    fn skipped(search: &Search) -> Self {
+        let why = format!("machine too busy: served part skipped ({})", search.failure());
+        Self { rate_per_s: 0.0, ways: Vec::new(), skipped: Some(why) }
+    }
+
     /// What was done, in a sentence.
     pub(super) fn about(&self, slo: Duration) -> String {
+        if let Some(why) = &self.skipped {
+            return why.clone();
+        }
         let agreements = self.ways.iter().filter_map(|way| way.load.agreement);
         let compared = agreements.map(|agreement| agreement.rows).min().unwrap_or(0);
         format!(
             "behind a server: {:.0} requests a second, {:.0} % of the full model's highest rate, \
              over {CONNECTIONS} connections\n\
              Poisson arrivals (n = {compared}); latency from the time a request was due\n\
-             highest rate: 99 % of all requests answered within {} ms\n\
+             highest rate: 99 % of all requests answered within {} ms, \u{2265} where a higher one \
+             was not tried or could not be sent\n\
              release, compact: thresholds follow the inputs, which takes audits; as fitted: they \
              stay",
             self.rate_per_s,
@@ -211,13 +235,27 @@ impl Served {
         )
     }
 
-    /// The ways side by side.
-    pub(super) fn table(&self) -> String {
+    /// Ways whose figures are not theirs alone, and why.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let problems = self.ways.iter().map(|way| (way.variant, &way.load.problems));
+        let told = problems.filter(|(_, problems)| !problems.is_empty());
+        told.map(|(name, problems)| format!("{name}: machine too busy: {}", problems.join("; ")))
+            .collect()
+    }
+
+    /// The ways side by side; a way that was disturbed has no figures.
+    pub(super) fn table(&self) -> Option<Table> {
+        if self.skipped.is_some() {
+            return None;
+        }
         let header: Vec<&str> =
             [""].into_iter().chain(self.ways.iter().map(|way| way.variant)).collect();
         let mut table = Table::new(&header);
         let mut line = |name: &str, cell: &dyn Fn(&LoadResult) -> Option<String>| {
-            let cell = |way: &Way| cell(&way.load).unwrap_or_else(|| "-".to_owned());
+            let cell = |way: &Way| {
+                let shown = Some(&way.load).filter(|load| load.is_valid).and_then(cell);
+                shown.unwrap_or_else(|| "-".to_owned())
+            };
             table.texts([name.to_owned()].into_iter().chain(self.ways.iter().map(cell)));
         };
         let latency =
@@ -226,30 +264,95 @@ impl Served {
         line("latency p95", &|load| latency(load, "p95"));
         line("latency p99", &|load| latency(load, "p99"));
         line("goodput/s", &|load| Some(grouped(load.goodput_per_s)));
-        line("highest rate/s", &|load| {
-            load.search.as_ref().map(|search| grouped(search.highest_rate_per_s))
-        });
+        line("highest rate/s", &|load| highest_rate(load.search.as_ref()?));
         line("mean depth", &|load| Some(percent(load.mean_depth)));
-        line("agreement", &|load| load.agreement.map(|a| fine_percent(a.agreement)));
+        let compared = |load: &LoadResult| load.agreement.filter(|it| it.rows >= COMPARED_LEAST);
+        line("agreement", &|load| compared(load).map(|a| fine_percent(a.agreement)));
         line("  at least (95 %)", &|load| {
-            let early = load.agreement.filter(|_| load.mean_depth < 1.0);
+            let early = compared(load).filter(|_| load.mean_depth < 1.0);
             early.map(|a| fine_percent(a.agreement_at_least))
         });
         line("accuracy", &|load| load.accuracy.map(fine_percent));
-        table.to_string()
+        Some(table)
     }
 
     /// For drawings.
     pub(super) fn runs(&self) -> Vec<Run<'_>> {
-        let full: Vec<Option<u32>> = self.ways[0].driven.ends.iter().map(label).collect();
+        let ends = self.ways.first().map_or(&[][..], |way| &way.driven.ends);
+        let full: Vec<Option<u32>> = ends.iter().map(label).collect();
         let run = |way| Run::of(way, &full);
         self.ways.iter().map(run).collect()
     }
+}
+
+/// None where no rate was held.
+fn highest_rate(search: &Search) -> Option<String> {
+    let rate = grouped(search.highest_rate_per_s);
+    let is_least = matches!(search.limited_by, Limit::Sender | Limit::Probes);
+    let shown = if is_least { format!("\u{2265} {rate}") } else { rate };
+    (search.highest_rate_per_s > 0.0).then_some(shown)
 }
 
 impl<'a> Run<'a> {
     fn of(way: &'a Way, full: &[Option<u32>]) -> Self {
         let (driven, pass_rows) = (&way.driven, &way.load.pass_rows);
         Run { name: way.variant, driven, pass_rows, full: Some(full.to_vec()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way(variant: &'static str, problems: &[&str], rate: f64, limited_by: Limit) -> Way {
+        let driven = Driven {
+            ends: vec![End::Lost; 4],
+            turns: (0..4).collect(),
+            due_s: vec![0.0; 4],
+            lags: vec![Duration::ZERO; 4],
+            elapsed: Duration::from_secs(1),
+            stopped_s: None,
+        };
+        let slo = Duration::from_millis(20);
+        let mut load = LoadResult::of(&driven, slo, 1.0, slo);
+        load.problems = problems.iter().map(|&problem| problem.to_owned()).collect();
+        load.is_valid = problems.is_empty();
+        // A handful of rows proves at least 54.93 %: not worth telling.
+        load.agreement = Some(crate::agreement::Agreement::counted(0, 5));
+        load.mean_depth = 0.3;
+        load.goodput_per_s = 321.0;
+        load.search = Some(Search { highest_rate_per_s: rate, limited_by, ..Search::default() });
+        Way { variant, load, changes: 0, driven }
+    }
+
+    #[test]
+    fn a_busy_machine_skips_and_says_so() {
+        let served = Served::skipped(&Search::default());
+        let about = served.about(Duration::from_millis(20));
+        assert!(about.starts_with("machine too busy: served part skipped ("), "{about}");
+        assert!(served.table().is_none() && served.runs().is_empty());
+        assert!(served.warnings().is_empty());
+    }
+
+    #[test]
+    fn disturbed_ways_have_no_figures_and_say_why() {
+        let late = "9 of 9 requests were sent more than 5 ms late";
+        let ways = vec![
+            way("full depth", &[], 400.0, Limit::Server),
+            way("release", &[late], 0.0, Limit::Server),
+            way("compact", &[], 900.0, Limit::Probes),
+        ];
+        let served = Served { rate_per_s: 240.0, ways, skipped: None };
+        let table = served.table().unwrap().to_string();
+        let line = |name| table.lines().find(|line| line.contains(name)).unwrap().to_owned();
+        let cells = |name| {
+            let line = line(name);
+            let cells = line.split(['│', '┆']).map(|cell| cell.trim().to_owned());
+            cells.skip(2).take(3).collect::<Vec<_>>()
+        };
+        assert_eq!(cells("highest rate/s"), ["400", "-", "\u{2265} 900"], "{table}");
+        assert_eq!(cells("goodput/s"), ["321", "-", "321"], "{table}");
+        assert_eq!(cells("at least"), ["-", "-", "-"], "{table}");
+        assert_eq!(served.warnings(), [format!("release: machine too busy: {late}")]);
     }
 }

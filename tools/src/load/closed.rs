@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use offramp::client::{Receiver, Sender};
 use offramp::serve::protocol::{Infer, InferOptions, Input, Reply};
 
-use super::drive::{Driven, End, PATIENCE, open};
+use super::drive::{Driven, End};
+use super::lane::{Again, PATIENCE, open};
 use crate::failure::Result;
 
 /// Who waits for whom.
@@ -62,14 +63,17 @@ fn drive_while(
 ) -> Result<Driven> {
     let opened = open(address, shape.connections, PATIENCE)?;
     let began = Instant::now();
-    let mut done: Vec<Done> = std::thread::scope(|scope| {
+    let all: Vec<(Vec<Done>, Option<Instant>)> = std::thread::scope(|scope| {
         let run = |(first, (sender, receiver))| {
-            let one = One { sender, receiver, shape, inputs, options, next: first };
+            let one = One { address, sender, receiver, shape, inputs, options, next: first };
             scope.spawn(move || one.run(goes_on))
         };
         let threads: Vec<_> = opened.into_iter().enumerate().map(run).collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+        threads.into_iter().map(|thread| thread.join().unwrap_or_default()).collect()
     });
+    let stops = all.iter().map(|(_, stopped)| stopped.map(|at| (at - began).as_secs_f64()));
+    let stops: Option<Vec<f64>> = stops.collect();
+    let mut done: Vec<Done> = all.into_iter().flat_map(|(done, _)| done).collect();
     // Indices have holes where connections differ in speed; their order is that of the inputs.
     done.sort_by_key(|done| done.index);
     Ok(Driven {
@@ -78,11 +82,13 @@ fn drive_while(
         turns: done.iter().map(|done| done.index).collect(),
         ends: done.into_iter().map(|done| done.end).collect(),
         elapsed: began.elapsed(),
+        stopped_s: stops.map(|stops| stops.into_iter().fold(0.0, f64::max)),
     })
 }
 
 /// One connection.
 struct One<'a> {
+    address: &'a str,
     sender: Sender,
     receiver: Receiver,
     shape: Loop,
@@ -93,8 +99,30 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    fn run(mut self, goes_on: &(dyn Fn(usize) -> bool + Sync)) -> Vec<Done> {
+    /// What has ended, and when hope was lost, where it was.
+    fn run(mut self, goes_on: &(dyn Fn(usize) -> bool + Sync)) -> (Vec<Done>, Option<Instant>) {
         let mut done = Vec::new();
+        while !self.converse(goes_on, &mut done) {
+            let mut again = Again::new();
+            loop {
+                std::thread::sleep(again.pause());
+                if let Some(opened) = again.connect(self.address, PATIENCE) {
+                    (self.sender, self.receiver) = opened;
+                    break;
+                }
+                if !goes_on(self.next) {
+                    return (done, None);
+                }
+                if again.is_hopeless() {
+                    return (done, Some(Instant::now()));
+                }
+            }
+        }
+        (done, None)
+    }
+
+    /// Asks until nothing more may be sent and all is answered: false where the connection breaks.
+    fn converse(&mut self, goes_on: &(dyn Fn(usize) -> bool + Sync), done: &mut Vec<Done>) -> bool {
         let mut open = HashMap::new();
         let Loop { in_flight, is_query, .. } = self.shape;
         loop {
@@ -104,7 +132,7 @@ impl One<'_> {
                 open.insert(request, sent);
             }
             if open.is_empty() {
-                return done;
+                return true;
             }
             let mut last = Instant::now();
             let from = done.len();
@@ -143,8 +171,8 @@ impl Done {
     }
 }
 
-/// The connection broke.
-fn lost(mut done: Vec<Done>, open: HashMap<u64, (usize, Instant)>) -> Vec<Done> {
+/// The connection broke: false.
+fn lost(done: &mut Vec<Done>, open: HashMap<u64, (usize, Instant)>) -> bool {
     done.extend(open.into_values().map(|(index, sent)| Done { index, sent, end: End::Lost }));
-    done
+    false
 }

@@ -11,6 +11,8 @@ use crate::chart::{Axis, Curve, bars, curves};
 /// Points of a curve, and stretches of time.
 const POINTS: usize = 200;
 const STRETCHES: usize = 40;
+/// Thresholds are numbered: they have no unit, and no halves.
+const VERSION: &str = "";
 
 /// A load by its name.
 pub(crate) struct Run<'a> {
@@ -36,7 +38,7 @@ pub(crate) fn plots(runs: &[Run<'_>]) -> Vec<(&'static str, String)> {
     }
     plots.push((
         "Version of the thresholds over time",
-        over_time(runs, "", Since::Stretch, &version),
+        over_time(runs, VERSION, Since::Stretch, &version),
     ));
     plots
 }
@@ -156,8 +158,12 @@ fn over_time(
     let all: Vec<Curve<'_>> = runs.iter().map(|run| (run.name, of(run))).collect();
     let most =
         all.iter().flat_map(|curve| &curve.1).fold(0.0, |most: f64, point| most.max(point.1));
-    let high = if unit == "%" { most.max(1.0) } else { 1.1 * most.max(1e-3) };
-    curves("over time", Axis::linear(end_s, "s"), Axis::linear(high, unit), &all)
+    let scale = match unit {
+        VERSION => Axis::whole(most),
+        "%" => Axis::linear(most.max(1.0), unit),
+        _ => Axis::linear(1.1 * most.max(1e-3), unit),
+    };
+    curves("over time", Axis::linear(end_s, "s"), scale, &all)
 }
 
 fn median_ms(stretch: &[Answered<'_>]) -> Option<f64> {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::drive::{Driven, End};
-use super::search::Search;
+use super::late::Late;
+use super::search::{Search, Tried};
 use crate::agreement::Agreement;
 
 /// Percentiles, with the answers it takes to name them at 99 % confidence where one of them may be
@@ -34,7 +35,7 @@ pub(crate) struct LoadResult {
     pub(crate) scenario: &'static str,
     pub(crate) sent: usize,
     pub(crate) ok: usize,
-    /// By status; `lost` are those without a reply.
+    /// By status; `lost` are those without a reply, `unsent` those there was no connection for.
     pub(crate) failed: BTreeMap<String, usize>,
     pub(crate) elapsed_s: f64,
     pub(crate) offered_per_s: f64,
@@ -49,6 +50,12 @@ pub(crate) struct LoadResult {
     /// How late requests were sent.
     pub(crate) send_lag_p99_ms: f64,
     pub(crate) send_lag_max_ms: f64,
+    pub(crate) sent_late: Late,
+    /// When nothing more was sent, for want of a server.
+    pub(crate) stopped_s: Option<f64>,
+    /// Whether the figures say what they seem to say of the server; `problems` say why not.
+    pub(crate) is_valid: bool,
+    pub(crate) problems: Vec<String>,
     /// Answers by exit: a site, or `final`.
     pub(crate) exits: BTreeMap<String, usize>,
     pub(crate) mean_depth: f64,
@@ -60,17 +67,9 @@ pub(crate) struct LoadResult {
 }
 
 impl LoadResult {
-    pub(crate) fn of(driven: &Driven, slo: Duration, seconds: f64) -> Self {
+    /// Of what became of all requests, those sent later than `lag_max` being late.
+    pub(crate) fn of(driven: &Driven, slo: Duration, seconds: f64, lag_max: Duration) -> Self {
         let answered: Vec<_> = driven.ends.iter().filter_map(answered).collect();
-        let mut failed = BTreeMap::new();
-        for end in &driven.ends {
-            let name = match end {
-                End::Answered(..) => continue,
-                End::Failed(status) => status.name(),
-                End::Lost => "lost",
-            };
-            *failed.entry(name.to_owned()).or_default() += 1;
-        }
         let mut exits = BTreeMap::new();
         for (_, verdict) in &answered {
             *exits.entry(verdict.exit.to_string()).or_default() += 1;
@@ -81,12 +80,14 @@ impl LoadResult {
         let latencies = sorted_ms(answered.iter().map(|(waited, _)| *waited));
         let lags = sorted_ms(driven.lags.iter().copied());
         let in_time = answered.iter().filter(|(waited, _)| *waited <= slo).count();
+        // What was stopped, or a closed loop that overran, took as long as it took.
+        let seconds = driven.stopped_s.unwrap_or(seconds).max(1e-3);
         Self {
-            schema_version: 2,
+            schema_version: 3,
             scenario: "server",
             sent: driven.ends.len(),
             ok: answered.len(),
-            failed,
+            failed: failed(driven),
             elapsed_s: driven.elapsed.as_secs_f64(),
             offered_per_s: driven.ends.len() as f64 / seconds,
             answered_per_s: answered.len() as f64 / driven.elapsed.as_secs_f64(),
@@ -97,6 +98,10 @@ impl LoadResult {
             compute_mean_ms: mean(&|at| f64::from(answered[at].1.compute_us) / 1e3),
             send_lag_p99_ms: rank(&lags, 0.99 * lags.len() as f64),
             send_lag_max_ms: lags.last().copied().unwrap_or(0.0),
+            sent_late: Late::of(driven, lag_max),
+            stopped_s: driven.stopped_s,
+            is_valid: true,
+            problems: Vec::new(),
             exits,
             mean_depth: mean(&|at| f64::from(answered[at].1.depth)),
             pass_rows: BTreeMap::new(),
@@ -107,15 +112,65 @@ impl LoadResult {
     }
 }
 
-/// Share of all requests answered within `slo`; none where they were sent too late to tell.
-pub(crate) fn share_in_time(driven: &Driven, slo: Duration, lag_max: Duration) -> Option<f64> {
-    let lags = sorted_ms(driven.lags.iter().copied());
-    if rank(&lags, 0.99 * lags.len() as f64) > lag_max.as_secs_f64() * 1e3 {
-        return None;
+impl LoadResult {
+    /// Says what keeps the figures from saying what they seem to say.
+    pub(crate) fn judge(&mut self) {
+        let count = |end| self.failed.get(end).copied().unwrap_or(0);
+        let (lost, unsent) = (count("lost"), count("unsent"));
+        if lost + unsent > 0 {
+            let stopped = self.stopped_s.map_or(String::new(), |at_s| {
+                format!("; it did not come back, and the load was stopped after {at_s:.1} s")
+            });
+            let gone = "the server ended connections or could not be reached";
+            self.problems.push(format!("{gone}: {lost} lost, {unsent} unsent{stopped}"));
+        } else if self.ok == 0 && self.sent > 0 {
+            self.problems.push("not one request was answered".to_owned());
+        }
+        let search = self.search.as_ref();
+        match search.filter(|search| search.highest_rate_per_s <= 0.0) {
+            Some(search) => self.problems.push(format!("no rate found: {}", search.failure())),
+            // A rate that is held although requests were sent late is held all the more.
+            None if search.is_some_and(|search| !search.confirmations.is_empty()) => {}
+            None => self.problems.extend(self.sent_late.problem()),
+        }
+        self.is_valid = self.problems.is_empty();
     }
-    let answered = driven.ends.iter().filter_map(answered);
-    let in_time = answered.filter(|(waited, _)| *waited <= slo).count();
-    Some(in_time as f64 / driven.ends.len().max(1) as f64)
+}
+
+/// By status, how many were not answered.
+fn failed(driven: &Driven) -> BTreeMap<String, usize> {
+    let mut failed = BTreeMap::new();
+    for end in &driven.ends {
+        let name = match end {
+            End::Answered(..) => continue,
+            End::Failed(status) => status.name(),
+            End::Lost => "lost",
+            End::Unsent => "unsent",
+        };
+        *failed.entry(name.to_owned()).or_default() += 1;
+    }
+    failed
+}
+
+/// How a rate went, as a search wants to know it.
+pub(crate) fn tried(driven: &Driven, slo: Duration, lag_max: Duration) -> Tried {
+    let of = driven.ends.len().max(1) as f64;
+    let both = driven.ends.iter().zip(&driven.lags);
+    let waits: Vec<(Duration, Duration)> =
+        both.filter_map(|(end, &lag)| Some((answered(end)?.0, lag))).collect();
+    let in_time = waits.iter().filter(|(waited, _)| *waited <= slo).count();
+    let from_sent = waits.iter().filter(|(waited, lag)| waited.saturating_sub(*lag) <= slo).count();
+    Tried {
+        in_time: in_time as f64 / of,
+        in_time_from_sent: from_sent as f64 / of,
+        is_late: Late::of(driven, lag_max).is_too_many,
+        is_gone: is_lost(driven),
+    }
+}
+
+/// Whether the server was lost, for a while or for good.
+fn is_lost(driven: &Driven) -> bool {
+    driven.ends.iter().any(|end| matches!(end, End::Lost | End::Unsent))
 }
 
 type Answered<'a> = (Duration, &'a offramp::serve::protocol::Verdict);
@@ -148,4 +203,89 @@ fn percentiles(sorted: &[f64]) -> BTreeMap<String, Percentile> {
         (name.to_owned(), Percentile { ms: at(0.0), low_ms: at(-spread), high_ms: at(spread) })
     };
     enough.map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use offramp::Exit;
+    use offramp::serve::protocol::{Phase, Status, Verdict};
+
+    use super::*;
+
+    fn answered_after(ms: u64) -> End {
+        let verdict = Verdict {
+            phase: Phase::Final,
+            label: 1,
+            score: 0.5,
+            exit: Exit::Final,
+            depth: 1.0,
+            queue_us: 0,
+            compute_us: 0,
+            threshold_version: 0,
+            top: Vec::new(),
+        };
+        End::Answered(Duration::from_millis(ms), verdict)
+    }
+
+    /// One request a millisecond, sent so late.
+    fn driven(ends: Vec<End>, lag_ms: u64) -> Driven {
+        let due_s = (0..ends.len()).map(|nth| nth as f64 / 1e3).collect();
+        let lags = vec![Duration::from_millis(lag_ms); ends.len()];
+        let turns = (0..ends.len()).collect();
+        Driven { turns, due_s, lags, ends, elapsed: Duration::from_secs(1), stopped_s: None }
+    }
+
+    fn judged(driven: &Driven) -> LoadResult {
+        let ms = Duration::from_millis;
+        let mut result = LoadResult::of(driven, ms(20), 1.0, ms(2));
+        result.judge();
+        result
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_and_the_rest_is_counted() {
+        let fine = judged(&driven(vec![answered_after(3); 50], 1));
+        assert!(fine.is_valid && fine.problems.is_empty() && fine.goodput_per_s == 50.0);
+        let late = judged(&driven(vec![answered_after(3); 50], 3));
+        assert!(!late.is_valid && late.problems[0].contains("more than 2 ms late"), "{late:?}");
+        let refused = vec![End::Failed(Status::Overloaded); 9];
+        let none = judged(&driven(refused.clone(), 0));
+        assert_eq!(none.problems, ["not one request was answered"]);
+        let some = judged(&driven([refused, vec![answered_after(30)]].concat(), 0));
+        assert!(some.is_valid && some.failed["overloaded"] == 9 && some.goodput_per_s == 0.0);
+    }
+
+    #[test]
+    fn a_server_that_is_lost_leaves_what_was_seen() {
+        let ends = [vec![answered_after(3); 30], vec![End::Lost; 2], vec![End::Unsent; 5]];
+        let mut lost = driven(ends.concat(), 0);
+        assert!(tried(&lost, Duration::from_millis(20), Duration::from_millis(2)).is_gone);
+        lost.stopped_s = Some(0.5);
+        let result = judged(&lost);
+        assert_eq!((result.ok, result.sent, result.offered_per_s), (30, 37, 74.0));
+        assert_eq!((result.failed["lost"], result.failed["unsent"]), (2, 5));
+        let told = &result.problems[0];
+        assert!(told.contains("2 lost, 5 unsent") && told.contains("after 0.5 s"), "{told}");
+        // What was never sent was not sent late.
+        assert_eq!(result.sent_late.of, 32);
+    }
+
+    #[test]
+    fn late_sending_is_told_from_a_slow_server() {
+        let ms = Duration::from_millis;
+        let tried =
+            |waited, lag| tried(&driven(vec![answered_after(waited); 99], lag), ms(20), ms(2));
+        let (late, slow) = (tried(25, 10), tried(40, 10));
+        assert_eq!((late.in_time, late.in_time_from_sent, late.is_late), (0.0, 1.0, true));
+        assert_eq!((slow.in_time, slow.in_time_from_sent, slow.is_late), (0.0, 0.0, true));
+        assert_eq!(tried(15, 10).in_time, 1.0);
+    }
+
+    #[test]
+    fn a_search_that_confirmed_nothing_is_no_result() {
+        let mut result = judged(&driven(vec![answered_after(3); 50], 0));
+        result.search = Some(Search::default());
+        result.judge();
+        assert!(!result.is_valid && result.problems[0].starts_with("no rate found"), "{result:?}");
+    }
 }

@@ -1,30 +1,39 @@
 //! What a load has shown, for people.
 
-use std::fmt::Write;
-
 use super::result::LoadResult;
+use crate::report::{escape, push, warnings};
 use crate::table::{Table, digits, ms};
+
+/// The percentile that a scenario is judged by carries this.
+const MARK: &str = " *";
 
 /// Some lines and a table.
 pub(super) fn text(result: &LoadResult) -> String {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = lines(result, &mut text);
-    text.trim_end().to_owned()
+    let above = problems(result).into_iter().chain(above(result));
+    let table = latencies(result).to_string();
+    above.chain([table]).chain(below(result)).collect::<Vec<_>>().join("\n")
 }
 
-fn lines(result: &LoadResult, out: &mut String) -> std::fmt::Result {
+/// The same for a report: what is wrong stands out, the table is one.
+pub(super) fn html(result: &LoadResult) -> String {
+    let mut page = String::new();
+    page.push_str(&warnings(&problems(result)));
+    push(&mut page, format_args!("<p>{}</p>\n", escape(&above(result).join("\n"))));
+    page.push_str(&latencies(result).html());
+    push(&mut page, format_args!("<p>{}</p>\n", escape(&below(result).join("\n"))));
+    page
+}
+
+fn problems(result: &LoadResult) -> Vec<String> {
+    result.problems.iter().map(|problem| format!("INVALID: {problem}")).collect()
+}
+
+fn above(result: &LoadResult) -> Vec<String> {
+    let mut lines = Vec::new();
     if let Some(search) = &result.search {
-        let (highest, probes) = (search.highest_rate_per_s, search.probes.len());
-        writeln!(
-            out,
-            "highest rate of which 99 % are answered within {} ms: {highest:.0} a second \
-             ({probes} rates tried)",
-            result.slo_ms
-        )?;
+        lines.push(search.headline(result.slo_ms));
     }
-    writeln!(
-        out,
+    lines.push(format!(
         "{}: {} requests in {:.1} s ({:.1} a second): {} answered ({:.1} a second), {:.1} a second \
          within {} ms",
         result.scenario,
@@ -35,49 +44,65 @@ fn lines(result: &LoadResult, out: &mut String) -> std::fmt::Result {
         result.answered_per_s,
         result.goodput_per_s,
         result.slo_ms,
-    )?;
-    for (end, requests) in &result.failed {
-        writeln!(out, "{requests} {end}")?;
+    ));
+    lines.extend(result.failed.iter().map(|(end, requests)| format!("{requests} {end}")));
+    if result.failed.contains_key("deadline_expired") {
+        let hint = "deadline_expired: a server predicts passes as if no row left early, unless it \
+                    was started with --count-exits";
+        lines.push(hint.to_owned());
     }
-    writeln!(out, "{}", latencies(result))?;
-    writeln!(out, "answers by exit: {}", listed(&result.exits))?;
-    writeln!(out, "passes by their rows, at most: {}", listed(&result.pass_rows))?;
-    writeln!(
-        out,
+    lines
+}
+
+fn below(result: &LoadResult) -> Vec<String> {
+    let mut lines = Vec::new();
+    let judged_by = judged_by(result.scenario);
+    if let Some(percentile) = judged_by.filter(|&name| result.latency.contains_key(name)) {
+        let scenario = result.scenario;
+        lines.push(format!("* what the scenario {scenario} is judged by: {percentile}"));
+    }
+    lines.push(format!("answers by exit: {}", listed(&result.exits)));
+    if !result.pass_rows.is_empty() {
+        lines.push(format!("passes by their rows, at most: {}", listed(&result.pass_rows)));
+    }
+    lines.push(format!(
         "mean depth {:.3}; mean wait {}, mean compute {}; sent late by {} at p99, {} at most",
         result.mean_depth,
         ms(result.queue_mean_ms),
         ms(result.compute_mean_ms),
         ms(result.send_lag_p99_ms),
         ms(result.send_lag_max_ms),
-    )?;
+    ));
     if let Some(accuracy) = result.accuracy {
-        writeln!(out, "accuracy {}", digits(100.0 * accuracy, "%"))?;
+        lines.push(format!("accuracy {}", digits(100.0 * accuracy, "%")));
     }
     if let Some(agreement) = result.agreement {
-        writeln!(
-            out,
+        lines.push(format!(
             "agreement with the full model: {:.2} %, at least {:.2} % (n = {}, {} differ)",
             100.0 * agreement.agreement,
             100.0 * agreement.agreement_at_least,
             agreement.rows,
             agreement.disagreements,
-        )?;
+        ));
     }
-    Ok(())
+    lines
 }
 
-/// The scenario's figure is marked.
+/// As MLPerf's LoadGen has it.
+fn judged_by(scenario: &str) -> Option<&'static str> {
+    match scenario {
+        "single-stream" => Some("p90"),
+        "offline" => None,
+        _ => Some("p99"),
+    }
+}
+
 fn latencies(result: &LoadResult) -> Table {
-    let figure = match result.scenario {
-        "single-stream" => "p90",
-        "offline" => "",
-        _ => "p99",
-    };
+    let judged_by = judged_by(result.scenario);
     let mut table = Table::new(&["latency", "", "95 % interval"]);
     for (name, percentile) in &result.latency {
         let interval = format!("{} to {}", ms(percentile.low_ms), ms(percentile.high_ms));
-        let mark = if name == figure { " *" } else { "" };
+        let mark = if judged_by == Some(name.as_str()) { MARK } else { "" };
         table.texts([format!("{name}{mark}"), ms(percentile.ms), interval]);
     }
     table

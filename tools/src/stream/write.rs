@@ -1,6 +1,6 @@
 //! A stream's files: packed IDX images and labels, and lines of JSON about its scenes.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -64,14 +64,15 @@ impl Idx {
 /// A file that is packed beside its place and moved there when it is whole.
 struct Packed {
     path: PathBuf,
-    aside: Aside,
+    aside: Option<Aside>,
     to: GzEncoder<BufWriter<File>>,
 }
 
 impl Packed {
     fn create(path: &Path) -> Result<Self> {
         let aside = Aside::of(path)?;
-        let file = File::create(&aside.0).map_err(|source| Failure::io(path, "create", source))?;
+        let at = aside.as_ref().map_or(path, |aside| &aside.path);
+        let file = File::create(at).map_err(|source| Failure::io(path, "create", source))?;
         // No time of day in it: the same stream is the same file.
         let to = GzBuilder::new().mtime(0).write(BufWriter::new(file), Compression::default());
         Ok(Self { path: path.to_owned(), aside, to })
@@ -88,13 +89,15 @@ impl Packed {
     fn finish(self) -> Result<()> {
         let Self { path, aside, to } = self;
         let written = to.finish().and_then(|mut file| file.flush());
-        let done = written.and_then(|()| fs::rename(&aside.0, &path));
+        let done = written.and_then(|()| aside.map_or(Ok(()), |aside| aside.put()));
         done.map_err(|source| Failure::io(&path, "write", source))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

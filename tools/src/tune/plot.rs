@@ -10,33 +10,42 @@ const PLOT: f64 = 150.0;
 const GAP: f64 = 50.0;
 /// Points of a curve.
 const POINTS: usize = 120;
+/// Room for a name in the legend, for its lines, and for all of them.
+const NAME: f64 = 80.0;
+const LINE: f64 = 18.0;
+const LEGEND_LINES: usize = 2;
+const LEGEND: f64 = LINE * LEGEND_LINES as f64;
+/// From the first ramp's hue to where one more would be.
+const HUES: usize = 320;
 
 /// Three plots over the same rows.
 pub(super) fn draw(rehearsal: &Rehearsal, sites: &[usize], limit: f64) -> String {
-    let height = 3.0 * (PLOT + GAP);
+    let height = LEGEND + 3.0 * (PLOT + GAP);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
          font-family=\"sans-serif\" font-size=\"12\" fill=\"none\">\n\
          <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n"
     );
+    legend(&mut svg, sites);
+    let ramps = sites.len();
     let rows = rehearsal.fates.len().max(1);
     let most = 3.0 * limit;
     frame(&mut svg, 0, "thresholds, by ramp (top: nobody leaves)", ("0", "1"));
     for ramp in 0..sites.len() {
         let steps = rehearsal.changes.iter().map(|(row, change)| (*row, change.thresholds[ramp]));
-        line(&mut svg, 0, ramp, &staircase(steps, rows));
+        line(&mut svg, 0, &colour(ramp, ramps), &staircase(steps, rows));
     }
-    let top = format!("{:.1} %", 100.0 * most);
-    frame(&mut svg, 1, "disagreement (dashed: promised)", ("0", &top));
+    let high = format!("{:.1} %", 100.0 * most);
+    frame(&mut svg, 1, "disagreement (dashed: promised)", ("0", &high));
     let wrong = |fates: &[Fate]| share(fates, |fate| !fate.agrees) / most;
-    line(&mut svg, 1, 0, &curve(&rehearsal.fates, wrong));
-    let y = PLOT + GAP + 30.0 + (PLOT - 30.0) * (1.0 - limit / most);
+    line(&mut svg, 1, "#444", &curve(&rehearsal.fates, wrong));
+    let y = top(1) + 30.0 + (PLOT - 30.0) * (1.0 - limit / most);
     push(&mut svg, format_args!("<line x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{y:.1}\" y2=\"{y:.1}\" "));
     svg.push_str("stroke=\"#b00\" stroke-dasharray=\"6 4\"/>\n");
     frame(&mut svg, 2, "share of rows that have left by each ramp", ("0", "1"));
     for ramp in 0..sites.len() {
         let left = |fates: &[Fate]| share(fates, |fate| fate.exit <= ramp);
-        line(&mut svg, 2, ramp, &curve(&rehearsal.fates, left));
+        line(&mut svg, 2, &colour(ramp, ramps), &curve(&rehearsal.fates, left));
     }
     svg.push_str("</svg>\n");
     svg
@@ -71,7 +80,7 @@ fn staircase(steps: impl Iterator<Item = (usize, f32)>, rows: usize) -> Vec<(f64
 }
 
 fn frame(svg: &mut String, plot: usize, title: &str, (low, high): (&str, &str)) {
-    let top = (PLOT + GAP) * plot as f64;
+    let top = top(plot);
     let (head, bottom) = (top + 30.0, top + PLOT);
     push(
         svg,
@@ -85,14 +94,31 @@ fn frame(svg: &mut String, plot: usize, title: &str, (low, high): (&str, &str)) 
     }
 }
 
-/// Ramps run from blue to orange.
-fn line(svg: &mut String, plot: usize, nth: usize, points: &[(f64, f64)]) {
-    let (top, tall) = ((PLOT + GAP) * plot as f64 + 30.0, PLOT - 30.0);
-    let hue = (210 + 35 * nth) % 360;
-    push(
-        svg,
-        format_args!("<polyline stroke=\"hsl({hue} 70% 45%)\" stroke-width=\"1.5\" points=\""),
-    );
+/// Of the upper edge of a plot.
+fn top(plot: usize) -> f64 {
+    LEGEND + (PLOT + GAP) * plot as f64
+}
+
+/// Ramps run from blue on around most of the circle of hues.
+fn colour(nth: usize, of: usize) -> String {
+    format!("hsl({} 70% 45%)", (210 + HUES * nth / of.max(1)) % 360)
+}
+
+/// Which ramp has which colour, for as many as there is room for.
+fn legend(svg: &mut String, sites: &[usize]) {
+    let columns = ((WIDTH - LEFT) / NAME) as usize;
+    let shown = sites.len().min(columns * LEGEND_LINES);
+    for (nth, site) in sites.iter().take(shown).enumerate() {
+        let (x, y) = (LEFT + NAME * (nth % columns) as f64, LINE * (nth / columns) as f64);
+        push(svg, format_args!("<rect x=\"{x}\" y=\"{}\" width=\"14\" height=\"4\" ", y + 8.0));
+        push(svg, format_args!("fill=\"{}\"/><text fill=\"#333\" ", colour(nth, sites.len())));
+        push(svg, format_args!("x=\"{}\" y=\"{}\">ramp {site}</text>\n", x + 20.0, y + 14.0));
+    }
+}
+
+fn line(svg: &mut String, plot: usize, colour: &str, points: &[(f64, f64)]) {
+    let (top, tall) = (top(plot) + 30.0, PLOT - 30.0);
+    push(svg, format_args!("<polyline stroke=\"{colour}\" stroke-width=\"1.5\" points=\""));
     for (x, y) in points {
         let (x, y) = (LEFT + (WIDTH - LEFT) * x, top + tall * (1.0 - y.min(1.0)));
         push(svg, format_args!("{x:.1},{y:.1} "));

@@ -1,7 +1,8 @@
 //! What a search made of a record.
 
+use offramp::OFF;
 use offramp::feedback::Feedback;
-use offramp::tune::{Latency, Rehearsal};
+use offramp::tune::{Change, Latency, Rehearsal};
 use serde::Serialize;
 
 use crate::agreement::Agreement;
@@ -28,6 +29,8 @@ pub(super) struct Figures {
     /// Share of stretches of 1,000 rows that disagree more than promised.
     stretches_over_share: Option<f64>,
     changes: usize,
+    /// Rows before anybody could leave; all of them where nobody ever could.
+    proof_rows: Option<usize>,
     /// Share of rows that had left and ran on to be looked at.
     audited_share: f64,
     /// Median over windows of the time to search one within all budgets tried.
@@ -64,7 +67,6 @@ impl Figures {
         rehearsal: &Rehearsal,
         ends: &[Self],
         limit: f64,
-        search_us: f64,
     ) -> Self {
         let fates = &rehearsal.fates;
         let full_us = ends[0].mean_latency_us;
@@ -80,15 +82,22 @@ impl Figures {
             changes: rehearsal.changes.len(),
             work_saving_share: saved(work_us, full_us),
             audited_share: audited as f64 / rows.max(1) as f64,
-            search_us: Some(search_us),
             ..Self::timed(times_us, full_us)
         };
         figures.relate(full_us, ends[1].mean_latency_us);
         figures
     }
 
-    pub(super) fn taking(self, seconds: f64) -> Self {
-        Self { rehearsal_s: Some(seconds), ..self }
+    /// Of a search that learnt while it went: how long a window took, and all of it.
+    pub(super) fn searched(self, rehearsal: &Rehearsal, search_us: f64, seconds: f64) -> Self {
+        let lets_out = |change: &Change| change.thresholds.iter().any(|&it| it < OFF);
+        let first = rehearsal.changes.iter().find(|(_, change)| lets_out(change));
+        Self {
+            proof_rows: Some(first.map_or(rehearsal.fates.len(), |(row, _)| *row)),
+            search_us: Some(search_us),
+            rehearsal_s: Some(seconds),
+            ..self
+        }
     }
 
     fn timed(times_us: Vec<f64>, full_us: f64) -> Self {
@@ -103,6 +112,7 @@ impl Figures {
             agreement: Agreement::counted(0, 0),
             stretches_over_share: None,
             changes: 0,
+            proof_rows: None,
             audited_share: 0.0,
             search_us: None,
             rehearsal_s: None,
@@ -110,7 +120,8 @@ impl Figures {
     }
 
     fn relate(&mut self, full_us: f64, oracle_us: f64) {
-        self.oracle_share = (full_us - self.mean_latency_us) / (full_us - oracle_us).max(1e-9);
+        let saved_us = saved(self.mean_latency_us, full_us) * full_us;
+        self.oracle_share = saved_us / (full_us - oracle_us).max(1e-9);
     }
 }
 
@@ -129,6 +140,19 @@ fn over(rehearsal: &Rehearsal, limit: f64) -> Option<f64> {
     (all > 0).then(|| over as f64 / all as f64)
 }
 
+/// What the rows were for that nobody could leave in, of `rows` in all.
+pub(super) fn proof_note(figures: &[Figures], rows: usize) -> String {
+    let of = figures.iter().filter_map(|row| row.proof_rows);
+    let (least, most) = of.fold((rows, 0), |(least, most), it| (least.min(it), most.max(it)));
+    let first = if least == most { least.to_string() } else { format!("{least} to {most}") };
+    let never =
+        if most >= rows { ": where that is all of them, proof takes more rows" } else { "" };
+    format!(
+        "proof: the first {first} of {rows} rows could not leave yet and only gathered proof; the \
+         figures count them too{never}"
+    )
+}
+
 /// For people.
 pub(super) fn table(figures: &[Figures]) -> Table {
     let header = [
@@ -140,6 +164,7 @@ pub(super) fn table(figures: &[Figures]) -> Table {
         "work",
         "agreement",
         "over",
+        "proof",
         "changes",
         "audited",
         "a search",
@@ -156,6 +181,7 @@ pub(super) fn table(figures: &[Figures]) -> Table {
             percent(row.work_saving_share),
             fine_percent(row.agreement.agreement),
             or_dash(row.stretches_over_share.map(percent)),
+            or_dash(row.proof_rows.map(|rows| rows.to_string())),
             row.changes.to_string(),
             percent(row.audited_share),
             or_dash(row.search_us.map(|us| ms(us / 1e3))),

@@ -7,6 +7,7 @@ mod convert;
 mod cuda;
 mod deploy;
 mod errors;
+mod idle;
 mod images;
 mod labels;
 mod load;

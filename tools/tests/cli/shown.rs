@@ -39,6 +39,61 @@ fn bench_gives_a_cell_for_every_shape_and_names_units() {
 }
 
 #[test]
+fn bench_says_where_thresholds_meet_random_tokens() {
+    let model = shipped();
+    let bench = ["bench", "--model", &model, "--rows", "8", "--rounds", "1"];
+    let cells = |more: &[&str]| {
+        let told = run(&[&bench[..], more, &["--json"]].concat(), "").expect_code(0).json();
+        let caveat = |cell: &Value| (cell["variant"].clone(), cell["caveat"].is_string());
+        told.as_array().unwrap().iter().map(caveat).collect::<Vec<_>>()
+    };
+    let folder = Folder::new();
+    let lengths = folder.write("lengths.txt", "3\n5\n");
+    let marked = [(json!("full"), false), (json!("release"), true), (json!("compact"), true)];
+    assert_eq!(cells(&["--tokens", "16"]), marked);
+    assert_eq!(cells(&["--lengths-from", &lengths]), marked);
+    assert!(cells(&["--ragged"]).iter().all(|(_, has_caveat)| !has_caveat));
+    assert_eq!(cells(&["--exits", "off"]), [(json!("full"), false)]);
+    let profile = cells(&["--variants", "full", "--profile-exits", "late"]);
+    assert_eq!(profile, [(json!("full"), false), (json!("profile late"), false)]);
+    let table = run(&[&bench[..], &["--tokens", "16"]].concat(), "").expect_code(0).out;
+    assert!(table.contains("note: tokens are random and meet thresholds"), "{table}");
+}
+
+#[test]
+fn evaluate_says_what_is_missing_for_exits() {
+    let bert = golden("bert-cls");
+    let folder = Folder::new();
+    let input = folder.write("in.jsonl", "{\"tokens\": [1, 2]}\n");
+    let none = run(&["evaluate", "--model", &bert, "--input", &input], "").expect_code(0);
+    assert!(none.err.contains("no ramps, so every row runs to the end"), "{}", none.err);
+    assert!(none.err.contains("offramp train-ramps --model"), "{}", none.err);
+    let off = ["evaluate", "--model", &bert, "--input", &input, "--exits", "off"];
+    assert_eq!(run(&off, "").expect_code(0).err, "");
+    let ramps = format!("{}/ramps.safetensors", shipped());
+    let copied = folder.path("ramps.safetensors");
+    std::fs::copy(ramps, &copied).unwrap();
+    let half = ["evaluate", "--model", &shipped(), "--ramps", &copied];
+    let half = run(&half, "").expect_code(0);
+    assert!(half.err.contains("ramps without thresholds"), "{}", half.err);
+    assert!(half.err.contains("offramp fit-thresholds --model"), "{}", half.err);
+}
+
+#[test]
+fn inspect_counts_in_english() {
+    let inspect = |more: &[&str]| {
+        let model = golden("bert-cls");
+        run(&[&["inspect", "--model", &model], more].concat(), "").expect_code(0).out
+    };
+    assert!(inspect(&[]).contains("costs of 1 row of 40 tokens"), "{}", inspect(&[]));
+    let told = inspect(&["--rows", "2", "--tokens", "1", "--batch", "1"]);
+    assert!(
+        told.contains("costs of 2 rows of 1 token, ") && told.contains("for 1 row and"),
+        "{told}"
+    );
+}
+
+#[test]
 fn bench_takes_lengths_from_a_file() {
     let folder = Folder::new();
     let model = golden("bert-cls");

@@ -30,19 +30,37 @@ fn recorded_rows_are_tuned_on_and_drawn() {
     let searches = run(&args, "").expect_code(0).json();
     let names: Vec<&str> =
         searches.as_array().unwrap().iter().filter_map(|row| row["search"].as_str()).collect();
-    let all = ["no exits", "oracle", "tethered", "exact", "greedy", "uniform", "grid"];
+    let all = ["no exits", "oracle", "as fitted", "tethered", "exact", "greedy", "uniform", "grid"];
     assert_eq!(names, all);
     let saving = |row: &Value| row["saving_share"].as_f64().unwrap();
+    let work = |row: &Value| row["work_saving_share"].as_f64().unwrap();
+    // Rows leave as they do in classify and serve: the others run on for fewer.
+    assert!(work(&searches[2]) > 0.0 && searches[2]["proof_rows"].is_null(), "{}", searches[2]);
+    for row in &searches.as_array().unwrap()[3..] {
+        let proof = row["proof_rows"].as_u64().unwrap();
+        assert!(proof > 0 && proof < 2697 && work(row) > 0.0, "{row}");
+    }
     for row in &searches.as_array().unwrap()[2..] {
         assert!(saving(row) > 0.0 && saving(row) < saving(&searches[1]), "{row}");
         assert!(row["agreement"]["agreement"].as_f64().unwrap() >= 0.99, "{row}");
     }
     let lines = std::fs::read_to_string(&journal).unwrap();
-    assert_eq!(lines.lines().count() as u64, searches[2]["changes"].as_u64().unwrap());
+    assert_eq!(lines.lines().count() as u64, searches[3]["changes"].as_u64().unwrap());
     let drawing = std::fs::read_to_string(&plot).unwrap();
     assert!(drawing.starts_with("<svg") && drawing.contains("<polyline"), "{drawing}");
+    let ramps = drawing.matches("<polyline").count() / 2;
+    assert!(ramps > 2 && drawing.matches(">ramp ").count() == ramps, "every ramp has its name");
     let table = run(&["tune", "--record", &record, "--search", "exact,uniform"], "").expect_code(0);
     assert!(table.out.contains("oracle") && table.out.contains("exact"), "{}", table.out);
+    assert!(
+        table.out.contains("rows could not leave yet and only gathered proof"),
+        "{}",
+        table.out
+    );
+    assert!(!table.out.contains("-0.0"), "{}", table.out);
+    let release = [&args[..6], &["--after-exit", "release"]].concat();
+    let release = run(&release[..4], "").expect_code(0).json();
+    assert_eq!(release[2]["agreement"], searches[2]["agreement"], "the same answers leave");
 }
 
 #[test]
