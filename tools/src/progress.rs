@@ -1,4 +1,4 @@
-//! Progress on standard error: a bar on a terminal, and elsewhere, as in a log, a line now and then.
+//! Progress on standard error: a bar on a terminal, elsewhere, as in a log, a line now and then.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};

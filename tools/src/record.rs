@@ -23,7 +23,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Begins the file; `shapes` say what leaving where costs, `fitted` what ramps were fitted with.
+    /// Begins the file; `shapes` say what leaving where costs, `fitted` the ramps' thresholds.
     pub(crate) fn create(
         path: &Path,
         model: &Model,
