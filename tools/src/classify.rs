@@ -19,7 +19,7 @@ use crate::failure::{Failure, Result};
 use crate::needless::{self, Rule};
 use crate::open::{ExitPlan, fitted, open};
 use crate::out::{Out, STANDARD, expect_writable, note};
-use crate::pictures::shape;
+use crate::pictures::{PictureRules, shape};
 use crate::record::{self, Recorder};
 use crate::rows::{BadRow, Id, Row, RowReader};
 

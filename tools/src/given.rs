@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
+use crate::needless::changes_nothing;
 
 /// The flags of a verb that somebody set. It has to be the first field of a verb's flags: those
 /// before it would be missing, as each is taken out of the parser's hands when it is read.
@@ -19,18 +20,12 @@ impl Given {
         self.0.contains_key(&id(flag))
     }
 
-    /// Refuses those of `flags` that were given where `is_idle`; `because` follows "has no effect".
+    /// Refuses those of `flags` that were given where `is_idle`; `because` follows "changes nothing".
     pub(crate) fn refuse(&self, is_idle: bool, flags: &[&str], because: &str) -> Result<()> {
         let given = flags.iter().find(|flag| is_idle && self.has(flag));
-        given.map_or(Ok(()), |flag| Err(self.no_effect(flag, because)))
-    }
-
-    fn no_effect(&self, flag: &str, because: &str) -> Failure {
-        let twin = match self.0.get(&id(flag)) {
-            Some(ValueSource::EnvVariable) => format!(" (OFFRAMP_{})", id(flag).to_uppercase()),
-            _ => String::new(),
-        };
-        Failure::Usage(format!("--{flag}{twin} has no effect {because}: leave it out"))
+        let told =
+            |flag: &&str| changes_nothing(&id(flag), self.0.get(&id(flag)).copied(), because);
+        given.map_or(Ok(()), |flag| Err(told(flag)))
     }
 }
 
@@ -41,7 +36,9 @@ fn id(flag: &str) -> String {
 
 impl FromArgMatches for Given {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let ids = matches.ids().map(|id| id.as_str());
+        // A switch that is off in the environment asks for nothing.
+        let is_off = |id: &&str| matches!(matches.try_get_one::<bool>(id), Ok(Some(false)));
+        let ids = matches.ids().map(|id| id.as_str()).filter(|id| !is_off(id));
         let given = ids.filter_map(|id| Some((id.to_owned(), matches.value_source(id)?)));
         Ok(Self(given.filter(|(_, source)| *source != ValueSource::DefaultValue).collect()))
     }
@@ -97,7 +94,7 @@ mod tests {
         assert!(some.refuse(false, &["most-rows"], "here").is_ok());
         assert!(some.refuse(true, &["fast"], "here").is_ok());
         let refused = some.refuse(true, &["fast", "most-rows"], "with --name").unwrap_err();
-        let expected = "--most-rows has no effect with --name: leave it out";
+        let expected = "--most-rows changes nothing with --name: leave it out";
         assert_eq!((refused.to_string().as_str(), refused.exit_code()), (expected, 2));
     }
 }

@@ -22,12 +22,17 @@ pub(crate) fn refuse(rules: &[Rule], given: &ArgMatches) -> Result<()> {
     let Some((flag, _, why)) = rules.iter().find(|(flag, idle, _)| *idle && is_given(flag)) else {
         return Ok(());
     };
+    Err(changes_nothing(flag, given.value_source(flag), why))
+}
+
+/// What is said of such a flag, by its name with `_`.
+pub(crate) fn changes_nothing(flag: &str, source: Option<ValueSource>, why: &str) -> Failure {
     let name = flag.replace('_', "-");
-    let from = match given.value_source(flag) {
+    let from = match source {
         Some(ValueSource::EnvVariable) => format!(" (OFFRAMP_{})", flag.to_uppercase()),
         _ => String::new(),
     };
-    Err(Failure::Usage(format!("--{name}{from} changes nothing {why}: leave it out")))
+    Failure::Usage(format!("--{name}{from} changes nothing {why}: leave it out"))
 }
 
 /// What `classify` and `serve` have in common: exits, audits, and whether they follow the inputs.

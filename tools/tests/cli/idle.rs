@@ -5,7 +5,7 @@ use crate::support::{Folder, golden, golden_images, run, shipped};
 /// Ends with 2, names the flag, and says why.
 fn expect_idle(call: &[&str], flag: &str, because: &str) {
     let done = run(call, "").expect_code(2);
-    let told = format!("--{flag} has no effect {because}");
+    let told = format!("--{flag} changes nothing {because}");
     assert!(done.err.contains(&told), "{call:?}: {}", done.err);
     assert_eq!(done.out, "", "{call:?}");
 }
@@ -80,7 +80,7 @@ fn a_twin_without_effect_is_named() {
     let output = command.env("OFFRAMP_AUDIT_RATE", "0.3").output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("--audit-rate (OFFRAMP_AUDIT_RATE) has no effect"), "{told}");
+    assert!(told.contains("--audit-rate (OFFRAMP_AUDIT_RATE) changes nothing"), "{told}");
 }
 
 #[test]

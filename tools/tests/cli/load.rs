@@ -52,7 +52,7 @@ fn every_scenario_is_answered_whole() {
     }
     let flags = ["load", "--model", &shipped(), "--input", "x", "--scenario", "offline"];
     let done = run(&[&flags[..], &["--rate", "5"]].concat(), "").expect_code(2);
-    assert!(done.err.contains("--rate has no effect with --scenario offline"), "{}", done.err);
+    assert!(done.err.contains("--rate changes nothing with --scenario offline"), "{}", done.err);
     server.stop();
 }
 
