@@ -185,6 +185,19 @@ mod tests {
         }
     }
 
+    /// As downloads that broke off and were closed by whoever kept them.
+    #[test]
+    fn a_jpeg_that_is_cut_and_closed_is_no_picture() {
+        for (path, ..) in known().into_iter().filter(|it| it.0.extension().unwrap() == "jpg") {
+            let whole = std::fs::read(&path).unwrap();
+            for end in 2..whole.len() - 2 {
+                let closed = [&whole[..end], b"\xff\xd9"].concat();
+                let found = decode(&closed, &PictureRules::default());
+                assert!(found.is_err(), "{}: {end} of {}", path.display(), whole.len());
+            }
+        }
+    }
+
     #[test]
     fn whatever_the_bytes_nothing_panics_and_nothing_is_larger_than_allowed() {
         let mut rng = fastrand::Rng::with_seed(3);

@@ -1,4 +1,10 @@
-//! JPEG, by a decoder that takes the end of the file for damage and not for the end of the picture.
+//! JPEG, by a decoder that takes the end of the file for damage and not for the end of the picture,
+//! behind a check that takes any other end for damage too.
+
+mod blocks;
+mod codes;
+mod frame;
+mod walk;
 
 use std::io::ErrorKind;
 
@@ -15,6 +21,7 @@ pub(super) fn decode(bytes: &[u8], rules: &PictureRules) -> Result<Decoded, Stri
     let info = decoder.info().ok_or("no size")?;
     let (height, width) = (info.height, info.width);
     rules.check_size(usize::from(height), usize::from(width))?;
+    walk::check(bytes, [usize::from(width), usize::from(height)])?;
     let pixels = decoder.decode().map_err(|error| told(&error))?;
     let (width, height) = (u32::from(width), u32::from(height));
     let grey = |pixels| GrayImage::from_raw(width, height, pixels).map(DynamicImage::ImageLuma8);

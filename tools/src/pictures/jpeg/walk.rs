@@ -1,0 +1,118 @@
+//! Whether a JPEG holds the codes of all its blocks. Decoders take what is missing in front of a
+//! marker for zeros: a download that broke off and was closed by its end marker looks whole to
+//! them. So codes are read here, and nothing is made of them.
+
+use super::super::decode::CUT;
+use super::blocks::Reader;
+use super::codes::{Bits, Fault};
+use super::frame::{Frame, Scan, Tables};
+
+/// Fails where codes, scans or the end are missing. What is not understood is left to the decoder,
+/// which says why.
+pub(super) fn check(bytes: &[u8], sides: [usize; 2]) -> Result<(), String> {
+    let mut walk = Walk { bytes, sides, tables: Tables::default(), frame: None, interval: 0 };
+    match walk.run() {
+        Ok(()) | Err(Stop::Unknown) => Ok(()),
+        Err(Stop::Cut) => Err(CUT.to_owned()),
+        Err(Stop::Damaged(what)) => Err(format!("damaged JPEG: {what}")),
+    }
+}
+
+/// Why a walk ends early.
+pub(super) enum Stop {
+    /// The file ends before the picture does.
+    Cut,
+    Damaged(&'static str),
+    Unknown,
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Marker => MISSING,
+            Fault::End => Self::Cut,
+            Fault::NoCode => Self::Damaged("bits that are no code"),
+        }
+    }
+}
+
+pub(super) type Walked<T> = Result<T, Stop>;
+
+pub(super) const MISSING: Stop = Stop::Damaged("data of some blocks are missing");
+
+/// From header to header.
+struct Walk<'a> {
+    bytes: &'a [u8],
+    /// Width and height, which are within bounds.
+    sides: [usize; 2],
+    tables: Tables,
+    frame: Option<Frame>,
+    /// Units between two restarts; 0: there are none.
+    interval: usize,
+}
+
+impl Walk<'_> {
+    fn run(&mut self) -> Walked<()> {
+        // Behind the marker that begins the file.
+        let mut at = 2;
+        loop {
+            let (place, kind) = Bits::new(self.bytes, at).marker().ok_or(Stop::Cut)?;
+            at = place + 2;
+            if kind == 0xd9 {
+                return self.expect_all();
+            }
+            // Markers without anything behind.
+            if matches!(kind, 1 | 0xd0..=0xd8) {
+                continue;
+            }
+            let length = self.bytes.get(at..at + 2).ok_or(Stop::Cut)?;
+            let end = at + usize::from(u16::from_be_bytes([length[0], length[1]]));
+            let data = self.bytes.get(at + 2..end).ok_or(match end < at + 2 {
+                true => Stop::Unknown,
+                false => Stop::Cut,
+            })?;
+            at = self.header(kind, data, end)?;
+        }
+    }
+
+    /// Takes a header; the place behind it, and behind its scan.
+    fn header(&mut self, kind: u8, data: &[u8], end: usize) -> Walked<usize> {
+        match kind {
+            0xc0..=0xc2 if self.frame.is_none() => {
+                let frame = Frame::parse(data, self.sides, kind == 0xc2);
+                self.frame = Some(frame.ok_or(Stop::Unknown)?);
+            }
+            0xc4 => self.tables.take(data).ok_or(Stop::Unknown)?,
+            // Arithmetic codes, lossless and hierarchical pictures, a height that comes later.
+            0xc0..=0xcf | 0xdc | 0xde | 0xdf => return Err(Stop::Unknown),
+            0xdd => {
+                let interval = data.first_chunk::<2>().ok_or(Stop::Unknown)?;
+                self.interval = u16::from_be_bytes(*interval).into();
+            }
+            0xda => return self.scan(data, end),
+            _ => {}
+        }
+        Ok(end)
+    }
+
+    fn scan(&mut self, data: &[u8], start: usize) -> Walked<usize> {
+        let frame = self.frame.as_mut().ok_or(Stop::Unknown)?;
+        let scan = Scan::parse(data, frame).ok_or(Stop::Unknown)?;
+        let mut reader = Reader::new(Bits::new(self.bytes, start), &self.tables, &scan);
+        reader.units(frame, self.interval)?;
+        for part in &scan.parts {
+            let done = &mut frame.components[part.place].done;
+            *done |= if scan.low == 0 { scan.mask() } else { 0 };
+        }
+        reader.end()
+    }
+
+    /// At the end every coefficient has come, to its last bit.
+    fn expect_all(&self) -> Walked<()> {
+        let frame = self.frame.as_ref().ok_or(Stop::Unknown)?;
+        match frame.components.iter().all(|component| component.done == u64::MAX) {
+            true => Ok(()),
+            false => Err(Stop::Damaged("scans are missing")),
+        }
+    }
+}
