@@ -20,7 +20,9 @@ Examples:
 
 Architectures: resnet18, 34, 50, 101 and 152; resnet20, 32, 44, 56 and 110 of CIFAR; vgg11, 13,
 16 and 19, and those with _bn. Names are torchvision's or timm's; a prefix such as `module.` is
-taken off. A PyTorch file becomes a safetensors file by
+taken off. Variants whose tensors have the same names and shapes cannot be told from their weights,
+and answer nonsense: those that blur when they shrink (resnetblur50, resnetaa50), or have another
+activation. A PyTorch file becomes a safetensors file by
 
   safetensors.torch.save_file(torch.load(\"net.pth\", weights_only=True), \"net.safetensors\")
 
@@ -167,7 +169,8 @@ pub(crate) fn run(args: &Convert) -> Result<()> {
         .try_for_each(|path| expect_writable(path))?;
     let labels = args.classes_file.as_deref().map(read_classes).transpose()?;
     let conversion = conversion(args, labels);
-    let spec = conversion.run(&args.weights, &args.out).map_err(offramp::Error::from)?;
+    let made = conversion.run(&args.weights, &args.out).map_err(offramp::Error::from);
+    let spec = made.map_err(in_flags)?;
     let input = &spec.preprocessing;
     let about = About {
         model: &args.out,
@@ -183,6 +186,31 @@ pub(crate) fn run(args: &Convert) -> Result<()> {
         about.print(&mut out)?;
     }
     out.flush()
+}
+
+/// The keys of the `config.json` that is to be written, by the flags that give them.
+const FLAGS: [(&str, &str); 8] = [
+    ("input_size", "input-size"),
+    ("crop_pct", "crop-share"),
+    ("stem_width", "stem-width"),
+    ("hidden_width", "hidden-width"),
+    ("stride_in_1x1", "stride-in-1x1"),
+    ("num_classes", "classes-file"),
+    ("label_names", "classes-file"),
+    ("channel_order", "bgr"),
+];
+
+/// A setting that is refused is a flag: nobody has written its file yet.
+fn in_flags(error: offramp::Error) -> Failure {
+    let offramp::Error::Weights(cause) = &error else { return error.into() };
+    match cause.refusal() {
+        Some((key, expected, found)) if !cause.file().exists() => {
+            let key = key.rsplit('.').next().unwrap_or(key);
+            let flag = FLAGS.iter().find(|(name, _)| *name == key).map_or(key, |(_, flag)| flag);
+            Failure::Usage(format!("--{flag} must be {expected}, found {found}"))
+        }
+        _ => error.into(),
+    }
 }
 
 fn conversion(args: &Convert, labels: Option<Vec<String>>) -> Conversion {

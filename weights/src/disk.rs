@@ -24,7 +24,12 @@ fn absent(path: &Path, source: io::Error) -> Error {
     }
     let expected = path.file_name().unwrap_or_default().to_string_lossy();
     let expected = format!("a file named {expected}");
-    Error::Missing { file: path.into(), expected, found: "there is none".into() }
+    // As in a cache whose blobs were moved or deleted.
+    let found = match path.is_symlink() {
+        true => "it is a link that leads nowhere",
+        false => "there is none",
+    };
+    Error::Missing { file: path.into(), expected, found: found.into() }
 }
 
 /// The whole file, when it is at most `max_bytes` long.

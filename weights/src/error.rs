@@ -151,6 +151,15 @@ impl Error {
         }
     }
 
+    /// Of a setting that is refused: its key, what it must be, what it is. For callers that know
+    /// the setting by another name than the file's.
+    pub fn refusal(&self) -> Option<(&str, &str, &str)> {
+        match self {
+            Self::Refused { field, expected, found, .. } => Some((field, expected, found)),
+            _ => None,
+        }
+    }
+
     pub(crate) fn io(file: &Path, doing: &'static str, source: io::Error) -> Self {
         Self::Io { file: file.into(), doing, source }
     }

@@ -6,6 +6,7 @@
 
 mod python;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::Path;
@@ -30,13 +31,18 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Errors: a file of another kind, something else than JSON, or a value of another type than `T`
 /// reads; the last names its key.
 pub(crate) fn parse<T: DeserializeOwned>(content: &[u8], file: &Path) -> Result<T> {
-    let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
-    let document = check_bounds(content, file).map(|()| python::without_odd_numbers(content));
-    let parsed = document.and_then(|document| typed(&document, content, file));
+    let parsed = document(content, file).and_then(|document| typed(&document, content, file));
     parsed.map_err(|fault| match fault {
         Error::Damaged { .. } => fault.foreign_or(&Foreign::Json, content),
         _ => fault,
     })
+}
+
+/// The document as a JSON parser takes it, its tokens bounded.
+pub(crate) fn document<'a>(content: &'a [u8], file: &Path) -> Result<Cow<'a, [u8]>> {
+    let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
+    check_bounds(content, file)?;
+    Ok(python::without_odd_numbers(content))
 }
 
 /// The value of `document`, which is `content` as the parser takes it.
@@ -59,6 +65,7 @@ fn named(
         0 => None,
         _ => Some(clip(path)),
     };
+    let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
     if let (Some(key), Some(number)) = (&key, python::odd_number_at(content, inner)) {
         return Error::refused(file, key, "a finite number or left out", number);
     }
@@ -149,40 +156,42 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for FewVisitor<T, 
     }
 }
 
-/// An object of at most `MAX` text values, by rising key; a key that comes twice is refused.
+/// An object of at most `MAX` values, by rising key; a key that comes twice is refused.
 #[derive(Debug)]
-pub(crate) struct Pairs<K, const MAX: usize>(pub(crate) Vec<(K, Box<str>)>);
+pub(crate) struct Pairs<K, V, const MAX: usize>(pub(crate) Vec<(K, V)>);
 
-impl<'de, K, const MAX: usize> Deserialize<'de> for Pairs<K, MAX>
+impl<'de, K, V, const MAX: usize> Deserialize<'de> for Pairs<K, V, MAX>
 where
     K: Deserialize<'de> + Ord + fmt::Display,
+    V: Deserialize<'de>,
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(PairsVisitor(PhantomData))
     }
 }
 
-struct PairsVisitor<K, const MAX: usize>(PhantomData<K>);
+struct PairsVisitor<K, V, const MAX: usize>(PhantomData<(K, V)>);
 
-impl<'de, K, const MAX: usize> Visitor<'de> for PairsVisitor<K, MAX>
+impl<'de, K, V, const MAX: usize> Visitor<'de> for PairsVisitor<K, V, MAX>
 where
     K: Deserialize<'de> + Ord + fmt::Display,
+    V: Deserialize<'de>,
 {
-    type Value = Pairs<K, MAX>;
+    type Value = Pairs<K, V, MAX>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an object of at most {MAX} texts")
+        write!(f, "an object of at most {MAX} values")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut pairs: Vec<(K, Box<str>)> = Vec::new();
+        let mut pairs: Vec<(K, V)> = Vec::new();
         while let Some(pair) = map.next_entry()? {
             if pairs.len() == MAX {
                 return Err(A::Error::invalid_length(MAX + 1, &self));
             }
             pairs.push(pair);
         }
-        pairs.sort_unstable();
+        pairs.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         match pairs.windows(2).find(|two| two[0].0 == two[1].0) {
             Some(twice) => Err(A::Error::custom(format_args!("key `{}` comes twice", twice[0].0))),
             None => Ok(Pairs(pairs)),

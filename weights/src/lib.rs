@@ -31,6 +31,8 @@ pub mod hash;
 pub mod identity;
 pub mod image;
 mod json;
+mod keys;
+mod leftover;
 mod mmap;
 pub mod names;
 pub mod ramps;

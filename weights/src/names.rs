@@ -139,12 +139,19 @@ impl Names {
     /// The tensor of `part`, by today's name or by the one that old checkpoints give to layer
     /// norms. Error: neither is there, or it is not a float tensor.
     pub fn find<'a>(&self, from: &'a Checkpoint, part: Part, layer: usize) -> Result<Tensor<'a>> {
+        from.tensor(&self.spelt(from, part, layer))
+    }
+
+    /// The name of `part` as this checkpoint spells it.
+    pub(crate) fn spelt(&self, from: &Checkpoint, part: Part, layer: usize) -> String {
         let name = self.of(part, layer);
-        let old = old_name(part, &name).and_then(|old| from.get(&old));
-        match from.get(&name).or(old) {
-            Some(tensor) => Ok(tensor),
-            None => from.tensor(&name),
-        }
+        let old = old_name(part, &name).filter(|old| !from.has(&name) && from.has(old));
+        old.unwrap_or(name)
+    }
+
+    /// Whether the encoder's names begin with its family's.
+    pub(crate) fn has_prefix(&self) -> bool {
+        self.prefix
     }
 
     /// The names that stand outside the encoder, and so never have the prefix.

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::file::{Checkpoint, Tensor, shown};
+use crate::leftover;
 use crate::names::{Names, Part};
 use crate::spec::{CLASSES_MAX, CONFIG_FILE, TextSpec, refit};
 
@@ -9,23 +10,26 @@ use crate::spec::{CLASSES_MAX, CONFIG_FILE, TextSpec, refit};
 /// what is there, and checks the shape of every tensor needed. Values are checked when read.
 ///
 /// A checkpoint without a classifier is a bare encoder: 0 classes, no labels. Errors name the
-/// file, the tensor, the shape expected and the one found; `spec` is then unchanged.
+/// file, the tensor, the shape expected and the one found; a tensor of the encoder's own kind that
+/// it has no place for is one, and so is an adapter. `spec` is then unchanged.
 pub fn resolve(spec: &mut TextSpec, checkpoint: &Checkpoint) -> Result<Names> {
     let mut fitted = spec.clone();
+    leftover::check_no_adapters(checkpoint)?;
     let start = format!("{}.", spec.family);
-    let prefix = checkpoint.names().any(|name| name.starts_with(&start));
+    let prefix = checkpoint.all_names().any(|name| name.starts_with(&start));
     let mut names = Names::new(spec.family, prefix);
-    match checkpoint.get(&names.of(Part::Classifier, 0)) {
+    match checkpoint.get(&names.of(Part::Classifier, 0))? {
         Some(classifier) => fit_head(&mut fitted, &classifier)?,
         None => {
             names = names.without_head();
             fitted.classes = 0;
             fitted.labels.clear();
-            fitted.has_pooler = checkpoint.get(&names.of(Part::Pooler, 0)).is_some();
+            fitted.has_pooler = checkpoint.has(&names.of(Part::Pooler, 0));
         }
     }
     fitted.scores.check(fitted.classes, &checkpoint.dir().join(CONFIG_FILE))?;
     check_shapes(&fitted, &names, checkpoint)?;
+    leftover::check_none(&fitted, &names, checkpoint)?;
     *spec = fitted;
     Ok(names)
 }
@@ -49,22 +53,8 @@ fn fit_head(spec: &mut TextSpec, classifier: &Tensor<'_>) -> Result<()> {
 }
 
 fn check_shapes(spec: &TextSpec, names: &Names, checkpoint: &Checkpoint) -> Result<()> {
-    let check = |parts: &[Part], layer| {
-        let mut parts = parts.iter().copied();
-        parts.try_for_each(|part| {
-            let tensor = names.find(checkpoint, part, layer)?;
-            tensor.expect_shape(&part.shape(spec))
-        })
-    };
-    let mut embeddings = Part::EMBEDDINGS.to_vec();
-    embeddings.retain(|part| *part != Part::KindEmbedding || spec.kinds > 0);
-    check(&embeddings, 0)?;
-    (0..spec.layers).try_for_each(|layer| check(&Part::LAYER, layer))?;
-    if spec.has_pooler {
-        check(&Part::POOLER, 0)?;
-    }
-    if spec.classes > 0 {
-        check(&Part::CLASSIFIER, 0)?;
+    for (part, layer) in Part::of(spec) {
+        names.find(checkpoint, part, layer)?.expect_shape(&part.shape(spec))?;
     }
     check_no_layer_after(spec, names, checkpoint)
 }
@@ -72,16 +62,28 @@ fn check_shapes(spec: &TextSpec, names: &Names, checkpoint: &Checkpoint) -> Resu
 /// A deeper checkpoint under a shallower config would run, and answer nonsense.
 fn check_no_layer_after(spec: &TextSpec, names: &Names, checkpoint: &Checkpoint) -> Result<()> {
     let name = names.of(Part::Query, spec.layers);
-    match checkpoint.get(&name) {
-        None => Ok(()),
-        Some(extra) => {
+    match checkpoint.has(&name) {
+        false => Ok(()),
+        true => {
             let expected = format!("{} layers, as config.json says", spec.layers);
-            Err(extra.misfit(expected, "one more".into()))
+            Err(checkpoint.misfit(&name, expected, "one more".into()))
         }
     }
 }
 
 impl Part {
+    /// The parts that a model of `spec` has, each with its layer, or with 0.
+    pub(crate) fn of(spec: &TextSpec) -> impl Iterator<Item = (Self, usize)> {
+        let kinds = spec.kinds > 0;
+        let embeddings =
+            Self::EMBEDDINGS.into_iter().filter(move |part| *part != Self::KindEmbedding || kinds);
+        let layers = (0..spec.layers).flat_map(|layer| Self::LAYER.map(|part| (part, layer)));
+        let pooler = Self::POOLER.into_iter().filter(|_| spec.has_pooler);
+        let classifier = Self::CLASSIFIER.into_iter().filter(|_| spec.classes > 0);
+        let head = pooler.chain(classifier).map(|part| (part, 0));
+        embeddings.map(|part| (part, 0)).chain(layers).chain(head)
+    }
+
     /// The shape that a model of `spec` needs.
     pub fn shape(self, spec: &TextSpec) -> Vec<usize> {
         let (hidden, wide) = (spec.hidden, spec.intermediate);

@@ -4,7 +4,7 @@ mod resize;
 
 use std::ops::Range;
 
-use offramp_weights::image::{ChannelOrder, Preprocessing};
+use offramp_weights::image::{ChannelOrder, Middle, Preprocessing, Resize};
 
 use crate::error::InputError;
 use resize::{Side, resize};
@@ -20,9 +20,6 @@ pub struct Picture {
 
 /// Longest side of a picture that is taken, pixels.
 pub const SIDE_MAX: usize = 16_384;
-
-/// Below this a picture would be enlarged a hundredfold.
-const CROP_SHARE_MIN: f32 = 0.01;
 
 impl Picture {
     /// Takes pixels over.
@@ -52,10 +49,9 @@ impl Picture {
 
 /// Turns pictures into inputs of one model, as its [`Preprocessing`] says: channels, size, order.
 ///
-/// A picture is resized so that it just covers the input's sides, each divided by `crop_share`
-/// and rounded down, and then cropped at its centre: to the byte what torchvision's and timm's
-/// `Resize` and `CenterCrop` make of it with Pillow 11. One of the right size is left alone where
-/// `crop_share` is 1. Means and scales are not applied here but by the model.
+/// A picture is resized and then cropped at its centre, or black put around it where it is smaller:
+/// to the byte what torchvision, timm or Hugging Face's processors make of it with Pillow 11, each
+/// by its own arithmetic. Means and scales are not applied here but by the model.
 #[derive(Clone, Debug)]
 pub struct Preprocessor(Preprocessing);
 
@@ -84,34 +80,80 @@ impl Preprocessor {
         pixels
     }
 
-    /// Resized and cropped.
+    /// Resized and cropped, or put in the middle of black.
     fn fitted(&self, source: &[u8], [height, width, channels]: [usize; 3]) -> Vec<u8> {
         let input = &self.0;
-        if (height, width) == (input.height, input.width) && input.crop_share >= 1.0 {
+        let [tall, wide] = self.resized(height, width);
+        if (height, width) == (input.height, input.width) && [tall, wide] == [height, width] {
             return source.to_vec();
         }
-        let [tall, wide] = self.covering(height, width);
-        let rows = Side { from: height, to: tall, wanted: centre(tall, input.height) };
-        let columns = Side { from: width, to: wide, wanted: centre(wide, input.width) };
-        resize(source, &[rows, columns], channels, input.interpolation)
+        let down = Window::of(tall, input.height, input.middle);
+        let across = Window::of(wide, input.width, input.middle);
+        let rows = Side { from: height, to: tall, wanted: down.seen.clone() };
+        let columns = Side { from: width, to: wide, wanted: across.seen.clone() };
+        let pixels = resize(source, &[rows, columns], channels, input.interpolation);
+        match (down.seen.len(), across.seen.len()) == (input.height, input.width) {
+            true => pixels,
+            false => self.framed(&pixels, channels, &down, &across),
+        }
     }
 
-    /// Sides of a picture of the same shape that the crop is taken of.
-    fn covering(&self, height: usize, width: usize) -> [usize; 2] {
-        let share = self.0.crop_share.clamp(CROP_SHARE_MIN, 1.0);
-        let [least_height, least_width] = [self.0.height, self.0.width]
-            .map(|side| ((side as f32 / share).floor() as usize).max(side));
-        match least_height * width >= least_width * height {
-            true => [least_height, least_height * width / height],
-            false => [least_width * height / width, least_width],
+    /// The sides that a picture is resized to.
+    fn resized(&self, height: usize, width: usize) -> [usize; 2] {
+        match self.0.resize {
+            Resize::Not => [height, width],
+            Resize::Shorter { side } if height <= width => [side, side * width / height],
+            Resize::Shorter { side } => [side * height / width, side],
+            Resize::Cover { height: tall, width: wide } => covering([height, width], [tall, wide]),
+            Resize::Squash { height, width } => [height, width],
         }
+    }
+
+    /// With black around what there is.
+    fn framed(&self, pixels: &[u8], channels: usize, down: &Window, across: &Window) -> Vec<u8> {
+        let Preprocessing { height, width, .. } = self.0;
+        let mut framed = vec![0; height * width * channels];
+        let rows = framed.chunks_exact_mut(width * channels).skip(down.before);
+        let start = across.before * channels;
+        for (row, line) in rows.zip(pixels.chunks_exact(across.seen.len() * channels)) {
+            row[start..start + line.len()].copy_from_slice(line);
+        }
+        framed
     }
 }
 
-/// The middle; a margin of an odd number of pixels is halved to the even side.
-fn centre(from: usize, to: usize) -> Range<usize> {
-    let start = ((from - to) as f64 / 2.0).round_ties_even() as usize;
-    start..start + to
+/// timm's arithmetic for inputs that are not square: both sides by one ratio, ties to even.
+fn covering(from: [usize; 2], least: [usize; 2]) -> [usize; 2] {
+    let ratios = [0, 1].map(|side| from[side] as f64 / least[side] as f64);
+    let ratio = ratios[0].min(ratios[1]);
+    from.map(|side| ((side as f64 / ratio).round_ties_even() as usize).max(1))
+}
+
+/// Which pixels of one side are seen, and how many black ones come before them.
+struct Window {
+    before: usize,
+    seen: Range<usize>,
+}
+
+impl Window {
+    /// The middle of `from` pixels as `to`.
+    fn of(from: usize, to: usize, middle: Middle) -> Self {
+        if from < to {
+            let margin = to - from;
+            let before = match middle {
+                Middle::Even => margin / 2,
+                Middle::Down => margin.div_ceil(2),
+            };
+            return Self { before, seen: 0..from };
+        }
+        let margin = from - to;
+        let start = match middle {
+            // A half is exact in binary, so ties are ties.
+            Middle::Even => (margin as f64 / 2.0).round_ties_even() as usize,
+            Middle::Down => margin / 2,
+        };
+        Self { before: 0, seen: start..start + to }
+    }
 }
 
 /// ITU-R 601 luma in 16-bit fixed point, as Pillow's.
@@ -129,13 +171,20 @@ mod tests {
 
     use super::*;
 
-    fn input(height: usize, width: usize, channels: usize, crop_share: f32) -> Preprocessing {
+    /// timm's, of which the crop keeps this share.
+    fn input(height: usize, width: usize, channels: usize, crop_share: f64) -> Preprocessing {
+        let [tall, wide] = [height, width].map(|side| (side as f64 / crop_share) as usize);
+        let resize = match tall == wide {
+            true => Resize::Shorter { side: tall },
+            false => Resize::Cover { height: tall, width: wide },
+        };
         Preprocessing {
             height,
             width,
             channels,
             order: ChannelOrder::Rgb,
-            crop_share,
+            resize,
+            middle: Middle::Even,
             interpolation: Interpolation::Bilinear,
             mean: vec![0.5; channels],
             std: vec![0.5; channels],
@@ -216,6 +265,119 @@ mod tests {
             242, 106, 88, 93, 76, 116,
         ];
         assert_eq!(made(Bicubic, [4, 6, 1], 0.875), enlarged);
+    }
+
+    /// The grey picture resized and cropped to `[height, width]`.
+    fn fitted(
+        [height, width]: [usize; 2],
+        resize: Resize,
+        middle: Middle,
+        interpolation: Interpolation,
+    ) -> Vec<u8> {
+        let input = Preprocessing { resize, middle, interpolation, ..input(height, width, 1, 1.0) };
+        Preprocessor::new(&input).apply(&picture(1))
+    }
+
+    /// Numbers of transformers' and torchvision's own arithmetic around Pillow 11.3.
+    #[test]
+    fn the_middle_is_each_librarys_own() {
+        use Interpolation::{Bicubic, Bilinear};
+        let cases: [([usize; 2], Resize, Middle, _, &[u8]); 6] = [
+            ([4, 2], Resize::Not, Middle::Down, Bilinear, &[222, 8, 156, 193, 90, 127, 24, 61]),
+            ([4, 2], Resize::Not, Middle::Even, Bilinear, &[193, 230, 127, 164, 61, 98, 246, 32]),
+            (
+                [3, 3],
+                Resize::Shorter { side: 6 },
+                Middle::Down,
+                Bicubic,
+                &[180, 161, 166, 103, 150, 191, 63, 63, 104],
+            ),
+            (
+                [3, 3],
+                Resize::Shorter { side: 6 },
+                Middle::Even,
+                Bicubic,
+                &[161, 166, 148, 150, 191, 191, 63, 104, 151],
+            ),
+            (
+                [3, 4],
+                Resize::Squash { height: 3, width: 4 },
+                Middle::Down,
+                Bilinear,
+                &[114, 112, 93, 96, 121, 114, 140, 133, 158, 161, 142, 73],
+            ),
+            (
+                [3, 3],
+                Resize::Cover { height: 6, width: 4 },
+                Middle::Even,
+                Bilinear,
+                &[99, 142, 186, 131, 68, 112, 182, 166, 109],
+            ),
+        ];
+        for (sides, resize, middle, interpolation, expected) in cases {
+            let found = fitted(sides, resize, middle, interpolation);
+            assert_eq!(found, expected, "{resize:?} {middle:?}");
+        }
+    }
+
+    /// Black is around what is smaller than the crop: an odd pixel of it before, or after.
+    #[test]
+    fn a_picture_that_is_too_small_is_framed() {
+        use Interpolation::Bilinear;
+        let low = [0, 0, 119, 156, 193, 230, 16, 0, 0, 0, 53, 90, 127, 164, 201, 0];
+        assert_eq!(fitted([2, 8], Resize::Not, Middle::Down, Bilinear), low);
+        let resized =
+            [0, 0, 0, 71, 79, 74, 157, 154, 133, 96, 105, 149, 183, 121, 100, 137, 180, 175];
+        let shorter = Resize::Shorter { side: 4 };
+        assert_eq!(fitted([6, 3], shorter, Middle::Down, Bilinear), resized);
+        let picture = picture(1);
+        for (middle, top, left) in [(Middle::Down, 2, 2), (Middle::Even, 1, 1)] {
+            let found = fitted([10, 8], Resize::Not, middle, Bilinear);
+            for (row, line) in found.chunks(8).enumerate() {
+                let inside = (top..top + 7).contains(&row);
+                let mut expected = [0; 8];
+                if inside {
+                    let from = (row - top) * 5;
+                    expected[left..left + 5].copy_from_slice(&picture.pixels()[from..from + 5]);
+                }
+                assert_eq!(line, expected, "{middle:?} row {row}");
+            }
+        }
+    }
+
+    /// Sums of what Python's own formulas give, over thousands of shapes.
+    #[test]
+    fn sizes_are_pythons_to_the_pixel() {
+        let ready = |resize| Preprocessor::new(&Preprocessing { resize, ..input(1, 1, 1, 1.0) });
+        let weigh = |[tall, wide]: [usize; 2]| tall * 3 + wide * 7;
+        let covers = [
+            ([48, 64], 69_344_990),
+            ([37, 91], 76_347_325),
+            ([224, 160], 259_126_029),
+            ([5, 3], 5_559_483),
+        ];
+        for ([height, width], expected) in covers {
+            let ready = ready(Resize::Cover { height, width });
+            let shapes = (1..=200).flat_map(|height| (1..=200).map(move |width| (height, width)));
+            let sum: usize = shapes.map(|(h, w)| weigh(ready.resized(h, w))).sum();
+            assert_eq!(sum, expected, "{height}x{width}");
+        }
+        let mut sum = 0;
+        for side in [1, 7, 32, 50, 224, 256, 249] {
+            let ready = ready(Resize::Shorter { side });
+            for height in 1..=600 {
+                let widths = [height, 600, 37, 143, 100];
+                sum +=
+                    widths.map(|width| weigh(ready.resized(height, width))).iter().sum::<usize>();
+            }
+        }
+        assert_eq!(sum, 67_311_498);
+        let starts = |middle| {
+            let pairs = (1..=600).flat_map(|from| (1..=from).map(move |to| (from, to)));
+            pairs.map(|(from, to)| (to % 7 + 1) * Window::of(from, to, middle).seen.start).sum()
+        };
+        let (even, down): (usize, usize) = (starts(Middle::Even), starts(Middle::Down));
+        assert_eq!((even, down), (71_908_450, 71_729_202));
     }
 
     #[test]

@@ -83,14 +83,23 @@ fn halves_are_half_as_large() {
 fn another_network_is_refused_and_nothing_is_written() {
     let folder = Folder::new();
     let out = folder.path("made");
-    let refused = |architecture: &str, more: &[&str]| {
+    let refused_with = |code: i32, architecture: &str, more: &[&str]| {
         let more = [more, &["--out", &out]].concat();
-        let done = convert(&call("resnet-bottleneck", architecture), &more).expect_code(1);
+        let done = convert(&call("resnet-bottleneck", architecture), &more).expect_code(code);
         assert!(!Path::new(&out).exists(), "something was written");
         done.err
     };
-    let error = refused("resnet51", &[]);
-    assert!(error.contains("`architecture` must be one of resnet18"), "{error}");
+    let refused = |architecture: &str, more: &[&str]| refused_with(1, architecture, more);
+    // What a flag says is in no file yet.
+    for (architecture, more, expected) in [
+        ("resnet51", &[][..], "--architecture must be one of resnet18"),
+        ("resnet50", &["--widths", "4,4"][..], "--widths must be as many stages as `depths`, 4"),
+        ("resnet18", &["--hidden-width", "8"][..], "--hidden-width must be left out for this"),
+        ("vgg16", &["--input-size", "3x8x8"][..], "--input-size must be large enough for vgg16"),
+    ] {
+        let error = refused_with(2, architecture, more);
+        assert!(error.contains(expected) && !error.contains("config.json"), "{error}");
+    }
     let error = refused("resnet50", &[]);
     assert!(error.contains("expected shape [64, 3, 7, 7], found shape [4, 3, 7, 7]"), "{error}");
     let error = refused("resnet50", &["--depths", "1,1,1,1", "--widths", "4,4,8,8"]);

@@ -29,6 +29,9 @@ const LENGTH_BYTES: usize = 8;
 const METADATA: &str = "__metadata__";
 /// The one text in it that is kept.
 const NOTE: &str = "offramp";
+/// The text in it that names the framework, and those that keep weights the other way round.
+const FORMAT: &str = "format";
+const OTHER_FORMATS: [&str; 3] = ["tf", "flax", "jax"];
 
 /// Where a tensor lies.
 #[derive(Debug)]
@@ -56,6 +59,10 @@ pub(super) fn parse(content: &[u8], file: &Path) -> Result<Header> {
     let text = header_bytes(content, file)?;
     let data_start = LENGTH_BYTES + text.len();
     let mut table: Table = json::parse(text, file)?;
+    if let Some(format) = OTHER_FORMATS.into_iter().find(|other| table.is_of(other)) {
+        let key = format!("{METADATA}.{FORMAT}");
+        return Err(Error::refused(file, key, "`pt`", format_args!("`{format}`")));
+    }
     let entries = &mut table.entries;
     entries.sort_unstable_by(|a, b| (a.span, &a.name).cmp(&(b.span, &b.name)));
     check_spans(entries, content.len() - data_start, file)?;
@@ -123,6 +130,13 @@ fn bytes(entry: &Entry) -> Option<usize> {
 struct Table {
     entries: Vec<Entry>,
     note: Option<String>,
+    format: Option<String>,
+}
+
+impl Table {
+    fn is_of(&self, format: &str) -> bool {
+        self.format.as_deref() == Some(format)
+    }
 }
 
 /// The value under a tensor's name.
@@ -164,8 +178,8 @@ impl<'de> Visitor<'de> for TableVisitor {
             }
             entries.push(entry(name, map.next_value()?)?);
         }
-        let note = metadata.flatten().and_then(|metadata| metadata.note);
-        Ok(Table { entries, note })
+        let Metadata { note, format } = metadata.flatten().unwrap_or_default();
+        Ok(Table { entries, note, format })
     }
 }
 
@@ -177,9 +191,11 @@ fn entry<E: serde::de::Error>(name: Box<str>, place: Place) -> Result<Entry, E> 
     Ok(Entry { name, shape, dtype: place.dtype, span: place.data_offsets })
 }
 
-/// Free text that writers leave; only this project's own is kept.
+/// Free text that writers leave; only this project's own is kept, and the framework's name.
+#[derive(Default)]
 struct Metadata {
     note: Option<String>,
+    format: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for Metadata {
@@ -198,14 +214,18 @@ impl<'de> Visitor<'de> for MetadataVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
-        let mut note = None;
+        let mut found = Metadata::default();
         while let Some(key) = map.next_key::<String>()? {
-            if key != NOTE {
-                map.next_value::<String>()?;
-            } else if note.replace(map.next_value()?).is_some() {
-                return Err(A::Error::duplicate_field(NOTE));
+            let value = map.next_value::<String>()?;
+            let (key, place) = match key.as_str() {
+                NOTE => (NOTE, &mut found.note),
+                FORMAT => (FORMAT, &mut found.format),
+                _ => continue,
+            };
+            if place.replace(value).is_some() {
+                return Err(A::Error::duplicate_field(key));
             }
         }
-        Ok(Metadata { note })
+        Ok(found)
     }
 }

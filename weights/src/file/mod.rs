@@ -3,6 +3,7 @@
 mod archive;
 mod header;
 mod nearest;
+mod plain;
 mod shards;
 mod tensor;
 
@@ -13,6 +14,7 @@ use crate::disk::read_whole;
 use crate::error::{Error, Result};
 use crate::hash::ModelHash;
 use crate::image::PREPROCESSOR_FILE;
+use crate::leftover::check_no_adapter_files;
 use crate::spec::{CONFIG_BYTES_MAX, CONFIG_FILE};
 
 pub(crate) use archive::Archive;
@@ -22,6 +24,7 @@ pub use tensor::{Elem, Tensor};
 
 /// The weights of a model, mapped: values are paged in when first read.
 ///
+/// Names are without what wrappers put into them: `module.`, `model.`, `_orig_mod.` and the like.
 /// Tensors of other element types than [`Elem`], such as the position ids that some checkpoints
 /// carry, are passed over; asking for one by name is an error.
 ///
@@ -57,8 +60,8 @@ pub struct Checkpoint {
     configs: Vec<Vec<u8>>,
     /// By rising file name.
     shards: Vec<Archive>,
-    /// Shard and entry of each tensor, by rising name.
-    places: Vec<(usize, usize)>,
+    /// Where each tensor is, by rising plain name.
+    places: Vec<Place>,
     hash: OnceLock<ModelHash>,
 }
 
@@ -68,6 +71,7 @@ impl Checkpoint {
     /// Errors: no folder, no weights (with what was looked for), a damaged file, or an index that
     /// its shards do not bear out.
     pub fn open(dir: &Path) -> Result<Self> {
+        check_no_adapter_files(dir)?;
         let (files, listed) = weight_files(dir)?;
         let mut configs = vec![read_whole(&dir.join(CONFIG_FILE), CONFIG_BYTES_MAX)?];
         let preprocessor = dir.join(PREPROCESSOR_FILE);
@@ -94,19 +98,37 @@ impl Checkpoint {
     pub fn tensor(&self, name: &str) -> Result<Tensor<'_>> {
         match self.find(name) {
             Some((shard, entry)) => shard.tensor_at(entry),
-            None => Err(nearest::not_found(&self.dir, name, self.names())),
+            None => Err(nearest::not_found(&self.dir, name, self.all_names())),
         }
     }
 
-    /// The tensor called `name`, when there is one of floats.
-    pub fn get(&self, name: &str) -> Option<Tensor<'_>> {
-        self.find(name).and_then(|(shard, entry)| shard.tensor_at(entry).ok())
+    /// The tensor called `name`, when there is one. Error: it is not of floats.
+    pub fn get(&self, name: &str) -> Result<Option<Tensor<'_>>> {
+        self.find(name).map(|(shard, entry)| shard.tensor_at(entry)).transpose()
+    }
+
+    /// Whether there is a tensor called `name`, of any element type.
+    pub fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
     }
 
     /// The names of all float tensors, rising.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        let entries = self.places.iter().map(|(shard, entry)| self.entry(*shard, *entry));
-        entries.filter(|entry| Elem::of(entry.dtype).is_some()).map(|entry| &*entry.name)
+        let is_float = |place: &&Place| Elem::of(place.entry(&self.shards).dtype).is_some();
+        self.places.iter().filter(is_float).map(|place| place.name(&self.shards))
+    }
+
+    /// The names of all tensors, of any element type, rising.
+    pub(crate) fn all_names(&self) -> impl Iterator<Item = &str> {
+        self.places.iter().map(|place| place.name(&self.shards))
+    }
+
+    /// An error about a tensor that is there, of any element type.
+    pub(crate) fn misfit(&self, name: &str, expected: String, found: String) -> Error {
+        match self.find(name) {
+            Some((shard, entry)) => Error::tensor(shard.path(), &entry.name, expected, found),
+            None => nearest::not_found(&self.dir, name, self.all_names()),
+        }
     }
 
     /// What this model is: its configuration and every byte of every weight file. Computed when
@@ -135,22 +157,21 @@ impl Checkpoint {
         &self.dir
     }
 
-    fn entry(&self, shard: usize, entry: usize) -> &header::Entry {
-        &self.shards[shard].entries()[entry]
-    }
-
     fn find(&self, name: &str) -> Option<(&Archive, &header::Entry)> {
-        let by_name =
-            |(shard, entry): &(usize, usize)| (*self.entry(*shard, *entry).name).cmp(name);
-        let (shard, entry) = self.places[self.places.binary_search_by(by_name).ok()?];
-        Some((&self.shards[shard], self.entry(shard, entry)))
+        let name = plain::plain(name);
+        let by_name = |place: &Place| place.name(&self.shards).cmp(&name);
+        let place = &self.places[self.places.binary_search_by(by_name).ok()?];
+        Some((&self.shards[place.shard], place.entry(&self.shards)))
     }
 
     /// Every tensor that the index lists is in the shard that it names.
     fn check_listed(&self, listed: &shards::Listed) -> Result<()> {
         for (name, file) in listed {
             let expected = self.dir.join(&**file);
-            if self.find(name).is_none_or(|(shard, _)| shard.path() != expected) {
+            let is_there = |(shard, entry): (&Archive, &header::Entry)| {
+                shard.path() == expected && entry.name == *name
+            };
+            if !self.find(name).is_some_and(is_there) {
                 let what = format!("tensor `{name}` is not in {file}, where the index says it is");
                 return Err(Error::damaged(&self.dir.join(INDEX_FILE), what));
             }
@@ -159,27 +180,67 @@ impl Checkpoint {
     }
 }
 
-/// Where each tensor is, by rising name. Errors: one in two shards, or too many in all.
-fn places(shards: &[Archive], dir: &Path) -> Result<Vec<(usize, usize)>> {
+/// Where a tensor is.
+#[derive(Debug)]
+struct Place {
+    shard: usize,
+    entry: usize,
+    /// Its name without wrappers, where it has any.
+    plain: Option<Box<str>>,
+}
+
+impl Place {
+    fn of(shards: &[Archive], shard: usize, entry: usize) -> Self {
+        let name = &*shards[shard].entries()[entry].name;
+        let plain = plain::plain(name);
+        let plain = (plain.len() < name.len()).then(|| plain.into());
+        Self { shard, entry, plain }
+    }
+
+    fn entry<'a>(&self, shards: &'a [Archive]) -> &'a header::Entry {
+        &shards[self.shard].entries()[self.entry]
+    }
+
+    fn name<'a>(&'a self, shards: &'a [Archive]) -> &'a str {
+        self.plain.as_deref().unwrap_or(&self.entry(shards).name)
+    }
+}
+
+/// Where each tensor is, by rising plain name. Errors: two of one name, or too many in all.
+fn places(shards: &[Archive], dir: &Path) -> Result<Vec<Place>> {
     let total: usize = shards.iter().map(|shard| shard.entries().len()).sum();
     if total > header::TENSORS_MAX {
         let what = format!("{total} tensors in all shards, of at most {}", header::TENSORS_MAX);
         return Err(Error::damaged(dir, what));
     }
-    let name = |(shard, entry): &(usize, usize)| &*shards[*shard].entries()[*entry].name;
     let mut places = Vec::with_capacity(total);
     for (number, shard) in shards.iter().enumerate() {
-        places.extend((0..shard.entries().len()).map(|entry| (number, entry)));
+        places.extend((0..shard.entries().len()).map(|entry| Place::of(shards, number, entry)));
     }
-    places.sort_unstable_by(|a, b| name(a).cmp(name(b)));
-    match places.windows(2).find(|two| name(&two[0]) == name(&two[1])) {
+    places.sort_unstable_by(|a, b| {
+        let key = |place: &Place| (place.shard, place.entry);
+        a.name(shards).cmp(b.name(shards)).then_with(|| key(a).cmp(&key(b)))
+    });
+    match places.windows(2).find(|two| two[0].name(shards) == two[1].name(shards)) {
         None => Ok(places),
-        Some(twice) => {
-            let file = |place: usize| shards[twice[place].0].path();
-            let what = format!("tensor `{}` is in {} too", name(&twice[0]), file(0).display());
-            Err(Error::damaged(file(1), what))
-        }
+        Some(twice) => Err(twice_there(shards, &twice[0], &twice[1])),
     }
+}
+
+/// The error for a name in two shards, or two names that are one without their wrappers.
+fn twice_there(shards: &[Archive], first: &Place, second: &Place) -> Error {
+    let name = |place: &Place| place.entry(shards).name.clone();
+    let (file, other) = (shards[second.shard].path(), shards[first.shard].path());
+    let what = match name(first) == name(second) {
+        true => format!("tensor `{}` is in {} too", name(first), other.display()),
+        false => format!(
+            "tensors `{}` and `{}` are both `{}` without the names of wrappers",
+            name(first),
+            name(second),
+            first.name(shards)
+        ),
+    };
+    Error::damaged(file, what)
 }
 
 /// A shape as messages show it: `[6, 32]`.

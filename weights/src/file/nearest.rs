@@ -19,7 +19,7 @@ pub(super) fn not_found<'a>(
     names.sort_unstable();
     let nearest: Vec<_> = names.iter().take(OFFERED).map(|(_, other)| *other).collect();
     let found = match nearest.is_empty() {
-        true => "there are no float tensors".into(),
+        true => "there are no tensors".into(),
         false => format!("the nearest are {}", nearest.join(", ")),
     };
     Error::NoTensor { file: file.into(), tensor: name.into(), found }

@@ -22,7 +22,7 @@ const SHARDS_MAX: usize = 1_024;
 /// The index, of which the sizes are ignored: the shards' headers are the truth.
 #[derive(Deserialize)]
 struct Index {
-    weight_map: Pairs<Box<str>, TENSORS_MAX>,
+    weight_map: Pairs<Box<str>, Box<str>, TENSORS_MAX>,
 }
 
 /// The tensors that the index lists, each with its shard's file name.
@@ -73,17 +73,43 @@ fn no_weights(dir: &Path) -> Error {
         "there is no such folder"
     } else if !dir.is_dir() {
         "this is not a folder"
-    } else if has_pickled_weights(dir) {
-        "there is only a PyTorch pickle: convert it to safetensors, for instance with \
-         save_pretrained(..., safe_serialization=True)"
     } else {
-        "there is neither"
+        other_weights(dir)
     };
     let expected = format!("{WEIGHTS_FILE} or {INDEX_FILE}");
     Error::Missing { file: dir.into(), expected, found: found.into() }
 }
 
-fn has_pickled_weights(dir: &Path) -> bool {
-    let mut names = fs::read_dir(dir).into_iter().flatten().flatten();
-    names.any(|entry| entry.file_name().to_string_lossy().starts_with("pytorch_model"))
+/// Files that people take for weights, by the beginnings and ends of their names.
+const OTHERS: [(&str, &str, &str); 9] = [
+    ("pytorch_model", ".safetensors", "there is one of another name: rename it"),
+    ("model-", ".safetensors", "there are shards without their index: fetch it too"),
+    (
+        "pytorch_model",
+        "",
+        "there is only a PyTorch pickle: convert it to safetensors, for instance with \
+         save_pretrained(..., safe_serialization=True)",
+    ),
+    ("", ".safetensors", "there is one of another name: rename it"),
+    ("", ".pth", "there is only a PyTorch pickle: convert it with safetensors.torch.save_file"),
+    ("", ".gguf", "there is only a GGUF file of llama.cpp: take the model's safetensors"),
+    ("", ".onnx", "there is only an ONNX network: take the model's safetensors"),
+    ("tf_model", ".h5", "there are only TensorFlow's weights: save with PyTorch's transformers"),
+    ("flax_model", ".msgpack", "there are only Flax's weights: save with PyTorch's transformers"),
+];
+
+fn other_weights(dir: &Path) -> &'static str {
+    let names = fs::read_dir(dir).into_iter().flatten().flatten();
+    let names: Vec<_> = names.map(|entry| entry.file_name()).collect();
+    let is = |start: &str, end: &str| {
+        let mut names = names.iter().map(|name| name.to_string_lossy());
+        names.any(|name| name.starts_with(start) && name.ends_with(end) && !is_offramps(&name))
+    };
+    let found = OTHERS.iter().find(|(start, end, _)| is(start, end));
+    found.map_or("there is neither", |(_, _, found)| found)
+}
+
+/// Whether a file is one that this project adds to a model.
+fn is_offramps(name: &str) -> bool {
+    name == "ramps.safetensors"
 }

@@ -12,8 +12,10 @@ use crate::image::build::{Naming, Network, build};
 use crate::image::preprocessing::{Pretrained, Usual, order};
 use crate::image::{ImageSpec, Preprocessing, hugging_face};
 use crate::json::{self, Few};
+use crate::keys;
 use crate::spec::{
-    CLASSES_MAX, HIDDEN_MAX, LAYERS_MAX, NamedLabels, ScoreKeys, generic, in_order, size,
+    CLASSES_MAX, HIDDEN_MAX, LAYERS_MAX, ListedLabels, NamedLabels, ScoreKeys, generic, in_order,
+    size,
 };
 
 /// The `model_type` of Hugging Face's ResNets, and their architecture here.
@@ -24,16 +26,17 @@ pub(super) const STAGES_MAX: usize = 8;
 /// Classes where nothing tells: ImageNet's.
 const CLASSES_DEFAULT: usize = 1_000;
 
-/// The keys that are read; all others are ignored. Numbers are signed, so that a negative one is
-/// refused by name.
+/// The keys that are read; [`keys::images`] lists those that are not followed. Numbers are signed,
+/// so that a negative one is refused by name.
 #[derive(Deserialize)]
 struct Config {
     model_type: Option<String>,
     architecture: Option<String>,
     num_classes: Option<i64>,
-    label_names: Option<Few<Box<str>, CLASSES_MAX>>,
+    label_names: Option<ListedLabels>,
     id2label: Option<NamedLabels>,
     pretrained_cfg: Option<Pretrained>,
+    model_args: Option<ModelArgs>,
     stride_in_1x1: Option<bool>,
     channel_order: Option<String>,
     depths: Option<Few<i64, STAGES_MAX>>,
@@ -42,39 +45,67 @@ struct Config {
     hidden_width: Option<i64>,
 }
 
+/// What timm builds a network with.
+#[derive(Default, Deserialize)]
+struct ModelArgs {
+    num_classes: Option<i64>,
+    in_chans: Option<i64>,
+}
+
 /// Reads either dialect.
 pub(crate) fn parse(content: &[u8], file: &Path) -> Result<ImageSpec> {
     let scores = ScoreKeys::parse(content, file)?;
-    let config: Config = json::parse(content, file)?;
+    let mut config: Config = json::parse(content, file)?;
     if config.model_type.as_deref() == Some(MODEL_TYPE) {
         drop(config);
         return hugging_face::parse(content, file).map(|spec| ImageSpec { scores, ..spec });
     }
-    config.spec(file).map(|spec| ImageSpec { scores, ..spec })
+    use keys::images::{PRETRAINED, TIMM, VARIANT};
+    let flat = match config.pretrained_cfg {
+        Some(_) => None,
+        // All of it is one, in the form of older versions. Labels are not held twice.
+        None => {
+            config.label_names = None;
+            Some(json::parse(content, file)?)
+        }
+    };
+    let tables = [TIMM, VARIANT, keys::text::COMMON, PRETRAINED];
+    keys::check(content, &tables[..if flat.is_some() { 4 } else { 3 }], file)?;
+    let pretrained = config.pretrained_cfg.take().or(flat).unwrap_or_default();
+    config.spec(pretrained, file).map(|spec| ImageSpec { scores, ..spec })
 }
 
 impl Config {
-    fn spec(self, file: &Path) -> Result<ImageSpec> {
+    fn spec(mut self, pretrained: Pretrained, file: &Path) -> Result<ImageSpec> {
         let name = self.architecture.clone().unwrap_or_default();
         let refused = || Error::refused(file, "architecture", KNOWN, format_args!("`{name}`"));
         let mut architecture = Architecture::named(&name).ok_or_else(refused)?;
-        let usual = match &mut architecture {
-            Architecture::ResNet(resnet) => {
-                self.change_resnet(resnet, file)?;
-                Usual::of(resnet.stem)
-            }
-            Architecture::Vgg(vgg) => {
-                self.change_vgg(vgg, file)?;
-                Usual::IMAGENET
-            }
-        };
-        let pretrained = self.pretrained_cfg.as_ref();
+        match &mut architecture {
+            Architecture::ResNet(resnet) => self.change_resnet(resnet, file)?,
+            Architecture::Vgg(vgg) => self.change_vgg(vgg, file)?,
+        }
+        let usual = Usual::of(&architecture);
+        let channels = self.model_args.as_ref().and_then(|args| args.in_chans);
         let preprocessing = Preprocessing {
             order: order(self.channel_order.as_deref(), file)?,
-            ..pretrained.unwrap_or(&Pretrained::default()).preprocessing(&usual, file)?
+            ..pretrained.preprocessing(&usual, channels, file)?
         };
-        let labels = labels(self.label_names, self.id2label, self.num_classes, file)?;
+        let counted = self.classes(&pretrained, file)?;
+        let listed = self.label_names.take().or(pretrained.label_names).or(pretrained.labels);
+        let labels = labels(listed, self.id2label, counted, file)?;
         assemble(name, &architecture, Naming::Torch, preprocessing, labels, file)
+    }
+
+    /// `num_classes`, from wherever timm looks for it.
+    fn classes(&self, pretrained: &Pretrained, file: &Path) -> Result<Option<i64>> {
+        let args = self.model_args.as_ref().and_then(|args| args.num_classes);
+        match (self.num_classes, args) {
+            (Some(count), Some(found)) if count != found => {
+                let expected = format!("{count}, as `num_classes`");
+                Err(Error::refused(file, "model_args.num_classes", expected, found))
+            }
+            (count, args) => Ok(count.or(args).or(pretrained.num_classes)),
+        }
     }
 
     fn change_resnet(&self, resnet: &mut ResNet, file: &Path) -> Result<()> {
@@ -176,7 +207,7 @@ pub(super) fn check_map(spec: &ImageSpec, key: &str, file: &Path) -> Result<()> 
 
 /// Names in the order of the classes; their number must be `num_classes` where both are given.
 fn labels(
-    listed: Option<Few<Box<str>, CLASSES_MAX>>,
+    listed: Option<ListedLabels>,
     named: Option<NamedLabels>,
     counted: Option<i64>,
     file: &Path,
@@ -184,7 +215,7 @@ fn labels(
     let counted = counted.map(|count| size(file, "num_classes", Some(count), CLASSES_MAX));
     let counted = counted.transpose()?;
     let (key, labels) = match (listed, named) {
-        (Some(listed), _) => ("label_names", listed.0.into_iter().map(String::from).collect()),
+        (Some(listed), _) => ("label_names", listed.in_order(file)?),
         (None, Some(named)) => ("id2label", in_order(named, file)?),
         (None, None) => return Ok(generic(counted.unwrap_or(CLASSES_DEFAULT))),
     };

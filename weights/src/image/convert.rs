@@ -11,8 +11,9 @@ use serde_json::{Map, Value, json};
 use crate::disk::{write_atomically, write_atomically_with};
 use crate::error::{Error, Result};
 use crate::file::{Checkpoint, Elem, Tensor, WEIGHTS_FILE};
-use crate::image::resolve::prefix;
-use crate::image::{ChannelOrder, ImageSpec, Preprocessing, resolve_image};
+use crate::image::architecture::Architecture;
+use crate::image::preprocessing::Usual;
+use crate::image::{ChannelOrder, ImageSpec, Interpolation, Preprocessing, resolve_image};
 use crate::spec::{CONFIG_FILE, ModelSpec};
 
 /// Values looked at together.
@@ -64,9 +65,8 @@ impl Conversion {
         let checkpoint = Checkpoint::of_file(weights)?;
         let config = out.join(CONFIG_FILE);
         let mut spec = parse(&self.asked(), &config)?;
-        let prefix = prefix(&spec, &checkpoint);
         resolve_image(&mut spec, &checkpoint)?;
-        let stored = self.stored(&spec, &checkpoint, prefix)?;
+        let stored = self.stored(&spec, &checkpoint)?;
         fs::create_dir_all(out).map_err(|source| Error::io(out, "create", source))?;
         write_tensors(stored, &out.join(WEIGHTS_FILE))?;
         let known = self.known(&spec);
@@ -87,19 +87,21 @@ impl Conversion {
         put("mean", self.mean.as_ref().map(|mean| plain(mean)));
         put("std", self.std.as_ref().map(|std| plain(std)));
         put("crop_pct", self.crop_share.map(decimal));
-        put("interpolation", self.interpolation.as_ref().map(|name| json!(name)));
+        let usual = Interpolation::Bilinear.to_string();
+        put("interpolation", Some(json!(self.interpolation.as_ref().unwrap_or(&usual))));
         self.with_structure(json!({ "pretrained_cfg": pretrained }))
     }
 
     /// The keys with what the checkpoint told.
     fn known(&self, spec: &ImageSpec) -> Value {
-        let Preprocessing { height, width, channels, crop_share, interpolation, .. } =
-            spec.preprocessing;
+        let Preprocessing { height, width, channels, interpolation, .. } = spec.preprocessing;
+        let usual = Architecture::named(&self.architecture).as_ref().map(Usual::of);
+        let usual = usual.unwrap_or(Usual::IMAGENET).crop_share;
         let pretrained = json!({
             "input_size": [channels, height, width],
             "mean": plain(&spec.preprocessing.mean),
             "std": plain(&spec.preprocessing.std),
-            "crop_pct": decimal(crop_share),
+            "crop_pct": self.crop_share.map_or(json!(usual), decimal),
             "interpolation": interpolation.to_string(),
         });
         let config = json!({ "num_classes": spec.head.classes, "pretrained_cfg": pretrained });
@@ -132,19 +134,17 @@ impl Conversion {
         config
     }
 
-    /// The tensors that the network reads, by their names without prefix.
+    /// The tensors that the network reads, by their names without those of wrappers.
     fn stored<'a>(
         &self,
         spec: &ImageSpec,
         checkpoint: &'a Checkpoint,
-        prefix: &str,
     ) -> Result<Vec<(String, Stored<'a>)>> {
         let store = |name: &String| {
             let tensor = checkpoint.tensor(name)?;
             let halves = self.halves && tensor.shape().len() > 1 && tensor.elem() == Elem::F32;
             check(&tensor, halves)?;
-            let name = name.strip_prefix(prefix).unwrap_or(name);
-            Ok((name.to_owned(), Stored { tensor, halves }))
+            Ok((name.clone(), Stored { tensor, halves }))
         };
         spec.tensors().iter().map(store).collect()
     }

@@ -16,6 +16,7 @@ use crate::image::config::{MODEL_TYPE, STAGES_MAX, assemble, check_stages, sizes
 use crate::image::preprocessing::{Usual, order};
 use crate::image::{ImageSpec, Preprocessing};
 use crate::json::{self, Few};
+use crate::keys;
 use crate::spec::{HIDDEN_MAX, LAYERS_MAX, NamedLabels, labels, size};
 
 #[derive(Deserialize)]
@@ -35,6 +36,7 @@ struct Config {
 
 pub(super) fn parse(content: &[u8], file: &Path) -> Result<ImageSpec> {
     let mut config: Config = json::parse(content, file)?;
+    keys::check(content, &[keys::images::HUGGING_FACE, keys::text::COMMON], file)?;
     let labels = labels(config.id2label.take(), config.num_labels, file)?;
     let channels = match config.num_channels.unwrap_or(3) {
         1 => 1,

@@ -25,18 +25,27 @@
 //! | `stem_width`    | channels behind a ResNet's first convolution; the first of `widths`       |
 //! | `hidden_width`  | channels of VGG's two hidden linear layers                                |
 //!
-//! How a picture becomes an input is in `pretrained_cfg`, or for Hugging Face's networks in the
+//! How a picture becomes an input is in `pretrained_cfg`, or flat beside `architecture` where there
+//! is no such object, as older versions of timm wrote it; for Hugging Face's networks it is in the
 //! `preprocessor_config.json` beside `config.json`:
 //!
-//! | `pretrained_cfg` | `preprocessor_config.json`           | usual (CIFAR's)               |
-//! |------------------|--------------------------------------|-------------------------------|
-//! | `input_size`     | `crop_size`, or `size`               | 3x224x224 (3x32x32)           |
-//! | `crop_pct`       | `crop_pct`, or `crop_size` / `size`  | 0.875 (1)                     |
-//! | `interpolation`  | `resample`, by Pillow's number       | bilinear                      |
-//! | `mean`, `std`    | `image_mean`, `image_std`            | ImageNet's; grey 0.449, 0.226 |
+//! | `pretrained_cfg` | without it                    | `preprocessor_config.json`             |
+//! |------------------|-------------------------------|----------------------------------------|
+//! | `input_size`     | 3x224x224 (CIFAR's 3x32x32)   | `crop_size`, or `size`                 |
+//! | `crop_pct`       | 0.875 (1)                     | `crop_pct`, or `crop_size` and `size`  |
+//! | `crop_mode`      | `center`; `squash`            | by `image_processor_type`              |
+//! | `interpolation`  | bicubic, as timm (bilinear)   | `resample`, by Pillow's number         |
+//! | `mean`, `std`    | ImageNet's; grey 0.449, 0.226 | `image_mean`, `image_std`, `do_normalize` |
+//! |                  |                               | `do_rescale`, `rescale_factor`         |
 //!
-//! A `size` of height and width makes Hugging Face squash a picture to that shape, as it does from
-//! a `shortest_edge` of 384 on; here a picture keeps its shape, and its middle is taken.
+//! Where a `config.json` says nothing of pictures, they are resized by the bilinear filter, as
+//! torchvision's weights ask for. `num_classes` and `in_chans` may also stand in `model_args`.
+//!
+//! Every picture becomes an input of one size. The processors of Hugging Face that are followed,
+//! each by its own arithmetic and with its own defaults, are those of ConvNext (which is also
+//! ResNet's), ViT, BiT, CLIP, DeiT and MobileNet; one that leaves pictures of several sizes is
+//! refused. Keys that change a network in other ways are refused by name: they are listed in
+//! `keys/images.rs`.
 
 mod architecture;
 mod build;
@@ -45,6 +54,7 @@ mod convert;
 mod fold;
 mod hugging_face;
 mod preprocessing;
+mod preprocessor;
 mod resolve;
 
 use std::fmt;
@@ -53,8 +63,9 @@ use crate::spec::ScoreKeys;
 
 pub(crate) use config::{MODEL_TYPE, parse};
 pub use convert::Conversion;
-pub(crate) use preprocessing::read_preprocessor;
-pub use preprocessing::{PREPROCESSOR_FILE, SIDE_MAX};
+pub use preprocessing::SIDE_MAX;
+pub use preprocessor::PREPROCESSOR_FILE;
+pub(crate) use preprocessor::read_preprocessor;
 pub use resolve::resolve_image;
 
 /// A convolutional classifier.
@@ -261,15 +272,51 @@ pub struct Preprocessing {
     pub channels: usize,
     /// Order of three channels.
     pub order: ChannelOrder,
-    /// Share of the shorter side that the central crop keeps: a picture is first resized so that
-    /// its shorter side is `height / crop_share`. 1 and pictures of the right size: untouched.
-    pub crop_share: f32,
+    /// What size a picture first becomes; then its middle is cut out, or black put around it.
+    pub resize: Resize,
+    /// Which pixels are the middle.
+    pub middle: Middle,
     /// How sizes change.
     pub interpolation: Interpolation,
     /// By channel in that order, in [0, 1]: `(pixel / 255 - mean) / std`.
     pub mean: Vec<f32>,
     /// By channel in that order, above 0.
     pub std: Vec<f32>,
+}
+
+/// What size a picture becomes before its middle is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resize {
+    /// It stays as it is.
+    Not,
+    /// Its shorter side becomes `side`, the longer one follows, rounded down.
+    Shorter {
+        /// Pixels.
+        side: usize,
+    },
+    /// The smallest of its own shape that covers these sides, rounded.
+    Cover {
+        /// Pixel rows.
+        height: usize,
+        /// Pixels of a row.
+        width: usize,
+    },
+    /// These sides, whatever its shape was.
+    Squash {
+        /// Pixel rows.
+        height: usize,
+        /// Pixels of a row.
+        width: usize,
+    },
+}
+
+/// Where a crop begins when an odd number of pixels is left over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Middle {
+    /// At the half, rounded to the even pixel: torchvision's and timm's.
+    Even,
+    /// At the half, rounded down: Hugging Face's.
+    Down,
 }
 
 /// Order of the channels of a colour pixel.

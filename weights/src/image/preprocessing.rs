@@ -1,25 +1,18 @@
-//! How a picture becomes an input: timm's `pretrained_cfg`, Hugging Face's
-//! `preprocessor_config.json`, and what is usual where neither tells.
+//! How a picture becomes an input: timm's `pretrained_cfg`, and what is usual where it does not
+//! tell.
 //!
 //! The keys are listed at [`image`](super).
 
-use std::fmt;
 use std::path::Path;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
-use crate::disk::read_whole;
 use crate::error::{Error, Result};
-use crate::image::architecture::Stem;
-use crate::image::config::{MODEL_TYPE, check_map};
-use crate::image::{ChannelOrder, ImageSpec, Interpolation, Preprocessing};
-use crate::json::{self, Few};
-use crate::spec::CONFIG_BYTES_MAX;
+use crate::image::architecture::{Architecture, Stem};
+use crate::image::{ChannelOrder, Interpolation, Middle, Preprocessing, Resize};
+use crate::json::Few;
+use crate::spec::ListedLabels;
 
-/// The file beside `config.json` that Hugging Face writes.
-pub const PREPROCESSOR_FILE: &str = "preprocessor_config.json";
 /// Largest side of an input, pixels.
 pub const SIDE_MAX: usize = 4_096;
 
@@ -31,19 +24,23 @@ const GREY_MEAN: f32 = 0.449;
 const GREY_STD: f32 = 0.226;
 
 /// What is usual for an architecture.
+#[derive(Clone, Copy)]
 pub(super) struct Usual {
-    side: usize,
-    crop_share: f32,
+    pub(super) side: usize,
+    pub(super) crop_share: f64,
+    /// Where somebody tells of pictures, and not of this.
+    interpolation: Interpolation,
 }
 
 impl Usual {
-    pub(super) const IMAGENET: Self = Self { side: 224, crop_share: 0.875 };
-    const CIFAR: Self = Self { side: 32, crop_share: 1.0 };
+    pub(super) const IMAGENET: Self =
+        Self { side: 224, crop_share: 0.875, interpolation: Interpolation::Bicubic };
+    const CIFAR: Self = Self { side: 32, crop_share: 1.0, interpolation: Interpolation::Bilinear };
 
-    pub(super) fn of(stem: Stem) -> Self {
-        match stem {
-            Stem::Seven => Self::IMAGENET,
-            Stem::Three => Self::CIFAR,
+    pub(super) fn of(architecture: &Architecture) -> Self {
+        match architecture {
+            Architecture::ResNet(resnet) if resnet.stem == Stem::Three => Self::CIFAR,
+            _ => Self::IMAGENET,
         }
     }
 
@@ -55,12 +52,18 @@ impl Usual {
             width: self.side,
             channels,
             order: ChannelOrder::Rgb,
-            crop_share: self.crop_share,
+            resize: Resize::Shorter { side: enlarged(self.side, self.crop_share) },
+            middle: Middle::Even,
             interpolation: Interpolation::Bilinear,
             mean,
             std,
         }
     }
+}
+
+/// The side of which a crop of `side` keeps this share, as Python's `int(side / share)`.
+pub(super) fn enlarged(side: usize, share: f64) -> usize {
+    (side as f64 / share) as usize
 }
 
 /// Mean and standard deviation that are usual for `channels`.
@@ -94,30 +97,60 @@ pub(super) struct Pretrained {
     interpolation: Option<String>,
     mean: Option<Few<f64, 3>>,
     std: Option<Few<f64, 3>>,
+    pub(super) num_classes: Option<i64>,
+    pub(super) label_names: Option<ListedLabels>,
+    /// The older word for those.
+    pub(super) labels: Option<ListedLabels>,
 }
 
 impl Pretrained {
-    pub(super) fn preprocessing(&self, usual: &Usual, file: &Path) -> Result<Preprocessing> {
-        if let Some(mode) = self.crop_mode.as_deref().filter(|mode| *mode != "center") {
-            return Err(Error::refused(file, "crop_mode", "`center`", format_args!("`{mode}`")));
-        }
-        let channels = match (self.input_size, &self.mean) {
-            (Some([channels, ..]), _) => check_channels("input_size", channels, file)?,
-            (None, Some(mean)) => check_channels("mean", mean.0.len() as i64, file)?,
-            (None, None) => 3,
+    /// Whether it tells anything of pictures.
+    fn is_of_pictures(&self) -> bool {
+        let Self { input_size, crop_pct, crop_mode, interpolation, mean, std, .. } = self;
+        let texts = crop_mode.is_some() || interpolation.is_some();
+        input_size.is_some() || crop_pct.is_some() || texts || mean.is_some() || std.is_some()
+    }
+
+    /// The input by these keys; `channels` is the network's own word for theirs.
+    pub(super) fn preprocessing(
+        &self,
+        usual: &Usual,
+        channels: Option<i64>,
+        file: &Path,
+    ) -> Result<Preprocessing> {
+        let channels = match (channels, self.input_size, &self.mean) {
+            (Some(channels), ..) => check_channels("model_args.in_chans", channels, file)?,
+            (_, Some([channels, ..]), _) => check_channels("input_size", channels, file)?,
+            (_, None, Some(mean)) => check_channels("mean", mean.0.len() as i64, file)?,
+            (_, None, None) => 3,
         };
         let mut found = usual.preprocessing(channels);
         if let Some([_, height, width]) = self.input_size {
             (found.height, found.width) = sides("input_size", height, width, file)?;
         }
-        if let Some(share) = self.crop_pct {
-            found.crop_share = crop_share(share, file)?;
+        let share = self.crop_pct.map(|share| crop_share(share, file)).transpose()?;
+        found.resize = self.resize(&found, share.unwrap_or(usual.crop_share), file)?;
+        if self.is_of_pictures() {
+            found.interpolation = usual.interpolation;
         }
         if let Some(name) = &self.interpolation {
             found.interpolation = interpolation(name, file)?;
         }
-        scale(&mut found, ["mean", "std"], [&self.mean, &self.std], file)?;
+        scale(&mut found, ["mean", "std"], [self.mean.as_ref(), self.std.as_ref()], file)?;
         Ok(found)
+    }
+
+    fn resize(&self, to: &Preprocessing, share: f64, file: &Path) -> Result<Resize> {
+        let [height, width] = [to.height, to.width].map(|side| enlarged(side, share));
+        match self.crop_mode.as_deref() {
+            None | Some("center") if height == width => Ok(Resize::Shorter { side: height }),
+            None | Some("center") => Ok(Resize::Cover { height, width }),
+            Some("squash") => Ok(Resize::Squash { height, width }),
+            Some(mode) => {
+                let found = format_args!("`{mode}`");
+                Err(Error::refused(file, "crop_mode", "`center` or `squash`", found))
+            }
+        }
     }
 }
 
@@ -132,7 +165,7 @@ fn check_channels(key: &str, channels: i64, file: &Path) -> Result<usize> {
     }
 }
 
-fn sides(key: &str, height: i64, width: i64, file: &Path) -> Result<(usize, usize)> {
+pub(super) fn sides(key: &str, height: i64, width: i64, file: &Path) -> Result<(usize, usize)> {
     let side = |pixels: i64| {
         let fits = usize::try_from(pixels).ok().filter(|side| (1..=SIDE_MAX).contains(side));
         let expected = format!("1 to {SIDE_MAX} pixels high and wide");
@@ -141,10 +174,10 @@ fn sides(key: &str, height: i64, width: i64, file: &Path) -> Result<(usize, usiz
     Ok((side(height)?, side(width)?))
 }
 
-fn crop_share(share: f64, file: &Path) -> Result<f32> {
+pub(super) fn crop_share(share: f64, file: &Path) -> Result<f64> {
     // Below this a picture would be enlarged a hundredfold. A NaN is in no range.
     match (0.01..=1.0).contains(&share) {
-        true => Ok(share as f32),
+        true => Ok(share),
         false => Err(Error::refused(file, "crop_pct", "0.01 to 1", share)),
     }
 }
@@ -158,10 +191,10 @@ fn interpolation(name: &str, file: &Path) -> Result<Interpolation> {
 }
 
 /// Sets mean and deviation where they are given.
-fn scale(
+pub(super) fn scale(
     to: &mut Preprocessing,
     [mean_key, std_key]: [&str; 2],
-    [mean, std]: [&Option<Few<f64, 3>>; 2],
+    [mean, std]: [Option<&Few<f64, 3>>; 2],
     file: &Path,
 ) -> Result<()> {
     let count = to.channels;
@@ -193,138 +226,6 @@ pub(super) fn order(name: Option<&str>, file: &Path) -> Result<ChannelOrder> {
         Some(other) => {
             let found = format_args!("`{other}`");
             Err(Error::refused(file, "channel_order", "rgb or bgr", found))
-        }
-    }
-}
-
-/// Hugging Face's `preprocessor_config.json`.
-#[derive(Deserialize)]
-struct Preprocessor {
-    size: Option<Size>,
-    crop_size: Option<Size>,
-    do_center_crop: Option<bool>,
-    crop_pct: Option<f64>,
-    resample: Option<i64>,
-    do_rescale: Option<bool>,
-    do_normalize: Option<bool>,
-    image_mean: Option<Few<f64, 3>>,
-    image_std: Option<Few<f64, 3>>,
-}
-
-/// A side, or an object that tells it.
-#[derive(Clone, Copy)]
-enum Size {
-    Shortest(i64),
-    Both { height: i64, width: i64 },
-}
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SizeVisitor)
-    }
-}
-
-struct SizeVisitor;
-
-impl<'de> Visitor<'de> for SizeVisitor {
-    type Value = Size;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number, or an object with shortest_edge, or with height and width")
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, side: u64) -> Result<Size, E> {
-        Ok(Size::Shortest(i64::try_from(side).unwrap_or(i64::MAX)))
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, side: i64) -> Result<Size, E> {
-        Ok(Size::Shortest(side))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Size, A::Error> {
-        #[derive(Deserialize)]
-        struct Sides {
-            shortest_edge: Option<i64>,
-            height: Option<i64>,
-            width: Option<i64>,
-        }
-        match Sides::deserialize(MapAccessDeserializer::new(map))? {
-            Sides { shortest_edge: Some(side), .. } => Ok(Size::Shortest(side)),
-            Sides { height: Some(height), width: Some(width), .. } => {
-                Ok(Size::Both { height, width })
-            }
-            _ => Err(A::Error::custom("a size has shortest_edge, or height and width")),
-        }
-    }
-}
-
-impl Size {
-    fn sides(self) -> (i64, i64) {
-        match self {
-            Self::Shortest(side) => (side, side),
-            Self::Both { height, width } => (height, width),
-        }
-    }
-}
-
-/// Takes the `preprocessor_config.json` in `dir` into account where there is one, and `spec` is
-/// from a Hugging Face configuration.
-pub(crate) fn read_preprocessor(spec: &mut ImageSpec, dir: &Path) -> Result<()> {
-    let file = dir.join(PREPROCESSOR_FILE);
-    if spec.architecture != MODEL_TYPE || !file.exists() {
-        return Ok(());
-    }
-    let found: Preprocessor = json::parse(&read_whole(&file, CONFIG_BYTES_MAX)?, &file)?;
-    found.change(&mut spec.preprocessing, &file)?;
-    check_map(spec, "size", &file)
-}
-
-impl Preprocessor {
-    fn change(&self, to: &mut Preprocessing, file: &Path) -> Result<()> {
-        if self.do_rescale == Some(false) {
-            return Err(Error::refused(file, "do_rescale", "true", false));
-        }
-        let crop = self.crop_size.filter(|_| self.do_center_crop != Some(false));
-        if let Some((height, width)) = crop.or(self.size).map(Size::sides) {
-            (to.height, to.width) = sides("size", height, width, file)?;
-        }
-        match (crop, self.size.map(Size::sides), self.crop_pct) {
-            (Some(crop), Some((resized, _)), _) => {
-                to.crop_share = crop_share(crop.sides().0 as f64 / resized as f64, file)?;
-            }
-            (_, _, Some(share)) => to.crop_share = crop_share(share, file)?,
-            (_, Some(_), None) => to.crop_share = usual_share(self.size),
-            (_, None, None) => {}
-        }
-        if let Some(number) = self.resample {
-            to.interpolation = resample(number, file)?;
-        }
-        if self.do_normalize == Some(false) {
-            (to.mean, to.std) = (vec![0.0; to.channels], vec![1.0; to.channels]);
-            return Ok(());
-        }
-        let keys = ["image_mean", "image_std"];
-        scale(to, keys, [&self.image_mean, &self.image_std], file)
-    }
-}
-
-/// Sizes of both sides are exact; a shortest edge is cropped unless it is large.
-fn usual_share(size: Option<Size>) -> f32 {
-    match size {
-        Some(Size::Shortest(side)) if side < 384 => 0.875,
-        _ => 1.0,
-    }
-}
-
-/// By the numbers of Pillow.
-fn resample(number: i64, file: &Path) -> Result<Interpolation> {
-    match number {
-        0 => Ok(Interpolation::Nearest),
-        2 => Ok(Interpolation::Bilinear),
-        3 => Ok(Interpolation::Bicubic),
-        _ => {
-            let expected = "0 (nearest), 2 (bilinear) or 3 (bicubic)";
-            Err(Error::refused(file, "resample", expected, number))
         }
     }
 }

@@ -7,10 +7,9 @@ use crate::file::{Checkpoint, Tensor, shown};
 use crate::image::build::VGG_SIDE;
 use crate::image::fold::NORM_PARTS;
 use crate::image::{Conv, Filter, ImageSpec, Step};
+use crate::leftover::check_no_adapters;
 use crate::spec::{CLASSES_MAX, CONFIG_FILE, refit};
 
-/// What wrappers put before every name.
-const PREFIXES: [&str; 6] = ["", "module.", "model.", "module.model.", "backbone.", "net."];
 /// Other names of the classifier.
 const HEADS: [&str; 3] = ["linear", "classifier", "head.fc"];
 /// torchvision's names of VGG's linear layers, and timm's.
@@ -21,7 +20,7 @@ const LINEARS: [(&str, &str); 2] =
 /// names, channels, classes and labels by what is there; then checks every shape. Values are
 /// checked when read.
 ///
-/// Known variants: a common prefix (`module.`), the classifier as `fc` or `linear`, a shortcut as
+/// Known variants: the classifier as `fc` or `linear`, a shortcut as
 /// `downsample` or `shortcut`, trained where a copy was expected, norms folded into biases
 /// already, timm's names of VGG's linear layers.
 ///
@@ -30,7 +29,8 @@ const LINEARS: [(&str, &str); 2] =
 /// `spec` is then unchanged.
 pub fn resolve_image(spec: &mut ImageSpec, checkpoint: &Checkpoint) -> Result<()> {
     let mut fitted = spec.clone();
-    let names = Variant { checkpoint, prefix: prefix(spec, checkpoint) };
+    check_no_adapters(checkpoint)?;
+    let names = Variant { checkpoint };
     names.fit_copies(&mut fitted);
     names.fit_linears(&mut fitted)?;
     fitted.convs_mut().for_each(|conv| names.fit_conv(conv));
@@ -39,19 +39,9 @@ pub fn resolve_image(spec: &mut ImageSpec, checkpoint: &Checkpoint) -> Result<()
     fitted.convs().try_for_each(|conv| check_conv(conv, checkpoint))?;
     check_head(&fitted, checkpoint)?;
     fitted.scores.check(fitted.head.classes, &checkpoint.dir().join(CONFIG_FILE))?;
-    check_none_left(&fitted, checkpoint, names.prefix)?;
+    check_none_left(&fitted, checkpoint)?;
     *spec = fitted;
     Ok(())
-}
-
-/// The prefix under which the first convolutions are; none where they are under no known one.
-pub(crate) fn prefix(spec: &ImageSpec, checkpoint: &Checkpoint) -> &'static str {
-    // Two names: one alone might be the end of another's.
-    let first: Vec<_> = spec.convs().filter_map(weight_of).take(2).collect();
-    let is = |prefix: &&str| {
-        first.iter().all(|name| checkpoint.get(&format!("{prefix}{name}")).is_some())
-    };
-    PREFIXES.into_iter().find(is).unwrap_or("")
 }
 
 fn weight_of(conv: &Conv) -> Option<&str> {
@@ -64,13 +54,11 @@ fn weight_of(conv: &Conv) -> Option<&str> {
 /// How one checkpoint spells the names.
 struct Variant<'a> {
     checkpoint: &'a Checkpoint,
-    prefix: &'static str,
 }
 
 impl Variant<'_> {
-    /// Whether there is `name` behind the prefix.
     fn has(&self, name: &str) -> bool {
-        self.checkpoint.get(&format!("{}{name}", self.prefix)).is_some()
+        self.checkpoint.has(name)
     }
 
     /// A shortcut that adds empty channels is a trained one where the checkpoint holds it.
@@ -131,18 +119,13 @@ impl Variant<'_> {
         let has_norm =
             |norm: &String| NORM_PARTS.iter().any(|part| self.has(&format!("{norm}.{part}")));
         *norm = norm.take().filter(|norm| bias.is_none() || has_norm(norm));
-        for name in [Some(weight), bias.as_mut(), norm.as_mut()].into_iter().flatten() {
-            name.insert_str(0, self.prefix);
-        }
     }
 
     /// Finds the classifier, and sets the classes and their labels by its rows.
     fn fit_head(&self, spec: &mut ImageSpec) -> Result<()> {
         let usual = spec.head.weight.trim_end_matches(".weight").to_owned();
-        let stems = std::iter::once(usual.as_str()).chain(HEADS);
-        let mut both = stems.flat_map(|stem| [format!("{}{stem}", self.prefix), stem.to_owned()]);
-        let found = both.find(|stem| self.checkpoint.get(&format!("{stem}.weight")).is_some());
-        let stem = found.unwrap_or(format!("{}{usual}", self.prefix));
+        let mut stems = std::iter::once(usual.as_str()).chain(HEADS);
+        let stem = stems.find(|stem| self.has(&format!("{stem}.weight"))).unwrap_or(&usual);
         let weight = self.checkpoint.tensor(&format!("{stem}.weight"))?;
         let classes = match *weight.shape() {
             [classes, _] if (1..=CLASSES_MAX).contains(&classes) => classes,
@@ -153,8 +136,8 @@ impl Variant<'_> {
             return Err(head_misfit(&weight, &classes, spec.head.features));
         };
         let bias = format!("{stem}.bias");
-        spec.head.bias = self.checkpoint.get(&bias).is_some().then_some(bias);
-        (spec.head.weight, spec.head.classes) = (weight.name().to_owned(), classes);
+        spec.head.bias = self.has(&bias).then_some(bias);
+        (spec.head.weight, spec.head.classes) = (format!("{stem}.weight"), classes);
         spec.labels = labels;
         Ok(())
     }
@@ -203,24 +186,23 @@ fn check_head(spec: &ImageSpec, checkpoint: &Checkpoint) -> Result<()> {
 
 /// A tensor whose name begins as the network's own do, and that it has no use for, means another
 /// network: it would run, and answer nonsense.
-fn check_none_left(spec: &ImageSpec, checkpoint: &Checkpoint, prefix: &str) -> Result<()> {
+fn check_none_left(spec: &ImageSpec, checkpoint: &Checkpoint) -> Result<()> {
     let used = spec.tensors();
-    let roots: BTreeSet<_> = used.iter().map(|name| root(name, prefix)).collect();
+    let roots: BTreeSet<_> = used.iter().map(|name| root(name)).collect();
     let counts = |name: &str| name.ends_with("num_batches_tracked");
-    let mut left = checkpoint.names().filter(|name| !used.contains(*name) && !counts(name));
-    match left.find(|name| roots.contains(root(name, prefix))) {
+    let mut left = checkpoint.all_names().filter(|name| !used.contains(*name) && !counts(name));
+    match left.find(|name| roots.contains(root(name))) {
         None => Ok(()),
         Some(name) => {
             let expected = format!("no such tensor in a {}", spec.architecture);
             let found = "one: config.json is of another network".into();
-            Err(checkpoint.tensor(name)?.misfit(expected, found))
+            Err(checkpoint.misfit(name, expected, found))
         }
     }
 }
 
-/// The letters that a name begins with, after the prefix: `layer` of `layer1.0.conv1.weight`.
-fn root<'a>(name: &'a str, prefix: &str) -> &'a str {
-    let name = name.strip_prefix(prefix).unwrap_or(name);
+/// The letters that a name begins with: `layer` of `layer1.0.conv1.weight`.
+fn root(name: &str) -> &str {
     name.split(|c: char| c == '.' || c.is_ascii_digit()).next().unwrap_or(name)
 }
 

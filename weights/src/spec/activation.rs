@@ -22,11 +22,14 @@ pub enum Activation {
 }
 
 /// Every accepted spelling; of several for one function the first is the one written.
-const SPELLINGS: [(&str, Activation); 8] = [
+const SPELLINGS: [(&str, Activation); 11] = [
     ("gelu", Activation::GeluErf),
+    ("gelu_python", Activation::GeluErf),
     ("gelu_new", Activation::GeluTanh),
     ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ("gelu_python_tanh", Activation::GeluTanh),
     ("gelu_fast", Activation::GeluTanh),
+    ("gelu_accurate", Activation::GeluTanh),
     ("relu", Activation::Relu),
     ("tanh", Activation::Tanh),
     ("silu", Activation::Silu),

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::json::{self, Few};
+use crate::keys;
 use crate::spec::labels::{NamedLabels, labels};
 use crate::spec::{
     Activation, Family, HIDDEN_MAX, INTERMEDIATE_MAX, KINDS_MAX, LAYERS_MAX, POSITIONS_MAX,
@@ -14,14 +15,13 @@ use crate::spec::{
 
 const EPS_DEFAULT: f64 = 1e-12;
 
-/// The keys that are read here; [`ScoreKeys`] has its own. All others are ignored. Numbers are signed, so that a negative one is
+/// The keys that are read here; [`ScoreKeys`] has its own, and [`keys::text`] lists those that
+/// change answers in ways that are not followed. Numbers are signed, so that a negative one is
 /// refused by name.
 #[derive(Deserialize)]
 struct Config {
     model_type: Option<String>,
     architectures: Option<Few<String, 16>>,
-    is_decoder: Option<bool>,
-    position_embedding_type: Option<String>,
     vocab_size: Option<i64>,
     max_position_embeddings: Option<i64>,
     pad_token_id: Option<i64>,
@@ -58,7 +58,7 @@ pub(super) fn parse(content: &[u8], file: &Path) -> Result<TextSpec> {
     let mut config: Config = json::parse(content, file)?;
     let labels = labels(config.id2label.take(), config.num_labels, file)?;
     let family = family(&config, file)?;
-    check_kind(&config, file)?;
+    check_kind(&config, family, content, file)?;
     let sizes = sizes(&config, family, file)?;
     let at = |(key, value): (&str, Option<i64>), max| size(file, key, value, max);
     let hidden = at(sizes.hidden, HIDDEN_MAX)?;
@@ -118,15 +118,12 @@ fn family_of_architecture(name: &str) -> Option<Family> {
 }
 
 /// Refuses what these files can also describe, and this engine does not run.
-fn check_kind(config: &Config, file: &Path) -> Result<()> {
-    if config.is_decoder == Some(true) {
-        return Err(Error::refused(file, "is_decoder", "false: only encoders run here", true));
-    }
-    let positions = config.position_embedding_type.as_deref().unwrap_or("absolute");
-    if positions != "absolute" {
-        let found = format_args!("`{positions}`");
-        return Err(Error::refused(file, "position_embedding_type", "`absolute`", found));
-    }
+fn check_kind(config: &Config, family: Family, content: &[u8], file: &Path) -> Result<()> {
+    let own = match family {
+        Family::Bert | Family::Roberta => keys::text::BERT,
+        Family::DistilBert => keys::text::DISTILBERT,
+    };
+    keys::check(content, &[own, keys::text::ENCODER, keys::text::COMMON], file)?;
     // Their classifiers bear the names of a sequence classifier's, and mean something else.
     let others = ["ForTokenClassification", "ForMultipleChoice"];
     match architectures(config).find(|name| others.iter().any(|other| name.ends_with(other))) {
@@ -140,10 +137,17 @@ fn check_kind(config: &Config, file: &Path) -> Result<()> {
 
 fn sizes<'a>(config: &'a Config, family: Family, file: &Path) -> Result<Sizes<'a>> {
     if family == Family::DistilBert {
+        let either = |own, other| either(own, other, file);
         return Ok(Sizes {
-            layers: ("n_layers", config.n_layers),
-            hidden: ("dim", config.dim),
-            heads: ("n_heads", config.n_heads),
+            layers: either(
+                ("n_layers", config.n_layers),
+                ("num_hidden_layers", config.num_hidden_layers),
+            )?,
+            hidden: either(("dim", config.dim), ("hidden_size", config.hidden_size))?,
+            heads: either(
+                ("n_heads", config.n_heads),
+                ("num_attention_heads", config.num_attention_heads),
+            )?,
             intermediate: ("hidden_dim", config.hidden_dim),
             kinds: 0,
             norm_eps: EPS_DEFAULT,
@@ -160,6 +164,21 @@ fn sizes<'a>(config: &'a Config, family: Family, file: &Path) -> Result<Sizes<'a
         norm_eps: config.layer_norm_eps.unwrap_or(EPS_DEFAULT),
         activation: ("hidden_act", config.hidden_act.as_deref()),
     })
+}
+
+/// A size that may stand under its own key or under BERT's, which must then agree.
+fn either(
+    own: (&'static str, Option<i64>),
+    other: (&'static str, Option<i64>),
+    file: &Path,
+) -> Result<(&'static str, Option<i64>)> {
+    match (own.1, other.1) {
+        (None, Some(_)) => Ok(other),
+        (Some(size), Some(found)) if size != found => {
+            Err(Error::refused(file, other.0, format!("{size}, as `{}`", own.0), found))
+        }
+        _ => Ok(own),
+    }
 }
 
 /// A size of 1 to `max`.

@@ -18,10 +18,11 @@ use crate::disk::read_whole;
 use crate::error::Result;
 use crate::image::{self, ImageSpec};
 use crate::json;
+use crate::leftover::check_no_adapter_files;
 
 pub use activation::{Activation, UnknownActivation};
 pub(crate) use config::size;
-pub(crate) use labels::{NamedLabels, generic, in_order, labels, refit};
+pub(crate) use labels::{ListedLabels, NamedLabels, generic, in_order, labels, refit};
 pub use task::{Link, Problem, ScoreKeys, Task};
 pub use text::{Family, TextSpec};
 
@@ -62,6 +63,7 @@ impl ModelSpec {
     /// Reads `config.json` in the folder `dir`, and the `preprocessor_config.json` beside it where
     /// an image model has one. Errors: absent, damaged, or not supported.
     pub fn read(dir: &Path) -> Result<Self> {
+        check_no_adapter_files(dir)?;
         let file = dir.join(CONFIG_FILE);
         let mut spec = Self::parse(&read_whole(&file, CONFIG_BYTES_MAX)?, &file)?;
         if let Self::Image(image) = &mut spec {

@@ -1,7 +1,7 @@
 //! Opening, looking up, converting and hashing.
 
 use half::{bf16, f16};
-use offramp_weights::{Checkpoint, Elem, Error, ErrorKind};
+use offramp_weights::{Checkpoint, Elem, Error, ErrorKind, ModelSpec};
 
 use crate::common::{self, CONFIG, Put, write};
 use crate::{folder, text};
@@ -46,12 +46,101 @@ fn only_floats_are_tensors() {
     let dir = folder(CONFIG, &puts);
     let checkpoint = Checkpoint::open(dir.path()).unwrap();
     assert_eq!(checkpoint.names().collect::<Vec<_>>(), ["weight"]);
-    assert!(checkpoint.get("ids").is_none());
+    assert!(checkpoint.has("ids") && !checkpoint.has("id"));
+    assert!(checkpoint.get("ids").is_err() && checkpoint.get("id").unwrap().is_none());
     let found = text(checkpoint.tensor("wide"), dir.path());
     let expected =
         "model.safetensors: tensor `wide`: expected elements of F32, F16 or BF16, found F64";
     assert_eq!(found, expected);
     assert_eq!(checkpoint.bytes(), common::safetensors(&puts).len() as u64);
+}
+
+/// Wrappers of PyTorch put their names before or into those of tensors.
+#[test]
+fn names_are_without_those_of_wrappers() {
+    let named = |names: &[&str]| {
+        let puts: Vec<_> =
+            names.iter().map(|name| Put::floats(name, Elem::F32, &[1], &[0.5])).collect();
+        let dir = folder(CONFIG, &puts);
+        let checkpoint = Checkpoint::open(dir.path());
+        let found = checkpoint.map(|found| found.names().map(String::from).collect::<Vec<_>>());
+        text(found, dir.path())
+    };
+    let all = ["module._orig_mod.b.c", "_orig_mod.a", "d._fsdp_wrapped_module.e", "model.net.f"];
+    let dir = folder(CONFIG, &all.map(|name| Put::floats(name, Elem::F32, &[1], &[0.5])));
+    let checkpoint = Checkpoint::open(dir.path()).unwrap();
+    assert_eq!(checkpoint.names().collect::<Vec<_>>(), ["a", "b.c", "d.e", "f"]);
+    assert_eq!(checkpoint.tensor("b.c").unwrap().name(), all[0]);
+    assert_eq!(checkpoint.tensor(all[0]).unwrap().name(), all[0]);
+    for (twice, plain) in [
+        (["_orig_mod.x.y", "x.y"], "x.y"),
+        (["model.x", "module.x"], "x"),
+        (["a._orig_mod.b", "module.a.b"], "a.b"),
+    ] {
+        let expected = format!(
+            "model.safetensors: damaged: tensors `{}` and `{}` are both `{plain}` without the \
+             names of wrappers",
+            twice[0], twice[1]
+        );
+        assert_eq!(named(&twice), expected);
+    }
+}
+
+/// Weights of another framework lie the other way round.
+#[test]
+fn other_frameworks_are_refused() {
+    let open = |format: &str| {
+        let header = format!(r#"{{"__metadata__":{{"format":"{format}"}}}}"#);
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "config.json", CONFIG.as_bytes());
+        write(dir.path(), "model.safetensors", &common::file(&header, &[]));
+        Checkpoint::open(dir.path()).map(|_| ()).map_err(|error| error.to_string())
+    };
+    for format in ["tf", "flax", "jax"] {
+        let expected =
+            format!("model.safetensors: `__metadata__.format` must be `pt`, found `{format}`");
+        assert!(open(format).unwrap_err().ends_with(&expected));
+    }
+    for format in ["pt", "np", "mlx", "mine"] {
+        assert_eq!(open(format), Ok(()));
+    }
+}
+
+#[test]
+fn an_adapter_in_the_folder_is_refused() {
+    for name in ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"] {
+        let dir = folder(CONFIG, &common::bert());
+        assert!(Checkpoint::open(dir.path()).is_ok());
+        write(dir.path(), name, b"{}");
+        let error = text(Checkpoint::open(dir.path()).map(|_| ()), dir.path());
+        let expected = format!("{name}: expected a whole model; this is an adapter, which is not");
+        assert!(error.starts_with(&expected), "{error}");
+        // Alone, as peft saves it, there is no config.json that could be missed first.
+        std::fs::remove_file(dir.path().join("config.json")).unwrap();
+        let error = ModelSpec::read(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("merge it into its base model"), "{error}");
+    }
+}
+
+#[test]
+fn other_weights_are_named() {
+    let cases = [
+        ("model.gguf", "GGUF"),
+        ("model.onnx", "ONNX"),
+        ("tf_model.h5", "TensorFlow"),
+        ("flax_model.msgpack", "Flax"),
+        ("best.pth", "only a PyTorch pickle"),
+        ("pytorch_model-00001-of-00002.bin", "only a PyTorch pickle"),
+        ("weights.safetensors", "one of another name: rename it"),
+        ("model-00001-of-00002.safetensors", "shards without their index"),
+        ("ramps.safetensors", "there is neither"),
+    ];
+    for (name, expected) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), name, b"x");
+        let error = Checkpoint::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{name}: {error}");
+    }
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn distilbert_has_its_own_words() {
     assert_eq!((spec.kinds, spec.norm_eps, spec.activation), (0, 1e-12, Activation::Relu));
     assert_eq!(spec.head_activation(), Activation::Relu);
     assert_eq!(spec.labels, ["LABEL_0", "LABEL_1"]);
-    let error = parse(&config.replace("n_heads", "num_attention_heads")).unwrap_err();
+    let error = parse(&config.replace("n_heads", "heads")).unwrap_err();
     assert_eq!(error, "config.json: `n_heads` must be 1 to 32, found no such key");
 }
 
@@ -173,7 +173,10 @@ fn activations() {
     assert_eq!(named("gelu_pytorch_tanh"), Ok(Activation::GeluTanh));
     assert_eq!(named("gelu_fast"), Ok(Activation::GeluTanh));
     assert_eq!(named("swish"), Ok(Activation::Silu));
-    let known = "one of gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, tanh, silu, swish";
+    assert_eq!(named("gelu_python"), Ok(Activation::GeluErf));
+    assert_eq!(named("gelu_accurate"), Ok(Activation::GeluTanh));
+    let known = "one of gelu, gelu_python, gelu_new, gelu_pytorch_tanh, gelu_python_tanh, \
+                 gelu_fast, gelu_accurate, relu, tanh, silu, swish";
     let expected = format!("config.json: `hidden_act` must be {known}, found `mish`");
     assert_eq!(named("mish").unwrap_err(), expected);
 }
@@ -197,7 +200,7 @@ fn labels() {
         assert!(error.contains(because), "{error}");
     }
     assert!(labels(r#"{"0": "a", "0": "b"}"#).unwrap_err().contains("key `0` comes twice"));
-    assert!(labels(r#"{"0": 1}"#).unwrap_err().contains("not the JSON expected"));
+    assert!(labels(r#"{"0": [1]}"#).unwrap_err().contains("not the JSON expected"));
 
     assert_eq!(labels(r#"null, "num_labels": 4"#).unwrap().len(), 4);
     assert_eq!(labels(r#"null"#).unwrap(), ["LABEL_0", "LABEL_1"]);

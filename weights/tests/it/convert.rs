@@ -1,6 +1,6 @@
 //! Model folders from bare weights.
 
-use offramp_weights::image::{ChannelOrder, Conversion, ImageSpec};
+use offramp_weights::image::{ChannelOrder, Conversion, ImageSpec, Resize};
 use offramp_weights::{Checkpoint, Elem, ModelSpec, resolve_image};
 
 use crate::common::{self, IMAGE_CONFIG, Put};
@@ -53,7 +53,8 @@ fn the_folder_reads_as_what_was_made() {
     resolve_image(&mut spec, &checkpoint).unwrap();
     assert_eq!(spec, made);
     assert_eq!((spec.preprocessing.order, spec.labels[2].as_str()), (ChannelOrder::Bgr, "maybe"));
-    assert_eq!((spec.preprocessing.mean, spec.preprocessing.crop_share), (vec![0.449], 0.9));
+    let resize = Resize::Cover { height: 8, width: 6 };
+    assert_eq!((spec.preprocessing.mean, spec.preprocessing.resize), (vec![0.449], resize));
     let mut names: Vec<_> = puts().into_iter().map(|put| put.name).collect();
     names.sort();
     assert_eq!(checkpoint.names().collect::<Vec<_>>(), names);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use offramp_weights::image::{ChannelOrder, Filter, ImageSpec, Interpolation, Step};
+use offramp_weights::image::{ChannelOrder, Filter, ImageSpec, Interpolation, Resize, Step};
 use offramp_weights::{Checkpoint, ModelSpec, resolve_image};
 use serde::Deserialize;
 
@@ -118,7 +118,7 @@ fn no_network_is_left_out() {
 fn names_are_those_of_the_checkpoint() {
     let head = |name| open(name).0.head.weight;
     assert_eq!(head("resnet-basic"), "fc.weight");
-    assert_eq!(head("resnet-bottleneck"), "module.fc.weight");
+    assert_eq!(head("resnet-bottleneck"), "fc.weight");
     assert_eq!(head("resnet-cifar"), "linear.weight");
     assert_eq!(head("resnet-hf-v1"), "classifier.1.weight");
     assert_eq!(head("vgg"), "classifier.6.weight");
@@ -143,7 +143,8 @@ fn shortcuts_are_copies_unless_the_checkpoint_has_trained_ones() {
 fn what_a_picture_becomes() {
     let (spec, _) = open("resnet-hf-v1");
     let found = spec.preprocessing;
-    assert_eq!((found.crop_share, found.interpolation), (1.0, Interpolation::Bicubic));
+    let squashed = Resize::Squash { height: found.height, width: found.width };
+    assert_eq!((found.resize, found.interpolation), (squashed, Interpolation::Bicubic));
     assert_eq!((found.mean, found.std), (vec![0.5; 3], vec![0.25; 3]));
     let order = |name| open(name).0.preprocessing.order;
     assert_eq!(order("resnet-bottleneck-v1"), ChannelOrder::Bgr);

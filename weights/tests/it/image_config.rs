@@ -1,9 +1,9 @@
 //! config.json of image networks: what is understood, and what is refused by name.
 
+use offramp_weights::ModelSpec;
 use offramp_weights::image::{
-    ChannelOrder, Conv, Filter, ImageSpec, Interpolation, Preprocessing, Step,
+    ChannelOrder, Conv, Filter, ImageSpec, Interpolation, Middle, Preprocessing, Resize, Step,
 };
-use offramp_weights::{ErrorKind, ModelSpec};
 
 use crate::common::{self, IMAGE_CONFIG};
 
@@ -35,7 +35,8 @@ fn a_small_residual_network() {
         width: 6,
         channels: 1,
         order: ChannelOrder::Rgb,
-        crop_share: 0.9,
+        resize: Resize::Cover { height: 8, width: 6 },
+        middle: Middle::Even,
         interpolation: Interpolation::Bilinear,
         mean: vec![0.5],
         std: vec![0.25],
@@ -191,10 +192,16 @@ fn hugging_faces_words() {
 fn what_is_not_given_is_as_usual() {
     let spec = named("resnet50", "").unwrap();
     let found = spec.preprocessing;
-    assert_eq!((found.channels, found.height, found.width, found.crop_share), (3, 224, 224, 0.875));
+    assert_eq!((found.channels, found.height, found.width), (3, 224, 224));
+    assert_eq!(found.resize, Resize::Shorter { side: 256 });
+    assert_eq!(found.interpolation, Interpolation::Bilinear);
     assert_eq!((found.mean[0], found.std[2]), (0.485, 0.225));
     let found = named("resnet20", "").unwrap().preprocessing;
-    assert_eq!((found.channels, found.height, found.crop_share), (3, 32, 1.0));
+    assert_eq!((found.channels, found.height), (3, 32));
+    assert_eq!(found.resize, Resize::Shorter { side: 32 });
+    // Somebody told of pictures, and not of this: as timm.
+    let found = named("resnet18", r#", "pretrained_cfg": {"crop_pct": 0.95}"#).unwrap();
+    assert_eq!(found.preprocessing.interpolation, Interpolation::Bicubic);
     let grey = named("vgg11", r#", "pretrained_cfg": {"input_size": [1, 64, 64]}"#).unwrap();
     assert_eq!((grey.preprocessing.mean, grey.preprocessing.std), (vec![0.449], vec![0.226]));
     let grey = named("vgg11", r#", "pretrained_cfg": {"mean": [0.3], "std": [0.2]}"#).unwrap();
@@ -225,7 +232,7 @@ fn preprocessing_out_of_range_is_refused() {
         (r#""std": [0.5, 1e300, 0.5]"#, "`std` must be finite, above 0, found inf"),
         (r#""crop_pct": 0"#, "`crop_pct` must be 0.01 to 1, found 0"),
         (r#""crop_pct": 1.5"#, "`crop_pct` must be 0.01 to 1, found 1.5"),
-        (r#""crop_mode": "squash""#, "`crop_mode` must be `center`, found `squash`"),
+        (r#""crop_mode": "border""#, "`crop_mode` must be `center` or `squash`, found `border`"),
         (
             r#""interpolation": "lanczos""#,
             "`interpolation` must be nearest, bilinear or bicubic, found `lanczos`",
@@ -323,47 +330,4 @@ fn a_spec_answers_for_text_and_images_alike() {
     assert_eq!([0, 1, 2].map(|site| text.site_width(site)), [4, 4, 0]);
     assert_eq!(text.labels(), image.labels());
     assert!(text.image().is_none() && text.text().is_some());
-}
-
-/// `preprocessor_config.json` counts for Hugging Face's networks, and for no others.
-#[test]
-fn the_preprocessor_beside() {
-    let dir = tempfile::tempdir().unwrap();
-    let read = |preprocessor: &str| {
-        common::write(dir.path(), "preprocessor_config.json", preprocessor.as_bytes());
-        let spec = ModelSpec::read(dir.path());
-        spec.map(|spec| spec.image().unwrap().preprocessing.clone())
-    };
-    common::write(dir.path(), "config.json", br#"{"model_type": "resnet"}"#);
-    let found = read(
-        r#"{"size": {"shortest_edge": 96}, "crop_pct": 0.5, "resample": 0,
-        "image_mean": [0.1, 0.2, 0.3], "image_std": [1, 2, 3]}"#,
-    );
-    let found = found.unwrap();
-    assert_eq!((found.height, found.width, found.crop_share), (96, 96, 0.5));
-    assert_eq!((found.interpolation, found.mean), (Interpolation::Nearest, vec![0.1, 0.2, 0.3]));
-    let share = |preprocessor: &str| read(preprocessor).unwrap().crop_share;
-    assert_eq!(share(r#"{"size": 224}"#), 0.875);
-    assert_eq!(share(r#"{"size": {"shortest_edge": 384}}"#), 1.0);
-    assert_eq!(share(r#"{"size": {"height": 64, "width": 32}}"#), 1.0);
-    let cropped = r#"{"size": {"shortest_edge": 128}, "crop_size": {"height": 64, "width": 32}}"#;
-    let found = read(cropped).unwrap();
-    assert_eq!((found.height, found.width, found.crop_share), (64, 32, 0.5));
-    let found = read(r#"{"do_normalize": false, "image_mean": [0.5]}"#).unwrap();
-    assert_eq!((found.mean, found.std), (vec![0.0; 3], vec![1.0; 3]));
-    for (bad, expected) in [
-        (r#"{"resample": 1}"#, "`resample` must be 0 (nearest), 2 (bilinear) or 3 (bicubic)"),
-        (r#"{"size": {}}"#, "a size has shortest_edge, or height and width"),
-        (r#"{"size": -4}"#, "`size` must be 1 to 4096 pixels high and wide, found -4"),
-        (r#"{"do_rescale": false}"#, "`do_rescale` must be true, found false"),
-        (r#"{"image_std": [0.5]}"#, "`image_std` must be one value per channel, 3, found 1"),
-    ] {
-        let error = read(bad).unwrap_err();
-        assert_eq!(error.file().file_name().unwrap(), "preprocessor_config.json");
-        assert!(error.to_string().contains(expected), "{error}");
-    }
-    common::write(dir.path(), "config.json", br#"{"architecture": "resnet18"}"#);
-    assert_eq!(read("not JSON").unwrap().crop_share, 0.875);
-    common::write(dir.path(), "config.json", br#"{"model_type": "resnet"}"#);
-    assert_eq!(read("not JSON").unwrap_err().kind(), ErrorKind::Damaged);
 }

@@ -14,6 +14,8 @@ mod golden;
 mod golden_images;
 mod image_config;
 mod image_resolve;
+mod keys;
+mod preprocessor;
 mod ramps;
 mod resolve;
 mod thresholds;

@@ -166,3 +166,136 @@ fn the_task_follows_the_classifier_and_the_configuration() {
     let error = task(&regression, &common::bert()).unwrap_err();
     assert!(error.contains("config.json: `problem_type` must be of one label"), "{error}");
 }
+
+/// The tensors of the tiny model, with one more of two values.
+fn and(name: &str) -> Vec<Put> {
+    let mut puts = common::bert();
+    puts.push(Put::floats(name, Elem::F32, &[2], &[0.5, 0.5]));
+    puts
+}
+
+#[test]
+fn adapters_are_refused_by_name() {
+    let names = [
+        "bert.encoder.layer.0.output.adapters.task.adapter_down.0.weight",
+        "bert.encoder.layer.1.attention.self.query.lora_A.weight",
+        "bert.encoder.layer.0.attention.self.value.lora_B.default.weight",
+        "base_model.model.bert.encoder.layer.0.attention.self.key.base_layer.weight",
+        "base_model.model.classifier.modules_to_save.default.weight",
+        "prefix_encoder.embedding.weight",
+        "bert.encoder.layer.0.intermediate.dense.ia3_l",
+    ];
+    for name in names {
+        let error = resolved(CONFIG, &and(name)).unwrap_err();
+        let expected = format!("model.safetensors: tensor `{name}`: expected weights with nothing");
+        assert!(error.starts_with(&expected) && error.contains("merge it"), "{error}");
+    }
+    // The weight is named, not the bias before it.
+    let mut puts = and("bert.encoder.layer.0.output.adapters.x.down.bias");
+    puts.push(Put::floats(
+        "bert.encoder.layer.0.output.adapters.x.down.weight",
+        Elem::F32,
+        &[1],
+        &[0.5],
+    ));
+    assert!(resolved(CONFIG, &puts).unwrap_err().contains("x.down.weight`"));
+}
+
+#[test]
+fn tensors_of_the_models_own_kind_must_have_a_place() {
+    let names = [
+        "bert.encoder.layer.0.crossattention.self.query.weight",
+        "bert.encoder.layer.0.attention.self.distance_embedding.weight",
+        "bert.encoder.layer.3.output.dense.bias",
+        "bert.embeddings.extra.weight",
+        "classifier.out_proj.weight",
+        "pre_classifier.weight",
+    ];
+    for name in names {
+        let error = resolved(CONFIG, &and(name)).unwrap_err();
+        let expected = format!(
+            "model.safetensors: tensor `{name}`: expected no such tensor in a bert of 2 layers"
+        );
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    // Of any element type: what a quantised layer needs beside its bytes.
+    let mut puts = common::bert();
+    puts.push(Put::raw("bert.encoder.layer.0.output.dense.weight.SCB", "U8", &[3], vec![0; 3]));
+    assert!(resolved(CONFIG, &puts).unwrap_err().contains("dense.weight.SCB`"));
+    // Without the prefix, the encoder's own beginnings tell.
+    let bare = |puts: Vec<Put>| {
+        let strip = |put: Put| Put { name: put.name.replace("bert.", ""), ..put };
+        puts.into_iter()
+            .filter(|put| !put.name.contains("classifier"))
+            .map(strip)
+            .collect::<Vec<_>>()
+    };
+    assert!(resolved(CONFIG, &bare(common::bert())).is_ok());
+    let error = resolved(CONFIG, &bare(and("bert.encoder.layer.0.gate.weight"))).unwrap_err();
+    assert!(error.contains("tensor `encoder.layer.0.gate.weight`"), "{error}");
+}
+
+#[test]
+fn what_the_model_does_not_need_may_be_there() {
+    let names = [
+        "cls.predictions.transform.dense.weight",
+        "lm_head.dense.bias",
+        "qa_outputs.weight",
+        "bert.embeddings.position_ids",
+        "n_averaged",
+    ];
+    let plain = resolved(CONFIG, &common::bert()).unwrap();
+    for name in names {
+        assert_eq!(resolved(CONFIG, &and(name)).unwrap(), plain, "{name}");
+    }
+    let config = CONFIG.replace("\"bert\"", "\"roberta\"");
+    let spec = common::parse(&config);
+    let mut puts = common::tensors(&spec, &Names::new(spec.family, true));
+    puts.push(Put::floats("roberta.pooler.dense.weight", Elem::F32, &[1], &[0.5]));
+    assert!(resolved(&config, &puts).is_ok());
+}
+
+#[test]
+fn wrappers_are_taken_off() {
+    let plain = resolved(CONFIG, &common::bert()).unwrap();
+    for wrapper in ["module.", "model.", "_orig_mod.", "module._orig_mod.", "model.module."] {
+        let wrap = |put: Put| Put { name: format!("{wrapper}{}", put.name), ..put };
+        let puts: Vec<_> = common::bert().into_iter().map(wrap).collect();
+        assert_eq!(resolved(CONFIG, &puts).unwrap(), plain, "{wrapper}");
+    }
+    // Where the encoder alone is wrapped, and where a part of it was compiled.
+    let partly = |put: Put| match put.name.strip_prefix("bert.encoder.") {
+        Some(rest) => Put { name: format!("model.bert.encoder._orig_mod.{rest}"), ..put },
+        None => put,
+    };
+    let puts: Vec<_> = common::bert().into_iter().map(partly).collect();
+    assert_eq!(resolved(CONFIG, &puts).unwrap(), plain);
+}
+
+/// An element type that is not read is told, whatever the tensor is.
+#[test]
+fn other_element_types_are_named() {
+    let retyped = |is: &dyn Fn(&str) -> bool, dtype: &str, bytes: usize| {
+        let retype = |put: Put| match is(&put.name) {
+            true => {
+                let count: usize = put.shape.iter().product();
+                Put::raw(&put.name, dtype, &put.shape, vec![0; count * bytes])
+            }
+            false => put,
+        };
+        let puts: Vec<_> = common::bert().into_iter().map(retype).collect();
+        resolved(CONFIG, &puts).unwrap_err()
+    };
+    for (dtype, bytes) in [("F64", 8), ("F8_E4M3", 1), ("F8_E5M2", 1), ("I8", 1), ("U8", 1)] {
+        let expected = |name: &str| {
+            format!("tensor `{name}`: expected elements of F32, F16 or BF16, found {dtype}")
+        };
+        for name in ["classifier.weight", "bert.pooler.dense.bias", "bert.encoder.layer.1.output"] {
+            let error = retyped(&|found| found.starts_with(name), dtype, bytes);
+            assert!(error.contains(&format!("`, found {dtype}")[3..]), "{error}");
+            assert!(error.contains(name), "{error}");
+        }
+        let error = retyped(&|_| true, dtype, bytes);
+        assert!(error.contains(&expected("classifier.weight")), "{error}");
+    }
+}

@@ -1,0 +1,203 @@
+//! The keys of image networks: timm's `config.json`, Hugging Face's, and its
+//! `preprocessor_config.json`.
+
+use super::Plain::{Nothing, Number, Text};
+use super::{Key, absent, harmless, off, only, read, within};
+
+/// timm's `config.json`, and what this project adds to it.
+pub(crate) const TIMM: &[Key] = &[
+    read("architecture"),
+    read("num_classes"),
+    read("label_names"),
+    read("id2label"),
+    read("stride_in_1x1"),
+    read("channel_order"),
+    read("depths"),
+    read("widths"),
+    read("stem_width"),
+    read("hidden_width"),
+    within("pretrained_cfg", PRETRAINED),
+    within("model_args", MODEL_ARGS),
+    harmless("label_descriptions"),
+    harmless("num_features"),
+];
+
+/// How a picture becomes an input: an object, or flat where there is none.
+pub(crate) const PRETRAINED: &[Key] = &[
+    read("input_size"),
+    read("crop_pct"),
+    read("crop_mode"),
+    read("interpolation"),
+    read("mean"),
+    read("std"),
+    read("num_classes"),
+    read("label_names"),
+    only("label_offset", &[Number(0.0)], "0"),
+    harmless("label_descriptions"),
+    // What timm takes when it is asked to, and not by itself.
+    harmless("test_input_size"),
+    harmless("test_crop_pct"),
+    harmless("test_pool_size"),
+    harmless("min_input_size"),
+    harmless("fixed_input_size"),
+    harmless("pool_size"),
+    // Names of tensors, of which the checkpoint tells more.
+    harmless("first_conv"),
+    harmless("classifier"),
+    harmless("url"),
+    harmless("file"),
+    harmless("hf_hub_id"),
+    harmless("source"),
+    harmless("architecture"),
+    harmless("tag"),
+    harmless("custom_load"),
+    harmless("license"),
+];
+
+/// What timm builds the network with, where it is not read.
+const MODEL_ARGS: &[Key] = &[
+    read("num_classes"),
+    read("in_chans"),
+    // timm's own words: they replace what the name of the architecture says.
+    absent("block"),
+    absent("layers"),
+    absent("channels"),
+    only("stem_width", &[Number(64.0)], "64"),
+    absent("img_size"),
+    GLOBAL_POOL,
+    OUTPUT_STRIDE,
+    ACT_LAYER,
+    NORM_LAYER,
+    AA_LAYER,
+    BN_EPS,
+    NORM_EPS,
+    STEM_TYPE,
+    REPLACE_STEM_POOL,
+    AVG_DOWN,
+    CARDINALITY,
+    BASE_WIDTH,
+    BLOCK_ARGS,
+    BLOCK_REDUCE_FIRST,
+    DOWN_KERNEL_SIZE,
+    ATTN_LAYER,
+    FEATURES_ONLY,
+    MLP_RATIO,
+    CONV_BIAS,
+    harmless("drop_rate"),
+    harmless("drop_path_rate"),
+    harmless("drop_block_rate"),
+    harmless("zero_init_last"),
+    harmless("pretrained"),
+    harmless("scriptable"),
+    harmless("exportable"),
+];
+
+/// What changes a network in timm. `model_args` is where timm looks; one beside it was meant so.
+pub(crate) const VARIANT: &[Key] = &[
+    GLOBAL_POOL,
+    OUTPUT_STRIDE,
+    ACT_LAYER,
+    NORM_LAYER,
+    AA_LAYER,
+    BN_EPS,
+    NORM_EPS,
+    STEM_TYPE,
+    REPLACE_STEM_POOL,
+    AVG_DOWN,
+    CARDINALITY,
+    BASE_WIDTH,
+    BLOCK_ARGS,
+    BLOCK_REDUCE_FIRST,
+    DOWN_KERNEL_SIZE,
+    ATTN_LAYER,
+    FEATURES_ONLY,
+    MLP_RATIO,
+    CONV_BIAS,
+];
+
+const GLOBAL_POOL: Key = only("global_pool", &[Text("avg"), Text("fastavg")], "`avg`");
+const OUTPUT_STRIDE: Key = only("output_stride", &[Number(32.0)], "32");
+const ACT_LAYER: Key = only("act_layer", &[Text("relu"), Nothing], "`relu`");
+const NORM_LAYER: Key = only(
+    "norm_layer",
+    &[Text("batchnorm"), Text("batchnorm2d"), Text("batch_norm"), Nothing],
+    "`batchnorm2d`",
+);
+const AA_LAYER: Key = absent("aa_layer");
+const BN_EPS: Key = only("bn_eps", &[Number(1e-5)], "1e-5");
+const NORM_EPS: Key = only("norm_eps", &[Number(1e-5)], "1e-5");
+const STEM_TYPE: Key = absent("stem_type");
+const REPLACE_STEM_POOL: Key = off("replace_stem_pool");
+const AVG_DOWN: Key = off("avg_down");
+const CARDINALITY: Key = only("cardinality", &[Number(1.0)], "1");
+const BASE_WIDTH: Key = only("base_width", &[Number(64.0)], "64");
+const BLOCK_ARGS: Key = absent("block_args");
+const BLOCK_REDUCE_FIRST: Key = only("block_reduce_first", &[Number(1.0)], "1");
+const DOWN_KERNEL_SIZE: Key = only("down_kernel_size", &[Number(1.0)], "1");
+const ATTN_LAYER: Key = absent("attn_layer");
+const FEATURES_ONLY: Key = off("features_only");
+const MLP_RATIO: Key = only("mlp_ratio", &[Number(1.0)], "1");
+const CONV_BIAS: Key = only("conv_bias", &[Nothing], "left out");
+
+/// Hugging Face's ResNet, beside what every configuration of transformers may hold.
+pub(crate) const HUGGING_FACE: &[Key] = &[
+    read("embedding_size"),
+    read("hidden_sizes"),
+    read("depths"),
+    read("layer_type"),
+    read("downsample_in_first_stage"),
+    read("downsample_in_bottleneck"),
+    read("num_channels"),
+    read("hidden_act"),
+    read("channel_order"),
+    // Which maps a detector would look at.
+    harmless("out_features"),
+    harmless("out_indices"),
+    harmless("stage_names"),
+];
+
+/// Hugging Face's `preprocessor_config.json`.
+pub(crate) const PREPROCESSOR: &[Key] = &[
+    read("image_processor_type"),
+    read("feature_extractor_type"),
+    read("do_resize"),
+    read("size"),
+    read("crop_pct"),
+    read("resample"),
+    read("do_center_crop"),
+    read("crop_size"),
+    read("do_rescale"),
+    read("rescale_factor"),
+    read("do_normalize"),
+    read("image_mean"),
+    read("image_std"),
+    within("auto_map", PROCESSOR_CODE),
+    off("do_pad"),
+    absent("pad_size"),
+    off("do_flip_channel_order"),
+    off("rescale_offset"),
+    off("use_square_size"),
+    off("do_thumbnail"),
+    off("do_align_long_axis"),
+    off("do_crop_margin"),
+    off("do_color_quantize"),
+    off("do_grayscale"),
+    off("do_binarize"),
+    off("do_split_image"),
+    off("do_image_splitting"),
+    off("apply_ocr"),
+    absent("reducing_gap"),
+    // A picture is turned to the channels of the network anyhow.
+    harmless("do_convert_rgb"),
+    harmless("do_reduce_labels"),
+    harmless("reduce_labels"),
+    harmless("default_to_square"),
+    harmless("data_format"),
+    harmless("input_data_format"),
+    harmless("return_tensors"),
+    harmless("disable_grouping"),
+    harmless("device"),
+    harmless("processor_class"),
+];
+
+const PROCESSOR_CODE: &[Key] = &[absent("AutoImageProcessor"), absent("AutoFeatureExtractor")];
