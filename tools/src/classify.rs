@@ -17,7 +17,7 @@ use crate::agreement::{Feedback, at};
 use crate::args::{AFTER_EXIT, AfterExitArg, EngineArgs, ExitArgs, ModelArg, share, switch};
 use crate::failure::{Failure, Result};
 use crate::needless::{self, Rule};
-use crate::open::{ExitPlan, fitted, open};
+use crate::open::{ExitPlan, expect_audits, fitted, open};
 use crate::out::{Out, STANDARD, expect_writable, note};
 use crate::pictures::{PictureRules, shape};
 use crate::record::{self, Recorder};
@@ -120,6 +120,7 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
         .try_for_each(|path| expect_writable(path))?;
     let (model, exit_plan) = open(&args.model.model, &args.exit)?;
     model.expect_classifier()?;
+    expect_audits(args.audit_rate, &exit_plan, &args.adapt)?;
     let options = args.engine.options(&model);
     let mut engine = Engine::new(&model, &options)?;
     if options.device == DeviceChoice::Auto && engine.is_on_gpu() {

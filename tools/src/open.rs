@@ -6,6 +6,7 @@ use offramp::model::files;
 use offramp::plan::Plan;
 use offramp::{Exits, Model, Policy, ThresholdFile, score_of};
 
+use crate::adapt::AdaptArgs;
 use crate::args::{ExitArgs, ExitsSwitch, percent};
 use crate::failure::{Failure, Result};
 
@@ -100,6 +101,16 @@ pub(crate) fn fitted(model: &Model, args: &ExitArgs, policy: Policy) -> Option<T
     let ramps = args.ramps.clone().unwrap_or_else(|| model.path(files::RAMPS));
     let file = model.read_thresholds(&ramps.with_file_name(files::THRESHOLDS)).ok()?;
     (file.policy == policy).then_some(file)
+}
+
+/// Audits tell whether early answers agree: where nobody leaves early there is nothing to tell.
+pub(crate) fn expect_audits(rate: Option<f64>, plan: &ExitPlan, adapt: &AdaptArgs) -> Result<()> {
+    if rate.is_none() || adapt.is_on() || !plan.is_off() {
+        return Ok(());
+    }
+    let message = "--audit-rate needs a model with ramps and thresholds: without, every row runs \
+                   to the end";
+    Err(Failure::Usage(message.to_owned()))
 }
 
 fn without_ramps(model: Model, args: &ExitArgs) -> Result<(Model, ExitPlan)> {

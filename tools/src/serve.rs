@@ -18,7 +18,7 @@ use crate::args::{
     AFTER_EXIT, AfterExitArg, EngineArgs, ExitArgs, ExitsSwitch, ModelArg, count, seconds, share,
     switch,
 };
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::log::{self, LogArgs};
 use crate::needless::{self, Rule};
 use crate::open::ExitPlan;
@@ -227,13 +227,9 @@ fn served(args: &Serve) -> Result<(Served, Limits)> {
 }
 
 fn warm_up(args: &Serve, model: Model, plan: &ExitPlan, options: &EngineOptions) -> Result<Served> {
+    open::expect_audits(args.audit_rate, plan, &args.adapt)?;
     let mut engine = Engine::new(&model, options)?;
     let exits = plan.exits(engine.plan())?;
-    if args.audit_rate.is_some() && !args.adapt.is_on() && plan.is_off() {
-        let message = "--audit-rate needs a model with ramps and thresholds: every row runs to the \
-                       end anyway";
-        return Err(Failure::Usage(message.to_owned()));
-    }
     let shapes = record::shapes(&model, &mut engine, options.limits)?;
     let adaptive = args.adapt.start(&engine, &exits, &shapes, args.audit_rate)?;
     let exiting = match adaptive {

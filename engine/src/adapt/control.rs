@@ -93,7 +93,7 @@ impl Work {
             return Ok(());
         }
         let change = self.controller.step(rows);
-        self.standing.set_at_most(self.controller.disagreement_at_most());
+        self.standing.set_evidence(self.controller.evidence());
         let Some(change) = change else { return Ok(()) };
         let Change { thresholds, active, .. } = &change;
         let version = self.publisher.publish(thresholds, active)?;

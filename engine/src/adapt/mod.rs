@@ -128,6 +128,7 @@ impl Adaptive {
         let (publisher, subscriber) = threshold_table(&exits);
         let (feedback, reader) = ring(sites.len(), options.ring_rows);
         let standing = Arc::new(Standing::new(options.tuner.goal));
+        standing.set_evidence(controller.evidence());
         let journal = options.journal.as_deref();
         let journal = journal.map(|path| Scribe::start(path, standing.clone())).transpose()?;
         if let Some(journal) = &journal {

@@ -1,21 +1,23 @@
 //! What the control thread has come to, for whoever watches it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::tune::Goal;
+use crate::tune::{Evidence, Goal};
 
 /// Written by the control thread, read by anybody.
 #[derive(Debug)]
 pub struct Standing {
     goal: Goal,
-    /// The bits of a number; NaN where nothing is known.
+    /// The bits of a number.
     at_most: AtomicU64,
+    rows: AtomicUsize,
     lines_lost: AtomicU64,
 }
 
 impl Standing {
     pub(super) fn new(goal: Goal) -> Self {
-        Self { goal, at_most: AtomicU64::new(f64::NAN.to_bits()), lines_lost: AtomicU64::new(0) }
+        let at_most = AtomicU64::new(1.0_f64.to_bits());
+        Self { goal, at_most, rows: AtomicUsize::new(0), lines_lost: AtomicU64::new(0) }
     }
 
     /// What is promised.
@@ -23,11 +25,10 @@ impl Standing {
         &self.goal
     }
 
-    /// What the disagreement of the thresholds in force is at most, at the goal's confidence: as
-    /// they were chosen, or as half a window or more has shown since. None until either is known.
-    pub fn disagreement_at_most(&self) -> Option<f64> {
-        let at_most = f64::from_bits(self.at_most.load(Ordering::Relaxed));
-        (!at_most.is_nan()).then_some(at_most)
+    /// What the window shows of the thresholds in force, as of its last look.
+    pub fn evidence(&self) -> Evidence {
+        let disagreement_at_most = f64::from_bits(self.at_most.load(Ordering::Relaxed));
+        Evidence { rows: self.rows.load(Ordering::Relaxed), disagreement_at_most }
     }
 
     /// Decisions that could not be written to the journal.
@@ -35,8 +36,9 @@ impl Standing {
         self.lines_lost.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_at_most(&self, at_most: Option<f64>) {
-        self.at_most.store(at_most.unwrap_or(f64::NAN).to_bits(), Ordering::Relaxed);
+    pub(super) fn set_evidence(&self, evidence: Evidence) {
+        self.at_most.store(evidence.disagreement_at_most.to_bits(), Ordering::Relaxed);
+        self.rows.store(evidence.rows, Ordering::Relaxed);
     }
 
     pub(super) fn lose_line(&self) {

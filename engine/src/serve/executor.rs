@@ -24,6 +24,13 @@ const NAP: Duration = Duration::from_millis(50);
 /// Refusing for so long without a pass, it doubts its predictions.
 const DOUBT_US: u64 = 100_000;
 
+/// What is said of a deadline that is not met, where passes are predicted as if nobody left early,
+/// and where exits are counted on.
+const LATE: [&str; 2] = [
+    "the deadline has passed, or cannot be met if no row leaves early",
+    "the deadline has passed or cannot be met",
+];
+
 /// Who may leave where, and whether that follows the workload.
 pub enum Exiting {
     /// One set for good.
@@ -110,6 +117,8 @@ pub(super) struct Executor {
     latency: PassLatency,
     after_exit: AfterExit,
     audit_rate: f64,
+    /// What is said of a deadline that is not met.
+    why_late: &'static str,
     sites: Vec<usize>,
     batcher: Batcher,
     batch: Batch,
@@ -136,7 +145,7 @@ impl Executor {
         state: Arc<State>,
         inbox: Receiver<Message>,
         (engine, exiting): (Engine, Exiting),
-        latency: PassLatency,
+        (latency, counts_exits): (PassLatency, bool),
         (batcher, after_exit, audit_rate): (BatcherOptions, AfterExit, f64),
     ) -> Self {
         Self {
@@ -150,6 +159,7 @@ impl Executor {
             latency,
             after_exit,
             audit_rate,
+            why_late: LATE[usize::from(counts_exits)],
             jobs: HashMap::new(),
             tickets: 0,
             picked: Vec::new(),
@@ -276,8 +286,8 @@ impl Executor {
         let late = std::mem::take(&mut self.late);
         self.state.inbox.release(late.len());
         for ticket in &late {
-            let message = "the deadline has passed or cannot be met";
-            self.job(ticket).promise.fail(Failure::new(Status::DeadlineExpired, message));
+            let failure = Failure::new(Status::DeadlineExpired, self.why_late);
+            self.job(ticket).promise.fail(failure);
         }
         self.late = late;
         self.late.clear();

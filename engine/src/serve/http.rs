@@ -28,15 +28,17 @@ pub(super) async fn serve(mut port: Port, state: Arc<State>) {
     let _part = Part::vital(&state, "health port");
     loop {
         let Guest { stream, place, .. } = port.accept().await;
-        let state = state.clone();
+        let asked = state.clone();
         let answering = service_fn(move |request: Request<Incoming>| {
-            let reply = reply(request.method(), request.uri().path(), &state);
+            let reply = reply(request.method(), request.uri().path(), &asked);
             async { Ok::<_, Infallible>(reply) }
         });
         let connection = http1::Builder::new()
             .keep_alive(false)
             .serve_connection(TokioIo::new(stream), answering);
+        let part = Part::of_many(&state, "health request");
         tokio::spawn(async move {
+            let _part = part;
             // Whoever asks nonsense, or too slowly, gets no answer.
             let _ = timeout(PATIENCE, connection).await;
             drop(place);

@@ -261,7 +261,7 @@ fn start_executor(
         state.clone(),
         receiver,
         (engine, exiting),
-        latency,
+        (latency, options.counts_exits),
         (batcher, options.after_exit, options.audit_rate),
     );
     let part = Part::vital(&state, "executor");

@@ -4,7 +4,7 @@
 use super::latency::Latency;
 use super::manager::Manager;
 use super::search::Search;
-use super::tuner::{Change, Tuner, TunerOptions};
+use super::tuner::{Change, Evidence, Tuner, TunerOptions};
 use super::window::OFF;
 use crate::feedback::Feedback;
 
@@ -54,9 +54,9 @@ impl Controller {
         self.tuner.thresholds()
     }
 
-    /// As [`Tuner::disagreement_at_most`].
-    pub fn disagreement_at_most(&self) -> Option<f64> {
-        self.tuner.disagreement_at_most()
+    /// What the window shows of the thresholds in force.
+    pub fn evidence(&self) -> Evidence {
+        self.tuner.evidence()
     }
 
     /// Ramps that run.

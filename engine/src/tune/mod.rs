@@ -20,7 +20,7 @@ pub use manager::{Manager, ManagerOptions};
 pub use promise::{Proposal, propose};
 pub use rehearse::{Conditions, Fate, Rehearsal, rehearse, rehearse_fixed};
 pub use replay::{Replay, exits, replay};
-pub use tuner::{Change, Reason, Tuner, TunerOptions};
+pub use tuner::{Change, Evidence, Reason, Tuner, TunerOptions};
 pub use window::{OFF, Window, WindowError};
 
 #[cfg(test)]

@@ -117,6 +117,31 @@ fn left_with(label: u32, is_sample: bool) -> Feedback {
 }
 
 #[test]
+fn what_is_known_of_thresholds_grows_with_the_window() {
+    let mut tuned = controller(Box::new(Exact::ONLINE), Goal::default(), false);
+    let nobody_leaves = Evidence { rows: 0, disagreement_at_most: 0.0 };
+    assert_eq!(tuned.evidence(), nobody_leaves);
+    assert!(tuned.step(drifting(2048, usize::MAX, 2)).is_some());
+    let chosen = tuned.evidence();
+    assert!(chosen.rows == 2048 && chosen.disagreement_at_most > 0.0);
+    assert!(chosen.disagreement_at_most <= 0.01, "{chosen:?}");
+
+    let latency = Latency::even(&[0, 1, 2]);
+    let (active, thresholds) = (vec![true; RAMPS], vec![0.999; RAMPS]);
+    let options = TunerOptions { step_rows: 16, gain_min: 1.0, ..Default::default() };
+    let mut fixed = Tuner::new(options, Box::new(Exact::ONLINE), &latency, active, thresholds);
+    assert_eq!(fixed.evidence(), Evidence { rows: 0, disagreement_at_most: 1.0 });
+    let mut before = 1.0;
+    for rows in [16, 64, 256] {
+        assert_eq!(fixed.step(drifting(rows, usize::MAX, 3)), None);
+        let known = fixed.evidence();
+        assert!(known.disagreement_at_most < before, "{rows}: {known:?} after {before}");
+        before = known.disagreement_at_most;
+    }
+    assert_eq!(fixed.evidence().rows, 16 + 64 + 256);
+}
+
+#[test]
 fn an_alarm_comes_before_the_next_search() {
     let calm = drifting(4096, usize::MAX, 2);
     let mut tuned = controller(Box::new(Exact::ONLINE), Goal::default(), false);

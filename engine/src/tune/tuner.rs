@@ -69,6 +69,23 @@ pub struct Change {
     pub window_rows: usize,
 }
 
+/// What the window shows of the thresholds in force.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evidence {
+    /// Rows that tell: those that met every active ramp.
+    pub rows: usize,
+    /// What the disagreement is at most, at the goal's confidence: 1 where there are no rows, 0
+    /// where nobody may leave early.
+    pub disagreement_at_most: f64,
+}
+
+impl Evidence {
+    fn of(rows: usize, judged: &Proposal) -> Self {
+        let is_off = judged.thresholds.iter().all(|&threshold| threshold >= OFF);
+        Self { rows, disagreement_at_most: if is_off { 0.0 } else { judged.upper_bound } }
+    }
+}
+
 /// Chooses thresholds as rows come in.
 pub struct Tuner {
     options: TunerOptions,
@@ -80,7 +97,7 @@ pub struct Tuner {
     fresh_rows: usize,
     drift: Drift,
     thrift: Thrift,
-    at_most: Option<f64>,
+    evidence: Evidence,
 }
 
 /// Rows between two false alarms, at the limit of the promise, on average.
@@ -122,13 +139,14 @@ impl Tuner {
         active: Vec<bool>,
         thresholds: Vec<f32>,
     ) -> Self {
+        let may_leave = thresholds.iter().any(|&threshold| threshold < OFF);
         Self {
             depths: latency.depths(&active),
             rows: VecDeque::with_capacity(options.window_rows),
             drift: Drift::new(options.goal.limit().clamp(1e-6, 0.5), FALSE_ALARM_ROWS),
             fresh_rows: 0,
             thrift: Thrift(1.0),
-            at_most: None,
+            evidence: Evidence { rows: 0, disagreement_at_most: f64::from(u8::from(may_leave)) },
             options,
             search,
             active,
@@ -168,6 +186,7 @@ impl Tuner {
         self.active = active;
         let window = self.window();
         let now = Proposal::judged(&window, self.by_active(), &self.options.goal);
+        self.evidence = Evidence::of(window.rows(), &now);
         self.change(Reason::Ramps, now)
     }
 
@@ -176,10 +195,9 @@ impl Tuner {
         &self.thresholds
     }
 
-    /// What the disagreement of the thresholds in force is at most: as they were chosen, or as a
-    /// window that is half full shows. None before either.
-    pub fn disagreement_at_most(&self) -> Option<f64> {
-        self.at_most
+    /// As of the last look at the window, every step.
+    pub fn evidence(&self) -> Evidence {
+        self.evidence
     }
 
     /// Ramps that run.
@@ -200,14 +218,12 @@ impl Tuner {
         let window = self.window();
         let goal = &self.thrift.of(&self.options.goal);
         let now = Proposal::judged(&window, self.by_active(), goal);
+        self.evidence = Evidence::of(window.rows(), &now);
         let best = propose(&window, self.search.as_ref(), goal);
         // Few rows, as at the start and just after ramps have changed, say nothing against
         // thresholds that were proved before; an alarm would.
         let is_telling = 2 * window.rows() >= self.options.window_rows;
         let is_off = now.thresholds.iter().all(|&threshold| threshold == OFF);
-        if is_telling {
-            self.at_most = Some(if is_off { 0.0 } else { now.upper_bound });
-        }
         let gain = now.replay.mean_depth - best.replay.mean_depth;
         let reason = match forced {
             Some(reason) => reason,
@@ -220,8 +236,7 @@ impl Tuner {
             return None;
         }
         self.thresholds = thresholds;
-        let is_off = self.thresholds.iter().all(|&threshold| threshold == OFF);
-        self.at_most = Some(if is_off { 0.0 } else { best.upper_bound });
+        self.evidence = Evidence::of(window.rows(), &best);
         Some(self.change(reason, best))
     }
 

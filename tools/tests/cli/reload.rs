@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use offramp::client::Client;
-use offramp::serve::protocol::{InferOptions, Input, Verdict};
+use offramp::client::{Client, Connection};
+use offramp::serve::protocol::{InferOptions, Input, Kind, Verdict};
 
 use crate::running::Running;
 use crate::support::{Folder, copy_of, offramp, shipped};
@@ -17,7 +17,8 @@ fn ask(client: &mut Client) -> Verdict {
 
 fn serve(folder: &Folder) -> Running {
     let model = folder.path("");
-    Running::from(offramp(&["serve", "--listen", "127.0.0.1:0", "--model", &model]))
+    let args = ["serve", "--listen", "127.0.0.1:0", "--allow-orders", "--model", &model];
+    Running::from(offramp(&args))
 }
 
 /// A change to a file.
@@ -59,8 +60,9 @@ fn a_folder_that_holds_another_model_is_refused_by_the_names_of_its_files() {
         std::fs::write(&file, kept).unwrap();
     }
     std::fs::write(folder.path("tokenizer_config.json"), "{\"do_lower_case\": false}").unwrap();
-    server.signal("-HUP");
-    assert!(server.line_with(" reload failed ").contains("tokenizer_config.json "));
+    let mut connection = Connection::open(&server.address, None).unwrap();
+    let refused = connection.ask(Kind::Reload).unwrap_err().to_string();
+    assert!(refused.contains("tokenizer_config.json is new"), "{refused}");
     server.stop();
 }
 

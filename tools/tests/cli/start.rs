@@ -199,9 +199,12 @@ fn flags_that_would_change_nothing_are_refused() {
     let config = folder.write("serve.toml", "journal = \"j\"\n");
     let ran = run(&[&serve[..], &["--config", &config]].concat(), "").expect_code(2);
     assert!(ran.err.contains("--journal changes nothing without --adapt"), "{}", ran.err);
-    let bare = ["serve", "--dry-run", "--listen", "127.0.0.1:0", "--audit-rate", "0.1", "--model"];
-    let ran = run(&[&bare[..], &[&golden("bert-cls")]].concat(), "").expect_code(2);
-    assert!(ran.err.contains("--audit-rate needs a model with ramps"), "{}", ran.err);
+    let bare = golden("bert-cls");
+    for verb in [&["serve", "--dry-run", "--listen", "127.0.0.1:0"][..], &["classify"]] {
+        let ran = run(&[verb, &["--audit-rate", "0.1", "--model", &bare]].concat(), "");
+        let told = ran.expect_code(2).err;
+        assert!(told.contains("--audit-rate needs a model with ramps"), "{told}");
+    }
 }
 
 /// The metrics once so many rows are audited: an answer leaves before its pass is over.
@@ -233,6 +236,7 @@ fn what_is_promised_and_what_is_seen_of_it_are_metrics() {
         ("offramp_audited_rows_differing_total", 0.0),
         ("offramp_disagreement_goal", 0.01),
         ("offramp_disagreement_confidence", 0.95),
+        ("offramp_window_rows", 0.0),
         ("offramp_log_lines_dropped_total", 0.0),
         ("offramp_panics_total{part=\"executor\"}", 0.0),
     ] {

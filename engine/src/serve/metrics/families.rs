@@ -49,7 +49,7 @@ impl Families<'_> {
 
     /// A number that need not be known: a family without labels, whose only member comes with the
     /// first value.
-    pub(super) fn share_if_any(&self, name: &str, help: &str) -> Result<GaugeVec, Error> {
+    pub(super) fn gauge_if_any(&self, name: &str, help: &str) -> Result<GaugeVec, Error> {
         self.registered(GaugeVec::new(Opts::new(name, help), &[]))
     }
 

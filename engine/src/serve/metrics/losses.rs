@@ -7,7 +7,8 @@ use prometheus::{Error, IntCounter, IntCounterVec};
 use super::families::Families;
 
 /// Parts of a server whose panics are counted.
-const PARTS: [&str; 5] = ["executor", "accept loop", "health port", "control thread", "session"];
+const PARTS: [&str; 6] =
+    ["executor", "accept loop", "health port", "control thread", "session", "health request"];
 
 /// Counters that ought to stay at 0.
 pub(in crate::serve) struct Losses {

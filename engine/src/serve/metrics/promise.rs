@@ -14,6 +14,7 @@ pub(in crate::serve) struct Promise {
     goal: GaugeVec,
     confidence: GaugeVec,
     at_most: GaugeVec,
+    window_rows: GaugeVec,
     /// By site.
     ramps: IntGaugeVec,
     ramps_active: IntGauge,
@@ -31,17 +32,21 @@ impl Promise {
                 "offramp_audited_rows_differing_total",
                 "Audited rows that were answered otherwise than by the full model",
             )?,
-            goal: families.share_if_any(
+            goal: families.gauge_if_any(
                 "offramp_disagreement_goal",
                 "Share of answers that may differ from the full model's",
             )?,
-            confidence: families.share_if_any(
+            confidence: families.gauge_if_any(
                 "offramp_disagreement_confidence",
                 "How sure the promise is; 0 where the share counted is taken at its word",
             )?,
-            at_most: families.share_if_any(
+            at_most: families.gauge_if_any(
                 "offramp_disagreement_at_most",
-                "What the disagreement is at most by the last look at the audited rows",
+                "What the disagreement is at most, by the audited rows of the window",
+            )?,
+            window_rows: families.gauge_if_any(
+                "offramp_window_rows",
+                "Audited rows that the bound is of; few of them prove nothing",
             )?,
             ramps: families.gauges(
                 "offramp_ramp_active",
@@ -78,6 +83,8 @@ impl Promise {
         let goal = standing.map(Standing::goal);
         tell(&self.goal, goal.map(|goal| goal.disagreement()));
         tell(&self.confidence, goal.map(|goal| goal.confidence.unwrap_or(0.0)));
-        tell(&self.at_most, standing.and_then(Standing::disagreement_at_most));
+        let evidence = standing.map(Standing::evidence);
+        tell(&self.at_most, evidence.map(|evidence| evidence.disagreement_at_most));
+        tell(&self.window_rows, evidence.map(|evidence| evidence.rows as f64));
     }
 }
