@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use clap::{ArgMatches, Command, CommandFactory as _};
 use offramp::{Picture, Row, Tokenizer};
-use serde_json::Value;
 
 use crate::pictures::{Content, Idx, PictureRules};
 use crate::rows::{Id, Texts};
@@ -58,8 +57,8 @@ pub fn idx(images: Vec<u8>, labels: Option<Vec<u8>>) -> Result<Vec<(Picture, Opt
 pub struct Line {
     /// From 1.
     pub number: u64,
-    /// As the answer would name it; none where it could not be read.
-    pub id: Option<Value>,
+    /// In JSON, as the answer would name it; none where it could not be read.
+    pub id: Option<String>,
     /// What the model is to read, or what is wrong.
     pub row: Result<Row>,
 }
@@ -67,22 +66,22 @@ pub struct Line {
 /// Lines of JSON or of plain text.
 ///
 /// # Errors
-/// Never, as memory can be read.
+/// They are of another encoding.
 pub fn lines(bytes: Vec<u8>, tokenizer: &Arc<Tokenizer>) -> Result<Vec<Line>> {
     let lines = lines::Lines::new(Path::new(NAME), Box::new(Cursor::new(bytes)));
     let mut texts = Texts::new(lines, Ok(Arc::clone(tokenizer)));
     let mut found = Vec::new();
     while let Some((number, row)) = told(texts.next())? {
         found.push(match row {
-            Ok(row) => Line { number, id: value(&row.id), row: Ok(row.input) },
-            Err(bad) => Line { number, id: bad.id.as_ref().and_then(value), row: Err(bad.error) },
+            Ok(row) => Line { number, id: written(&row.id), row: Ok(row.input) },
+            Err(bad) => Line { number, id: bad.id.as_ref().and_then(written), row: Err(bad.error) },
         });
     }
     Ok(found)
 }
 
-fn value(id: &Id) -> Option<Value> {
-    serde_json::to_string(id).ok().and_then(|json| serde_json::from_str(&json).ok())
+fn written(id: &Id) -> Option<String> {
+    serde_json::to_string(id).ok()
 }
 
 /// The names in a list of classes.
@@ -135,6 +134,6 @@ impl ConfigFile {
     pub fn parse(&mut self, flags: &[OsString]) -> Result<()> {
         let name = [OsString::from(NAME)];
         let parsed = self.verb.try_get_matches_from_mut(name.iter().chain(flags));
-        parsed.map(drop).map_err(|error| error.to_string())
+        parsed.map(drop).map_err(|error| error.kind().to_string())
     }
 }

@@ -7,6 +7,7 @@ mod convert;
 mod cuda;
 mod deploy;
 mod errors;
+mod hostile;
 mod idle;
 mod images;
 mod labels;

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use offramp::TokenRow;
@@ -11,8 +11,9 @@ use offramp::client::Connection;
 use offramp::serve::protocol::{Infer, InferOptions, Input, Kind, Reply};
 use serde_json::Value;
 
+use crate::hostile::{self, Thrown};
 use crate::running::Running;
-use crate::support::{golden, offramp, run, shipped};
+use crate::support::{golden, offramp, run, shipped, shipped_images};
 
 #[expect(clippy::print_stderr, reason = "what was measured is the result")]
 fn say(line: impl std::fmt::Display) {
@@ -22,8 +23,19 @@ fn say(line: impl std::fmt::Display) {
 /// `offramp load`'s report.
 fn load(server: &Running, rate: f64, seconds: u32, more: &[&str]) -> Value {
     let (model, input) = (shipped(), format!("{}/test.jsonl", shipped()));
+    load_of(server, [&model, &input], rate, seconds, more)
+}
+
+/// The same of a model by its folder and inputs.
+fn load_of(
+    server: &Running,
+    [model, input]: [&str; 2],
+    rate: f64,
+    seconds: u32,
+    more: &[&str],
+) -> Value {
     let (rate, seconds) = (rate.to_string(), seconds.to_string());
-    let flags = ["load", "--model", &model, "--input", &input, "--address", &server.address];
+    let flags = ["load", "--model", model, "--input", input, "--address", &server.address];
     let timing = ["--json", "--rate", &rate, "--seconds", &seconds, "--connections", "2"];
     run(&[&flags[..], &timing, more].concat(), "").json()
 }
@@ -101,6 +113,72 @@ fn a_million_malformed_frames_cost_no_memory_and_no_neighbour() {
     let grown = resident_mib(&server) - before;
     say(format_args!("{grown:+.1} MiB"));
     assert!(grown <= 16.0);
+    server.stop();
+}
+
+/// Hostile frames a second, their largest growth of memory, and of a neighbour's p99.
+const HOSTILE_PER_S: f64 = 1_000.0;
+const HOSTILE_MIB_MAX: f64 = 64.0;
+const HOSTILE_P99_MAX: f64 = 1.5;
+
+/// A quiet server, then the same beside strangers: what they cost its memory and its neighbour.
+fn soak_hostile(server: &Running, frames: &[Vec<hostile::Frame>; 2], of: [&str; 2]) {
+    const SECONDS: u32 = 40;
+    let p99 = |seconds| {
+        let load = load_of(server, of, 200.0, seconds, &[]);
+        assert_eq!(load["ok"], load["sent"], "{load}");
+        load["latency"]["p99"]["ms"].as_f64().unwrap()
+    };
+    let (quiet, before) = (p99(SECONDS / 2), resident_mib(server));
+    let (thrown, is_done) = (Thrown::default(), AtomicBool::new(false));
+    let began = Instant::now();
+    let (disturbed, most) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            hostile::throw(&server.address, frames, HOSTILE_PER_S, &thrown, &is_done);
+        });
+        let watched = scope.spawn(|| {
+            let mut most = before;
+            while !is_done.load(Ordering::Relaxed) {
+                most = most.max(resident_mib(server));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            most
+        });
+        let disturbed = p99(SECONDS);
+        is_done.store(true, Ordering::Relaxed);
+        (disturbed, watched.join().unwrap())
+    });
+    let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
+    let per_s = count(&thrown.frames) as f64 / began.elapsed().as_secs_f64();
+    let ratio = disturbed / quiet;
+    say(format_args!(
+        "{} hostile frames, {per_s:.0} a second, {} of them answered and {} refused: a neighbour's \
+         p99 {quiet:.2} ms before, {disturbed:.2} ms meanwhile: {ratio:.2}; {:+.1} MiB at most",
+        count(&thrown.frames),
+        count(&thrown.answered),
+        count(&thrown.refused),
+        most - before
+    ));
+    assert!(per_s >= HOSTILE_PER_S * 0.9, "the sender could not keep up");
+    assert!(ratio <= HOSTILE_P99_MAX && most - before <= HOSTILE_MIB_MAX);
+}
+
+#[test]
+#[ignore = "one of cargo xtask soak"]
+fn hostile_texts_cost_little_memory_and_delay_no_neighbour() {
+    let server = Running::start(&[]);
+    let (model, input) = (shipped(), format!("{}/test.jsonl", shipped()));
+    soak_hostile(&server, &hostile::to_texts(), [&model, &input]);
+    server.stop();
+}
+
+#[test]
+#[ignore = "one of cargo xtask soak"]
+fn hostile_pictures_cost_little_memory_and_delay_no_neighbour() {
+    let server = hostile::of_images();
+    let model = shipped_images();
+    let input = format!("{model}/test-images-idx3-ubyte.gz");
+    soak_hostile(&server, &hostile::to_images(), [&model, &input]);
     server.stop();
 }
 

@@ -84,6 +84,11 @@ pub(crate) fn golden_images(name: &str) -> String {
     text(&workspace("tests/data/golden-images").join(name))
 }
 
+/// The shipped classifier of images.
+pub(crate) fn shipped_images() -> String {
+    text(&workspace("weights/models/fashion-mnist"))
+}
+
 /// The shipped classifier.
 pub(crate) fn shipped() -> String {
     text(&workspace("weights/models/trec-questions"))

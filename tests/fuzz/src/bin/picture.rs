@@ -1,56 +1,25 @@
-//! PNG, JPEG, WebP, BMP and GIF: what is accepted is a picture of the size that was allowed, and
+//! PNG, JPEG, WebP, BMP and GIF: what is accepted is a picture of a size that was allowed, and
 //! costs memory by its pixels.
 #![no_main]
 
-use std::io::Cursor;
-
-use image::{DynamicImage, ExtendedColorType, ImageFormat, RgbImage};
 use libfuzzer_sys::fuzz_target;
-use offramp_fuzz::{bounded, plant};
+use offramp_fuzz::{bounded, plant, tree};
 use offramp_tools::readers;
 
 /// Decoding larger ones takes longer, and no other code.
 const SIDE_MAX: u32 = 96;
-/// Decoders have tables, and hold a picture in several forms at once.
-const HELD_MAX: usize = 4 << 20;
+/// Decoders have tables, and hold a picture in several forms at once; one of WebP makes room for
+/// a part of a picture, 16 MiB at most, before it reads it.
+const HELD_MAX: usize = 24 << 20;
 
-/// A picture in every format, in grey and in colours.
+/// A picture of each form of each format.
 fn seeds() -> Vec<Vec<u8>> {
-    let colours = RgbImage::from_fn(9, 7, |x, y| image::Rgb([(x * 25) as u8, (y * 30) as u8, 99]));
-    let colours = DynamicImage::from(colours);
-    let pictures = [colours.clone(), colours.to_luma8().into(), colours.to_rgba8().into()];
-    let mut seeds = Vec::new();
-    for picture in pictures {
-        let has_alpha = picture.color().has_alpha();
-        for format in [
-            ImageFormat::Png,
-            ImageFormat::Jpeg,
-            ImageFormat::WebP,
-            ImageFormat::Bmp,
-            ImageFormat::Gif,
-        ] {
-            // Neither takes grey or an alpha channel as it is.
-            let fitting = match (format, has_alpha) {
-                (ImageFormat::Jpeg, true) => continue,
-                (ImageFormat::Gif, _) => DynamicImage::from(picture.to_rgba8()),
-                _ => picture.clone(),
-            };
-            let mut bytes = Cursor::new(Vec::new());
-            fitting.write_to(&mut bytes, format).expect("a picture can be written");
-            seeds.push(bytes.into_inner());
-        }
-    }
-    seeds.push(sixteen_bits());
-    seeds
-}
-
-fn sixteen_bits() -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
-    let pixels: Vec<u8> = (0..2 * 5 * 4).collect();
-    image::ImageEncoder::write_image(encoder, &pixels, 5, 4, ExtendedColorType::L16)
-        .expect("a picture can be written");
-    bytes
+    let entries = std::fs::read_dir(tree("tests/data/pictures")).expect("a folder of the tree");
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    let is_picture = |end: &str| ["bmp", "gif", "jpg", "png", "webp"].contains(&end);
+    paths.retain(|path| path.extension().and_then(|end| end.to_str()).is_some_and(is_picture));
+    paths.iter().map(|path| std::fs::read(path).expect("a file of the tree")).collect()
 }
 
 fuzz_target!(

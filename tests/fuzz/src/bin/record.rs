@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use offramp::feedback::{Feedback, RecordHeader, RecordReader, RecordWriter};
 use offramp::profile::ShapeProfile;
 use offramp::{Observation, RowSlot, Seen};
-use offramp_fuzz::{Rewritten, bounded, folder, plant};
+use offramp_fuzz::{Rewritten, bounded, folder, is_drawn, plant};
 
 /// A row that met no ramp: seven words.
 const ROW_BYTES_MIN: usize = 28;
@@ -33,6 +33,7 @@ fn seeds() -> Vec<Vec<u8>> {
         ramps: "r".to_owned(),
         policy: "confidence".to_owned(),
         sites: vec![0, 1, 3],
+        fitted: Some(vec![0.5, 0.75, 2.0]),
         source: "rows.jsonl".to_owned(),
         shapes: vec![],
     };
@@ -62,6 +63,9 @@ fuzz_target!(
         given.put(bytes, 0);
         let read = bounded(8 * bytes.len() + (1 << 20), || read(given.path(), bytes.len()));
         let Some((header, rows, true)) = read else { return };
+        if !is_drawn(bytes) {
+            return;
+        }
         write(written, &header, &rows);
         let again = std::fs::read(written).expect("written");
         let data = |bytes: &[u8]| {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use offramp_fuzz::{Rewritten, bounded, folder, plant, under};
+use offramp_fuzz::{Rewritten, bounded, folder, is_drawn, plant, under};
 use offramp_weights::thresholds::OFF;
 use offramp_weights::{FittedOn, ThresholdFile};
 
@@ -39,6 +39,9 @@ fuzz_target!(
             let Ok(file) = bounded(most, || read(STATE.given.path())) else { continue };
             let sane = |threshold: f32| (0.0..=1.0).contains(&threshold) || threshold == OFF;
             assert!(file.thresholds.iter().all(|at| sane(at.threshold)));
+            if !is_drawn(bytes) {
+                continue;
+            }
             file.write(&STATE.written).expect("what was read can be written");
             assert_eq!(read(&STATE.written).expect("what was written can be read"), file);
         }

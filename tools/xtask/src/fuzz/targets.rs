@@ -34,7 +34,7 @@ pub(super) enum Target {
     Record,
     /// model.safetensors
     Safetensors,
-    /// Texts through the shipped tokenizer, cut and whole
+    /// Texts through tokenizers: cut before they are split, and after
     Text,
     /// thresholds.json
     Thresholds,
@@ -54,9 +54,10 @@ impl Target {
     pub(super) fn bytes_max(self) -> usize {
         match self {
             Self::Frames | Self::Arrivals | Self::Classes | Self::Preprocessor => 512,
-            Self::ConfigFile | Self::Idx | Self::Lines | Self::Picture | Self::Profile => 1024,
-            Self::Text | Self::Record | Self::TokenizerConfig => 1024,
-            Self::Config | Self::Index | Self::Ramps | Self::Safetensors => 2048,
+            Self::ConfigFile | Self::Idx | Self::Lines | Self::Profile => 1024,
+            Self::Record | Self::TokenizerConfig => 1024,
+            Self::Text => 384,
+            Self::Config | Self::Index | Self::Picture | Self::Ramps | Self::Safetensors => 2048,
             Self::Thresholds => 1024,
             Self::Tokenizer => 2560,
         }
