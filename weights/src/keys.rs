@@ -39,8 +39,8 @@ pub(crate) enum Rule {
         /// The same for people.
         expected: &'static str,
     },
-    /// An object whose keys have a table of their own.
-    Within(&'static [Key]),
+    /// An object whose keys have tables of their own.
+    Within(&'static [&'static [Key]]),
 }
 
 /// A value that a key may have.
@@ -85,9 +85,9 @@ pub(crate) const fn off(name: &'static str) -> Key {
     only(name, &[Plain::Is(false)], "false")
 }
 
-/// An object with a table of its own.
-pub(crate) const fn within(name: &'static str, keys: &'static [Key]) -> Key {
-    Key { name, rule: Rule::Within(keys) }
+/// An object with tables of its own.
+pub(crate) const fn within(name: &'static str, tables: &'static [&'static [Key]]) -> Key {
+    Key { name, rule: Rule::Within(tables) }
 }
 
 /// Refuses the first key of the document that changes what is computed, by the `tables`; where
@@ -162,8 +162,8 @@ impl<'de> Visitor<'de> for Table<'_> {
                     let value = map.next_value::<&RawValue>()?;
                     self.check(&name, neutral, expected, value);
                 }
-                Some(Rule::Within(keys)) => map.next_value_seed(Table {
-                    tables: &[keys],
+                Some(Rule::Within(tables)) => map.next_value_seed(Table {
+                    tables,
                     path: format!("{}{name}.", self.path),
                     first: &mut *self.first,
                 })?,
@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     const INNER: &[Key] = &[off("b"), absent("c")];
-    const FIRST: &[Key] = &[read("r"), harmless("h"), within("in", INNER)];
+    const FIRST: &[Key] = &[read("r"), harmless("h"), within("in", &[INNER])];
     const SECOND: &[Key] = &[
         off("r"),
         off("flag"),
@@ -346,6 +346,82 @@ mod tests {
         ];
         for (json, expected) in cases {
             assert_eq!(refused(json).as_deref(), Some(expected));
+        }
+    }
+
+    /// Every table, with a document that its reader accepts.
+    fn tables() -> [(&'static [Key], &'static str); 8] {
+        const BERT: &str = r#""model_type": "bert", "hidden_size": 4, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "intermediate_size": 6, "vocab_size": 9,
+            "max_position_embeddings": 8"#;
+        const DISTILBERT: &str = r#""model_type": "distilbert", "dim": 4, "n_layers": 2,
+            "n_heads": 2, "hidden_dim": 6, "vocab_size": 9, "max_position_embeddings": 8"#;
+        const TIMM: &str = r#""architecture": "resnet18""#;
+        const RESNET: &str = r#""model_type": "resnet""#;
+        [
+            (text::COMMON, BERT),
+            (text::ENCODER, BERT),
+            (text::BERT, BERT),
+            (text::DISTILBERT, DISTILBERT),
+            (images::TIMM, TIMM),
+            (images::PRETRAINED, TIMM),
+            (images::VARIANT, TIMM),
+            (images::HUGGING_FACE, RESNET),
+        ]
+    }
+
+    fn parsed(keys: &str) -> Result<crate::ModelSpec, String> {
+        let parsed = crate::ModelSpec::parse(format!("{{{keys}}}").as_bytes(), "f".as_ref());
+        parsed.map_err(|error| error.to_string())
+    }
+
+    /// A key that is said to be read is: a value that no key could have is refused by name. One
+    /// that is said to be harmless may have it, and of the others it changes the network.
+    #[test]
+    fn tables_say_what_readers_do() {
+        let odd = r#"[{"odd": [1.5, "odd"]}]"#;
+        for (table, document) in tables() {
+            assert!(parsed(document).is_ok(), "{document}");
+            for Key { name, rule } in table {
+                // The last of a key that comes twice would be an error of its own.
+                let others =
+                    document.split(',').filter(|part| !part.contains(&format!("\"{name}\"")));
+                let others = others.collect::<Vec<_>>().join(",");
+                let found = parsed(&format!(
+                    "{others}{}\"{name}\": {odd}",
+                    match others.is_empty() {
+                        true => "",
+                        false => ", ",
+                    }
+                ));
+                match rule {
+                    // Of another type they are not passed over: other models read them.
+                    Rule::Harmless if ["layer_norm_eps", "architecture"].contains(name) => {}
+                    Rule::Harmless => assert!(found.is_ok(), "{name}: {found:?}"),
+                    Rule::Read | Rule::Only { .. } => {
+                        let error = found.unwrap_err();
+                        assert!(error.contains(&format!("`{name}")), "{name}: {error}");
+                    }
+                    Rule::Within(_) => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_has_one_rule() {
+        let mut sets: Vec<Vec<&[Key]>> = vec![
+            vec![text::COMMON, text::ENCODER, text::BERT],
+            vec![text::COMMON, text::ENCODER, text::DISTILBERT],
+            vec![text::COMMON, images::HUGGING_FACE],
+            vec![text::COMMON, images::TIMM, images::VARIANT],
+            vec![images::PREPROCESSOR],
+        ];
+        sets.push(vec![images::PRETRAINED, images::VARIANT]);
+        for set in sets {
+            let mut names: Vec<_> = set.into_iter().flatten().map(|key| key.name).collect();
+            names.sort_unstable();
+            assert_eq!(names.windows(2).find(|two| two[0] == two[1]), None);
         }
     }
 

@@ -9,15 +9,14 @@ pub(crate) const TIMM: &[Key] = &[
     read("architecture"),
     read("num_classes"),
     read("label_names"),
-    read("id2label"),
     read("stride_in_1x1"),
     read("channel_order"),
     read("depths"),
     read("widths"),
     read("stem_width"),
     read("hidden_width"),
-    within("pretrained_cfg", PRETRAINED),
-    within("model_args", MODEL_ARGS),
+    within("pretrained_cfg", &[PRETRAINED, VARIANT]),
+    within("model_args", &[MODEL_ARGS, VARIANT]),
     harmless("label_descriptions"),
     harmless("num_features"),
 ];
@@ -64,25 +63,6 @@ const MODEL_ARGS: &[Key] = &[
     absent("channels"),
     only("stem_width", &[Number(64.0)], "64"),
     absent("img_size"),
-    GLOBAL_POOL,
-    OUTPUT_STRIDE,
-    ACT_LAYER,
-    NORM_LAYER,
-    AA_LAYER,
-    BN_EPS,
-    NORM_EPS,
-    STEM_TYPE,
-    REPLACE_STEM_POOL,
-    AVG_DOWN,
-    CARDINALITY,
-    BASE_WIDTH,
-    BLOCK_ARGS,
-    BLOCK_REDUCE_FIRST,
-    DOWN_KERNEL_SIZE,
-    ATTN_LAYER,
-    FEATURES_ONLY,
-    MLP_RATIO,
-    CONV_BIAS,
     harmless("drop_rate"),
     harmless("drop_path_rate"),
     harmless("drop_block_rate"),
@@ -92,52 +72,32 @@ const MODEL_ARGS: &[Key] = &[
     harmless("exportable"),
 ];
 
-/// What changes a network in timm. `model_args` is where timm looks; one beside it was meant so.
+/// What changes a network in timm. `model_args` is where timm looks; elsewhere it was meant so.
 pub(crate) const VARIANT: &[Key] = &[
-    GLOBAL_POOL,
-    OUTPUT_STRIDE,
-    ACT_LAYER,
-    NORM_LAYER,
-    AA_LAYER,
-    BN_EPS,
-    NORM_EPS,
-    STEM_TYPE,
-    REPLACE_STEM_POOL,
-    AVG_DOWN,
-    CARDINALITY,
-    BASE_WIDTH,
-    BLOCK_ARGS,
-    BLOCK_REDUCE_FIRST,
-    DOWN_KERNEL_SIZE,
-    ATTN_LAYER,
-    FEATURES_ONLY,
-    MLP_RATIO,
-    CONV_BIAS,
+    only("global_pool", &[Text("avg"), Text("fastavg")], "`avg`"),
+    only("output_stride", &[Number(32.0)], "32"),
+    only("act_layer", &[Text("relu"), Nothing], "`relu`"),
+    only(
+        "norm_layer",
+        &[Text("batchnorm"), Text("batchnorm2d"), Text("batch_norm"), Nothing],
+        "`batchnorm2d`",
+    ),
+    absent("aa_layer"),
+    only("bn_eps", &[Number(1e-5)], "1e-5"),
+    only("norm_eps", &[Number(1e-5)], "1e-5"),
+    absent("stem_type"),
+    off("replace_stem_pool"),
+    off("avg_down"),
+    only("cardinality", &[Number(1.0)], "1"),
+    only("base_width", &[Number(64.0)], "64"),
+    absent("block_args"),
+    only("block_reduce_first", &[Number(1.0)], "1"),
+    only("down_kernel_size", &[Number(1.0)], "1"),
+    absent("attn_layer"),
+    off("features_only"),
+    only("mlp_ratio", &[Number(1.0)], "1"),
+    only("conv_bias", &[Nothing], "left out"),
 ];
-
-const GLOBAL_POOL: Key = only("global_pool", &[Text("avg"), Text("fastavg")], "`avg`");
-const OUTPUT_STRIDE: Key = only("output_stride", &[Number(32.0)], "32");
-const ACT_LAYER: Key = only("act_layer", &[Text("relu"), Nothing], "`relu`");
-const NORM_LAYER: Key = only(
-    "norm_layer",
-    &[Text("batchnorm"), Text("batchnorm2d"), Text("batch_norm"), Nothing],
-    "`batchnorm2d`",
-);
-const AA_LAYER: Key = absent("aa_layer");
-const BN_EPS: Key = only("bn_eps", &[Number(1e-5)], "1e-5");
-const NORM_EPS: Key = only("norm_eps", &[Number(1e-5)], "1e-5");
-const STEM_TYPE: Key = absent("stem_type");
-const REPLACE_STEM_POOL: Key = off("replace_stem_pool");
-const AVG_DOWN: Key = off("avg_down");
-const CARDINALITY: Key = only("cardinality", &[Number(1.0)], "1");
-const BASE_WIDTH: Key = only("base_width", &[Number(64.0)], "64");
-const BLOCK_ARGS: Key = absent("block_args");
-const BLOCK_REDUCE_FIRST: Key = only("block_reduce_first", &[Number(1.0)], "1");
-const DOWN_KERNEL_SIZE: Key = only("down_kernel_size", &[Number(1.0)], "1");
-const ATTN_LAYER: Key = absent("attn_layer");
-const FEATURES_ONLY: Key = off("features_only");
-const MLP_RATIO: Key = only("mlp_ratio", &[Number(1.0)], "1");
-const CONV_BIAS: Key = only("conv_bias", &[Nothing], "left out");
 
 /// Hugging Face's ResNet, beside what every configuration of transformers may hold.
 pub(crate) const HUGGING_FACE: &[Key] = &[
@@ -171,7 +131,7 @@ pub(crate) const PREPROCESSOR: &[Key] = &[
     read("do_normalize"),
     read("image_mean"),
     read("image_std"),
-    within("auto_map", PROCESSOR_CODE),
+    within("auto_map", &[PROCESSOR_CODE]),
     off("do_pad"),
     absent("pad_size"),
     off("do_flip_channel_order"),

@@ -140,6 +140,8 @@ fn timms_variants_are_refused_wherever_they_stand() {
         assert!(error.contains(&format!("`{key}` must be {expected}")), "{error}");
         let error = image(&format!(r#""model_args": {{"{key}": {value}}}"#)).unwrap_err();
         assert!(error.contains(&format!("`model_args.{key}` must be {expected}")), "{error}");
+        let error = image(&format!(r#""pretrained_cfg": {{"{key}": {value}}}"#)).unwrap_err();
+        assert!(error.contains(&format!("`pretrained_cfg.{key}` must be {expected}")), "{error}");
     }
     let error = image(r#""model_args": {"layers": [3, 4, 6, 3]}"#).unwrap_err();
     assert!(error.contains("`model_args.layers` must be left out, found [3, 4, 6, 3]"), "{error}");
