@@ -13,6 +13,7 @@
 //! | [`image`]       | the same, for networks over images     | [`ImageSpec`], its weights  |
 //! | [`ramps`]       | `ramps.safetensors`                    | [`RampBundle`]              |
 //! | [`thresholds`]  | `thresholds.json`                      | [`ThresholdFile`]           |
+//! | [`mod@tokenizer_config`] | `tokenizer_config.json`       | [`TokenizerConfig`]       |
 //! | [`foreign`]     | one that is not what its name says     | what it is, and the remedy  |
 //! | [`identity`]    | all but ramps and thresholds           | which of them have changed  |
 //!
@@ -39,6 +40,7 @@ pub mod ramps;
 pub mod resolve;
 pub mod spec;
 pub mod thresholds;
+pub mod tokenizer_config;
 
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Checkpoint, Elem, Tensor};
@@ -51,3 +53,4 @@ pub use ramps::{Dense, Pool, Ramp, RampBundle, SiteNotes, TrainingNotes};
 pub use resolve::resolve;
 pub use spec::{Activation, Family, ModelSpec, Task, TextSpec};
 pub use thresholds::{FittedOn, Policy, SiteThreshold, ThresholdFile};
+pub use tokenizer_config::TokenizerConfig;
