@@ -146,6 +146,17 @@ pub enum InputError {
         /// Most tokens of a row.
         tokens_max: usize,
     },
+    /// A text too long to be split as a whole, with a tokenizer that has to.
+    #[error(
+        "{bytes} bytes of text without a place to cut them: with this model's tokenizer at most \
+         {bytes_max} are read"
+    )]
+    TextTooLong {
+        /// Bytes of the text.
+        bytes: usize,
+        /// Most bytes of a text.
+        bytes_max: usize,
+    },
     /// Kinds were given, but not one per token.
     #[error("{tokens} tokens but {kinds} kinds")]
     KindsMismatch {

@@ -88,4 +88,4 @@ pub use offramp_weights::image::Conversion;
 pub use offramp_weights::{ModelSpec, Policy, RampBundle, SiteThreshold, ThresholdFile};
 pub use rows::RowMap;
 pub use rules::{ImageRules, Row, RowRules, TextRules};
-pub use text::{TokenRow, Tokenizer};
+pub use text::{Encoded, TokenRow, Tokenizer};

@@ -4,28 +4,30 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use offramp::adapt::{AdaptOptions, Adaptive};
-use offramp::{AfterExit, Answer, PassSettings, Score};
+use offramp::{AfterExit, Answer, Model, PassSettings, Score};
 
 use crate::support::{Bench, model_with_ramps, random_rows};
 
 struct Counting;
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicUsize = AtomicUsize::new(0);
 static ON: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static WATCHED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-fn note() {
+fn note(bytes: usize) {
     let is_ours = ON.load(Ordering::Relaxed) && WATCHED.try_with(std::cell::Cell::get) == Ok(true);
     COUNT.fetch_add(usize::from(is_ours), Ordering::Relaxed);
+    BYTES.fetch_add(if is_ours { bytes } else { 0 }, Ordering::Relaxed);
 }
 
 // SAFETY: hands every call to the system allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note();
+        note(layout.size());
         // SAFETY: the caller keeps alloc's contract.
         unsafe { System.alloc(layout) }
     }
@@ -38,6 +40,13 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+/// Bytes allocated by `work` on this thread, those given back included.
+fn allocated_bytes(work: impl FnOnce()) -> usize {
+    BYTES.store(0, Ordering::Relaxed);
+    allocations(work);
+    BYTES.load(Ordering::Relaxed)
+}
 
 /// Allocations on this thread while `work` runs. Other tests of this binary allocate meanwhile.
 fn allocations(work: impl FnOnce()) -> usize {
@@ -84,4 +93,36 @@ fn a_pass_allocates_nothing() {
     let done = adaptive.finish().unwrap();
     assert_eq!(done.rows + done.lost_rows, 3 * rows.len() as u64);
     assert!(allocations(|| drop(vec![1u8; 100])) > 0, "the counter counts");
+}
+
+#[test]
+fn a_long_text_takes_no_more_memory_than_its_tokens() {
+    let model = Model::open_bare(&offramp_tests::shipped_dir()).unwrap();
+    let tokenizer = model.tokenizer().unwrap();
+    tokenizer.encode("Wer schrieb \u{e9}?", None).unwrap();
+    let letters = "x".repeat(1 << 20);
+    let texts = [
+        "a ".repeat(1 << 19),
+        "\u{4e2d}".repeat(349_000),
+        letters.clone(),
+        format!("{letters} {letters}"),
+        " ".repeat(1 << 20),
+        "\0".repeat(1 << 20),
+        "e\u{301}".repeat(300_000),
+        "[MASK]".repeat(170_000),
+        "!?".repeat(1 << 19),
+        "\u{1f600}\u{200d}".repeat(150_000),
+    ];
+    for text in &texts {
+        let start: String = text.chars().take(8).collect();
+        let bytes = allocated_bytes(|| {
+            tokenizer.encode(text, None).unwrap();
+        });
+        assert!(bytes < 64 << 10, "{bytes} bytes for {start:?} and so on");
+        let bytes = allocated_bytes(|| {
+            tokenizer.encode(text, Some("a")).unwrap();
+            tokenizer.encode("a", Some(text)).unwrap();
+        });
+        assert!(bytes < 128 << 10, "{bytes} bytes for a pair with {start:?} and so on");
+    }
 }

@@ -1,0 +1,348 @@
+//! What `tokenizer_config.json` changes of a tokenizer, as transformers' `AutoTokenizer` does.
+//!
+//! For the classes of BERT and RoBERTa the keys win over `tokenizer.json`, and a key that is left out
+//! stands for its default (`do_lower_case` is true); the generic class takes `tokenizer.json` as it
+//! is. Without `tokenizer_config.json` there is nothing but `tokenizer.json` to go by.
+
+use offramp_weights::{Family, TextSpec, TokenizerConfig};
+use tokenizers::normalizers::NormalizerWrapper;
+use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::{AddedToken, ModelWrapper};
+
+use crate::error::Result;
+
+/// Classes that lower-case and strip accents by their keys.
+const LIKE_BERT: [&str; 11] = [
+    "Bert",
+    "DistilBert",
+    "Electra",
+    "MobileBert",
+    "ConvBert",
+    "SqueezeBert",
+    "LayoutLM",
+    "Lxmert",
+    "Funnel",
+    "RetriBert",
+    "Splinter",
+];
+/// Classes that put a space before a text by their key.
+const LIKE_ROBERTA: [&str; 5] = ["Roberta", "GPT2", "Bart", "Longformer", "LED"];
+/// Classes that read `tokenizer.json` as it is.
+const GENERIC: [&str; 3] = ["PreTrained", "TokenizersBackend", "PreTrainedTokenizer"];
+
+/// How a tokenizer's class reads its keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Bert,
+    Roberta,
+    Generic,
+    Unknown,
+}
+
+/// Lays `config` over `inner`.
+pub(super) fn apply(
+    inner: &mut tokenizers::Tokenizer,
+    config: &TokenizerConfig,
+    spec: &TextSpec,
+) -> Result<()> {
+    let class = class(config, spec);
+    normalise(inner, config, class)?;
+    space(inner, config, class)?;
+    inner.set_encode_special_tokens(config.splits_special);
+    add_tokens(inner, config);
+    if matches!(class, Class::Bert | Class::Roberta) {
+        expect_frame(inner, config)?;
+    }
+    Ok(())
+}
+
+fn class(config: &TokenizerConfig, spec: &TextSpec) -> Class {
+    match config.class.as_deref() {
+        Some(name) if LIKE_BERT.contains(&name) => Class::Bert,
+        Some(name) if LIKE_ROBERTA.contains(&name) => Class::Roberta,
+        Some(name) if GENERIC.contains(&name) => Class::Generic,
+        Some(_) => Class::Unknown,
+        None if spec.family == Family::Roberta => Class::Roberta,
+        None => Class::Bert,
+    }
+}
+
+fn normalise(
+    inner: &mut tokenizers::Tokenizer,
+    config: &TokenizerConfig,
+    class: Class,
+) -> Result<()> {
+    let Some(NormalizerWrapper::BertNormalizer(mut rules)) = inner.get_normalizer().cloned() else {
+        return Ok(());
+    };
+    match class {
+        Class::Bert => {
+            rules.lowercase = config.lowercase.unwrap_or(true);
+            rules.strip_accents = config.strip_accents;
+            rules.handle_chinese_chars = config.chinese_chars.unwrap_or(true);
+            inner.with_normalizer(Some(NormalizerWrapper::BertNormalizer(rules)));
+        }
+        Class::Unknown => {
+            let strips = rules.strip_accents.unwrap_or(rules.lowercase);
+            expect(config, "do_lower_case", config.lowercase, rules.lowercase)?;
+            expect(config, "strip_accents", config.strip_accents, strips)?;
+            let chinese = rules.handle_chinese_chars;
+            expect(config, "tokenize_chinese_chars", config.chinese_chars, chinese)?;
+        }
+        Class::Roberta | Class::Generic => {}
+    }
+    Ok(())
+}
+
+fn space(inner: &mut tokenizers::Tokenizer, config: &TokenizerConfig, class: Class) -> Result<()> {
+    let Some(PreTokenizerWrapper::ByteLevel(mut split)) = inner.get_pre_tokenizer().cloned() else {
+        return Ok(());
+    };
+    match class {
+        Class::Roberta => {
+            split.add_prefix_space = config.prefix_space.unwrap_or(false);
+            inner.with_pre_tokenizer(Some(PreTokenizerWrapper::ByteLevel(split)));
+        }
+        Class::Unknown => {
+            expect(config, "add_prefix_space", config.prefix_space, split.add_prefix_space)?;
+        }
+        Class::Bert | Class::Generic => {}
+    }
+    Ok(())
+}
+
+/// Of a class that is not known, a key must say what `tokenizer.json` says.
+fn expect(config: &TokenizerConfig, key: &str, asked: Option<bool>, is: bool) -> Result<()> {
+    match asked {
+        Some(asked) if asked != is => {
+            let class = config.class.as_deref().unwrap_or_default();
+            let expected =
+                format!("{is}, as in tokenizer.json: what the class `{class}` does is not known");
+            Err(config.refused(key, expected, &asked.to_string()).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Adds tokens that `tokenizer.json` has not, or has otherwise.
+fn add_tokens(inner: &mut tokenizers::Tokenizer, config: &TokenizerConfig) {
+    let mut there: Vec<AddedToken> = inner.get_added_tokens_decoder().into_values().collect();
+    let mut new = Vec::new();
+    for token in &config.named {
+        let is_there = there.iter().any(|known| known.content == token.content);
+        let token = AddedToken {
+            content: token.content.clone(),
+            single_word: token.single_word,
+            lstrip: token.lstrip,
+            rstrip: token.rstrip,
+            normalized: token.normalized,
+            special: token.special,
+        };
+        if !is_there {
+            there.push(token.clone());
+            new.push(token);
+        }
+    }
+    // Also where there is none: those of tokenizer.json are found as they are normalised now.
+    inner.add_tokens(&new);
+}
+
+/// Which tokens stand around a text and for unknown words is taken from `tokenizer.json`.
+fn expect_frame(inner: &tokenizers::Tokenizer, config: &TokenizerConfig) -> Result<()> {
+    let frame = inner.encode_fast("", true).map(|frame| frame.get_ids().to_vec());
+    let frame = frame.unwrap_or_default();
+    let name = |id: Option<&u32>| id.and_then(|&id| inner.id_to_token(id));
+    let unknown = match inner.get_model() {
+        ModelWrapper::WordPiece(model) => Some(model.unk_token.clone()),
+        _ => None,
+    };
+    for (key, asked, is) in [
+        ("cls_token", &config.cls_token, name(frame.first())),
+        ("sep_token", &config.sep_token, name(frame.last())),
+        ("unk_token", &config.unk_token, unknown),
+    ] {
+        if let (Some(asked), Some(is)) = (asked, is)
+            && *asked != is
+        {
+            return Err(config.refused(key, format!("`{is}`, as in tokenizer.json"), asked).into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use offramp_weights::ModelSpec;
+    use serde_json::{Value, json};
+
+    use crate::text::Tokenizer;
+
+    /// Ids in the order of the words below.
+    const VOCAB: [&str; 16] = [
+        "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "paris", "Paris", "e", "é", "中", "##中",
+        "a", "b", "c", "d", "[",
+    ];
+
+    fn frame(second: bool) -> Vec<Value> {
+        let mut frame = vec![
+            json!({"SpecialToken": {"id": "[CLS]", "type_id": 0}}),
+            json!({"Sequence": {"id": "A", "type_id": 0}}),
+            json!({"SpecialToken": {"id": "[SEP]", "type_id": 0}}),
+        ];
+        if second {
+            frame.push(json!({"Sequence": {"id": "B", "type_id": 1}}));
+            frame.push(json!({"SpecialToken": {"id": "[SEP]", "type_id": 1}}));
+        }
+        frame
+    }
+
+    fn tokenizer(lowercase: bool, truncation: &Value) -> Value {
+        let vocab: serde_json::Map<_, _> =
+            VOCAB.iter().zip(0..).map(|(token, id)| ((*token).to_owned(), json!(id))).collect();
+        let special = |id: usize| {
+            json!({"id": id, "content": VOCAB[id], "special": true, "single_word": false,
+                   "lstrip": false, "rstrip": false, "normalized": false})
+        };
+        let named = |id: usize| json!({"id": VOCAB[id], "ids": [id], "tokens": [VOCAB[id]]});
+        json!({
+            "version": "1.0", "truncation": truncation, "padding": null,
+            "added_tokens": (0..5).map(special).collect::<Vec<_>>(),
+            "normalizer": {"type": "BertNormalizer", "clean_text": true, "strip_accents": null,
+                           "handle_chinese_chars": true, "lowercase": lowercase},
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "post_processor": {"type": "TemplateProcessing", "single": frame(false),
+                               "pair": frame(true),
+                               "special_tokens": {"[CLS]": named(2), "[SEP]": named(3)}},
+            "decoder": null,
+            "model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": vocab,
+                      "continuing_subword_prefix": "##", "max_input_chars_per_word": 100},
+        })
+    }
+
+    fn open(tokenizer: &Value, config: Option<Value>) -> Result<Tokenizer, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let model = json!({
+            "model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "vocab_size": 16,
+            "num_attention_heads": 4, "intermediate_size": 64, "hidden_act": "gelu",
+            "max_position_embeddings": 10, "type_vocab_size": 2, "layer_norm_eps": 1e-12,
+            "architectures": ["BertForSequenceClassification"], "pad_token_id": 0,
+        });
+        let write = |name: &str, value: &Value| {
+            fs::write(dir.path().join(name), value.to_string()).unwrap();
+        };
+        write("config.json", &model);
+        write("tokenizer.json", tokenizer);
+        if let Some(config) = config {
+            write("tokenizer_config.json", &config);
+        }
+        let spec = ModelSpec::read(dir.path()).unwrap();
+        Tokenizer::open(dir.path(), spec.text().unwrap()).map_err(|error| error.to_string())
+    }
+
+    fn ids(lowercase: bool, config: Value, text: &str) -> Vec<u32> {
+        let tokenizer = open(&tokenizer(lowercase, &Value::Null), Some(config)).unwrap();
+        tokenizer.encode(text, None).unwrap().ids
+    }
+
+    /// What transformers 4.57 and 5.24 give.
+    #[test]
+    fn keys_are_laid_over_the_normaliser_as_auto_tokenizer_does() {
+        let text = "Paris é 中";
+        let (lower, cased) = (vec![2, 5, 7, 9, 3], vec![2, 6, 8, 9, 3]);
+        for (is_lower, config, expected) in [
+            (true, json!({"tokenizer_class": "BertTokenizer", "do_lower_case": false}), &cased),
+            (false, json!({"tokenizer_class": "BertTokenizerFast", "do_lower_case": true}), &lower),
+            (false, json!({"tokenizer_class": "BertTokenizer"}), &lower),
+            (false, json!({}), &lower),
+            (true, json!({"tokenizer_class": "ElectraTokenizer", "do_lower_case": false}), &cased),
+            (true, json!({"do_lower_case": false}), &cased),
+            (
+                true,
+                json!({"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": false}),
+                &lower,
+            ),
+            (false, json!({"tokenizer_class": "TokenizersBackend", "do_lower_case": true}), &cased),
+            (
+                true,
+                json!({"tokenizer_class": "BertTokenizer", "strip_accents": false}),
+                &vec![2, 5, 8, 9, 3],
+            ),
+            (true, json!({"do_lower_case": false, "strip_accents": true}), &vec![2, 6, 7, 9, 3]),
+            (true, json!({"tokenizer_class": "FooTokenizer", "do_lower_case": true}), &lower),
+        ] {
+            assert_eq!(ids(is_lower, config.clone(), text), *expected, "{is_lower} {config}");
+        }
+        let config = json!({"tokenizer_class": "BertTokenizer", "tokenize_chinese_chars": false});
+        assert_eq!(ids(true, config, "中中"), [2, 9, 10, 3]);
+        assert_eq!(ids(true, json!({}), "中中"), [2, 9, 9, 3]);
+        let config = json!({"split_special_tokens": true});
+        assert_eq!(ids(true, config, "[MASK]"), [2, 15, 1, 1, 3]);
+        let config = json!({"additional_special_tokens": ["Paris"], "do_lower_case": true});
+        assert_eq!(ids(true, config, "Paris paris"), [2, 6, 5, 3]);
+        let without = open(&tokenizer(false, &Value::Null), None).unwrap();
+        assert_eq!(without.encode(text, None).unwrap().ids, cased, "tokenizer.json alone");
+    }
+
+    #[test]
+    fn keys_of_classes_that_are_not_known_must_agree() {
+        for (key, value) in
+            [("do_lower_case", false), ("strip_accents", false), ("tokenize_chinese_chars", false)]
+        {
+            let config = json!({"tokenizer_class": "FooTokenizer", key: value});
+            let error = open(&tokenizer(true, &Value::Null), Some(config)).unwrap_err();
+            assert!(error.contains(&format!("tokenizer_config.json: `{key}`")), "{error}");
+            assert!(error.contains("found false"), "{error}");
+        }
+        for (key, value) in [("cls_token", "[SEP]"), ("sep_token", "[PAD]"), ("unk_token", "[PAD]")]
+        {
+            let error =
+                open(&tokenizer(true, &Value::Null), Some(json!({key: value}))).unwrap_err();
+            assert!(error.contains(&format!("`{key}` must be `")), "{error}");
+        }
+    }
+
+    #[test]
+    fn texts_are_cut_on_the_side_and_to_the_length_that_is_asked_for() {
+        let left = json!({"direction": "Left", "max_length": 6, "strategy": "LongestFirst",
+                          "stride": 0});
+        let (json_left, json_none) = (tokenizer(true, &left), tokenizer(true, &Value::Null));
+        let text = "a b c d a b c d a b c d";
+        for (tokenizer, config, expected) in [
+            (&json_left, None, vec![2, 11, 12, 13, 14, 11, 12, 13, 14, 3]),
+            (&json_left, Some(json!({"model_max_length": 5})), vec![2, 12, 13, 14, 3]),
+            (
+                &json_left,
+                Some(json!({"model_max_length": 5, "truncation_side": "right"})),
+                vec![2, 11, 12, 13, 3],
+            ),
+            (
+                &json_none,
+                Some(json!({"model_max_length": 4, "truncation_side": "left"})),
+                vec![2, 13, 14, 3],
+            ),
+            (&json_none, Some(json!({"max_len": 4})), vec![2, 11, 12, 3]),
+            (
+                &json_none,
+                Some(json!({"model_max_length": 1e30, "padding_side": "left"})),
+                vec![2, 11, 12, 13, 14, 11, 12, 13, 14, 3],
+            ),
+        ] {
+            let found = open(tokenizer, config).unwrap().encode_noting_cuts(text, None).unwrap();
+            assert_eq!((found.row.ids, found.is_cut), (expected, true));
+        }
+        let tokenizer = open(&json_none, Some(json!({"truncation_side": "left"}))).unwrap();
+        let found = tokenizer.encode_noting_cuts("a b c d a b", Some("a b c d")).unwrap();
+        assert_eq!(found.row.ids, [2, 13, 14, 11, 12, 3, 12, 13, 14, 3]);
+        assert_eq!(found.row.kinds, [0, 0, 0, 0, 0, 0, 1, 1, 1, 1]);
+        assert!(!tokenizer.encode_noting_cuts("a", Some("b")).unwrap().is_cut);
+    }
+
+    #[test]
+    fn kinds_are_left_out_where_the_inputs_lack_them() {
+        let config = json!({"model_input_names": ["input_ids", "attention_mask"]});
+        let tokenizer = open(&tokenizer(true, &Value::Null), Some(config)).unwrap();
+        assert!(tokenizer.encode("a", Some("b")).unwrap().kinds.is_empty());
+    }
+}
