@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use offramp::client::{Client, Connection, RetryOptions};
-use offramp::serve::protocol::{InferOptions, Input, Reply, split};
+use offramp::serve::protocol::{Infer, InferOptions, Input, Reply, Status, split};
 use offramp::serve::{ServeOptions, Server, SessionLimits};
 
 use crate::support::{ended, start, text};
@@ -139,22 +139,52 @@ fn silence_slow_frames_and_replies_never_taken_are_ended() {
     server.drain().unwrap();
 }
 
-/// Splitting them takes about a second.
-#[test]
-fn long_texts_keep_nobody_else_waiting() {
-    let server = start(&ServeOptions::default());
-    let address = server.address().to_string();
-    let marks = "!".repeat(1 << 18);
-    let mut long = Connection::open(&address, None).unwrap();
-    for _ in 0..4 {
-        long.send(&text(&marks)).unwrap();
+/// Whose texts are both far too long has to be counted: of all requests that takes the longest.
+fn long_pair(half: &str) -> Infer<'_> {
+    Infer { input: Input::Text(half, Some(half)), options: InferOptions::default() }
+}
+
+const LONG_PAIRS: usize = 8;
+
+/// Sends them, and waits until the first has been answered.
+fn send_long_pairs(server: &Server) -> Connection {
+    let marks = "!".repeat((1 << 19) - 100);
+    let mut long = Connection::open(&server.address().to_string(), None).unwrap();
+    for _ in 0..LONG_PAIRS {
+        long.send(&long_pair(&marks)).unwrap();
     }
     while ended(&server.stats(), "ok") == 0 {
         std::thread::sleep(Duration::from_millis(1));
     }
-    let mut short = Connection::open(&address, None).unwrap();
-    short.send(&text("Where is Oslo?")).unwrap();
-    short.receive().unwrap();
-    assert!(ended(&server.stats(), "ok") < 5, "it waited for all of them");
+    long
+}
+
+#[test]
+fn long_texts_keep_nobody_else_waiting() {
+    let server = start(&ServeOptions::default());
+    let _long = send_long_pairs(&server);
+    let mut short = Connection::open(&server.address().to_string(), None).unwrap();
+    let page = "Where is Oslo? ".repeat(800);
+    for question in ["Where is Oslo?", &page] {
+        short.send(&text(question)).unwrap();
+        assert!(matches!(short.receive().unwrap().1, Reply::Verdict(_)));
+    }
+    assert!(ended(&server.stats(), "ok") < LONG_PAIRS + 2, "it waited for all of them");
+    server.drain().unwrap();
+}
+
+#[test]
+fn a_deadline_counts_while_a_text_waits_to_be_read() {
+    let server = start(&ServeOptions::default());
+    let _long = send_long_pairs(&server);
+    let mut late = Connection::open(&server.address().to_string(), None).unwrap();
+    let page = "Where is Oslo? ".repeat(5000);
+    let options = InferOptions { deadline_us: Some(500), ..InferOptions::default() };
+    late.send(&Infer { input: Input::Text(&page, None), options }).unwrap();
+    match late.receive().unwrap().1 {
+        Reply::Failure(failure) => assert_eq!(failure.status, Status::DeadlineExpired),
+        other => panic!("{other:?}"),
+    }
+    assert!(ended(&server.stats(), "ok") < LONG_PAIRS, "it waited for all of them");
     server.drain().unwrap();
 }

@@ -42,7 +42,8 @@ fn a_flood_is_answered_or_refused_and_both_sides_count_alike() {
     assert_eq!(total("ok") + total("overloaded"), CONNECTIONS * REQUESTS, "{counts:?}");
     assert_eq!(total("ok"), ended(&stats, "ok"), "{stats}");
     assert_eq!(total("overloaded"), ended(&stats, "overloaded"), "{stats}");
-    assert!(total("ok") > 100 && total("overloaded") > 500, "{counts:?}");
+    // As many as may wait are let in at the very least.
+    assert!(total("ok") >= options.queue_max && total("overloaded") > 500, "{counts:?}");
     server.drain().unwrap();
 }
 

@@ -41,6 +41,16 @@ pub(super) fn take(frame: &Frame<'_>, arrival_us: u64, hold: Hold, client: &Clie
     client.send(request, &reply, Some(hold));
 }
 
+/// Answers a request whose deadline passed before its turn came to be read.
+pub(super) fn give_up(frame: &Frame<'_>, hold: Hold, client: &Client, state: &State) {
+    let (request, metrics) = (frame.header.request(), state.metrics.clone());
+    let failure = Failure::new(Status::DeadlineExpired, "its turn to be read did not come in time");
+    match frame.header.kind() {
+        Some(Kind::Infer) => Promise::new(client.clone(), request, hold, metrics).fail(failure),
+        _ => client.send(request, &Reply::Failure(failure), Some(hold)),
+    }
+}
+
 /// Of all requests only infer has flags, and only that and a ping a payload.
 fn expect_bare(frame: &Frame<'_>) -> Result<(), String> {
     let (flags, bytes) = (frame.header.flags(), frame.payload.len());
@@ -118,7 +128,9 @@ fn decode(frame: &Frame<'_>, state: &State) -> Result<(Row, InferOptions), Failu
         return Err(bad("a deepest site and a score floor contradict each other".to_owned()));
     }
     let row = row(input, state).map_err(|error| match error {
-        InputError::TooLong { .. } => Failure::new(Status::TooLarge, error.to_string()),
+        InputError::TooLong { .. } | InputError::TextTooLong { .. } => {
+            Failure::new(Status::TooLarge, error.to_string())
+        }
         error => bad(error.to_string()),
     })?;
     Ok((row, options))

@@ -23,8 +23,10 @@ use crate::clock;
 
 /// What an idle connection keeps of a buffer.
 const BUFFER_BYTES: usize = 4096;
-/// Longer frames take long to read, as texts do to be split: not where others wait.
+/// Longer frames may take a while to read: not where others wait.
 const LONG_BYTES: usize = 4096;
+/// And still longer ones not in the way of those.
+const VERY_LONG_BYTES: usize = 64 << 10;
 /// A client that says nothing for so long has read that the connection ends.
 const SILENCE: Duration = Duration::from_millis(100);
 /// One that talks on is cut off in the end.
@@ -99,7 +101,9 @@ impl Reader {
 
     async fn run(&mut self) {
         while self.fill().await {
-            while let Some(is_good) = self.frame().await {
+            // Of all frames that are whole by now, though some wait for those before them.
+            let arrival_us = self.state.now_us();
+            while let Some(is_good) = self.frame(arrival_us).await {
                 if !is_good {
                     return;
                 }
@@ -138,7 +142,7 @@ impl Reader {
     }
 
     /// Takes a frame off the buffer; none where it is not whole, false at a bad one.
-    async fn frame(&mut self) -> Option<bool> {
+    async fn frame(&mut self, arrival_us: u64) -> Option<bool> {
         let (header, bytes) = match split(&self.buffer, self.state.limits.payload_bytes_max) {
             Ok(None) => return None,
             Ok(Some(frame)) => (frame.header, frame.bytes()),
@@ -147,7 +151,6 @@ impl Reader {
                 return Some(false);
             }
         };
-        let arrival_us = self.state.now_us();
         let hold = self.hold(&header).await?;
         self.take(header, bytes, arrival_us, hold).await;
         self.buffer.advance(bytes);
@@ -156,13 +159,18 @@ impl Reader {
 
     async fn take(&self, header: Header, bytes: usize, arrival_us: u64, hold: Hold) {
         let frame = Frame { header, payload: &self.buffer[HEADER_BYTES..bytes] };
-        let take = || request::take(&frame, arrival_us, hold, &self.client, &self.state);
+        let (client, state) = (&self.client, &self.state);
         if bytes <= LONG_BYTES {
-            return take();
+            return request::take(&frame, arrival_us, hold, client, state);
         }
-        // One at a time: passes need the other cores.
-        let _turn = self.state.long_frames.lock().await;
-        block_in_place(take);
+        // One of a kind at a time: passes need the other cores.
+        let turn = state.long_frames[usize::from(bytes > VERY_LONG_BYTES)].lock();
+        let waited_us = state.now_us().saturating_sub(arrival_us);
+        let left_us = header.deadline_us().map(|us| u64::from(us).saturating_sub(waited_us));
+        match timeout(left_us.map_or(Duration::MAX, Duration::from_micros), turn).await {
+            Ok(_turn) => block_in_place(|| request::take(&frame, arrival_us, hold, client, state)),
+            Err(_) => request::give_up(&frame, hold, client, state),
+        }
     }
 
     /// Waits for room for the replies; for a place too, unless the request has a deadline.

@@ -133,8 +133,8 @@ pub(super) struct State {
     log_lines_dropped: fn() -> u64,
     /// Of a deadline, what is left for the way back.
     pub(super) margin_us: u64,
-    /// The turn of whoever has a long frame read.
-    pub(super) long_frames: Mutex<()>,
+    /// The turns of whoever has a long frame read, and of whoever has a very long one.
+    pub(super) long_frames: [Mutex<()>; 2],
     started: Instant,
     life: AtomicU8,
     row_us: AtomicU32,
@@ -206,7 +206,7 @@ impl State {
             reload: Turn::default(),
             lost: OnceLock::new(),
             log_lines_dropped: options.log_lines_dropped,
-            long_frames: Mutex::new(()),
+            long_frames: Default::default(),
             started: clock::now(),
             life: AtomicU8::new(Life::Ready as u8),
             row_us: AtomicU32::new(1000),
