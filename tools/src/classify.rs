@@ -62,7 +62,8 @@ Pillow's convert, alpha is dropped and 16 bits are cut to 8. JPEG decoders diffe
 pixels are within 3 of Pillow's.
 
 exit is the encoder layer or block behind which the row left, from 0, or \"final\"; depth is the
-share of them that it had run by then. Text longer than the model reads is cut, tokens are not.
+share of them that it had run by then. Text longer than the model reads is cut, and its answer has
+\"truncated\": true; tokens are not cut. An empty \"text\" is answered, an empty line is an error.
 The exit code is 1 where any line failed.";
 
 /// Flags of `classify`.
@@ -198,6 +199,9 @@ struct Written<'a> {
     score: f32,
     exit: Value,
     depth: f64,
+    /// Only where the model read a part of the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logits: Option<&'a [f32]>,
 }
@@ -216,6 +220,8 @@ struct Waiting {
     line: u64,
     /// The id of the row that sits in the batch, or why none does.
     row: Result<Id, BadRow>,
+    /// Whether a part of its text was cut off.
+    is_cut: bool,
 }
 
 /// Rows on their way, and what became of those before.
@@ -265,12 +271,13 @@ impl<'a> Session<'a> {
         if self.waiting.len() >= WAITING_PER_ROW * self.args.engine.batch {
             self.answer()?;
         }
+        let is_cut = row.as_ref().is_ok_and(|row| row.is_cut);
         let row = match row {
             Ok(row) => self.push(row)?,
             Err(bad) => Err(bad),
         };
         self.lines += 1;
-        self.waiting.push(Waiting { line, row });
+        self.waiting.push(Waiting { line, row, is_cut });
         Ok(())
     }
 
@@ -320,7 +327,9 @@ impl<'a> Session<'a> {
             Ok(id) => {
                 let kept = &self.answers.by_slot[slot];
                 if kept.is_finite {
-                    return self.out.json_line(&written(kept, id, self.model, self.args.logits));
+                    let mut written = written(kept, id, self.model, self.args.logits);
+                    written.truncated = waiting.is_cut.then_some(true);
+                    return self.out.json_line(&written);
                 }
                 (Some(id), "the logits are not finite: the model cannot answer this input")
             }
@@ -361,6 +370,7 @@ fn written<'a>(kept: &'a Kept, id: &'a Id, model: &'a Model, logits: bool) -> Wr
             _ => Value::from("final"),
         },
         depth: (kept.depth * 1e4).round() / 1e4,
+        truncated: None,
         logits: logits.then_some(&kept.logits),
     }
 }

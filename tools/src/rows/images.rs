@@ -48,6 +48,7 @@ impl Images {
                 id,
                 text: None,
                 input: offramp::Row::Image(self.preprocessor.apply(&picture)),
+                is_cut: false,
                 label: label.map(value),
             }),
             Err(error) => Err(BadRow { id: Some(id), error }),

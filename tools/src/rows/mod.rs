@@ -26,6 +26,8 @@ pub(crate) struct Row {
     pub(crate) text: Option<String>,
     /// What the model is to read.
     pub(crate) input: offramp::Row,
+    /// Whether that lacks tokens of a text that is too long.
+    pub(crate) is_cut: bool,
     /// What a person says it is, as written.
     pub(crate) label: Option<Value>,
 }

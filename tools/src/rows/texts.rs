@@ -8,7 +8,7 @@ use super::json::{self, Keys};
 use super::{BadRow, Row};
 use crate::failure::Result;
 use crate::lines::{LINE_BYTES_MAX, Line, Lines};
-use offramp::{Model, TokenRow, Tokenizer};
+use offramp::{Encoded, Model, TokenRow, Tokenizer};
 
 /// Reads rows from lines.
 pub(crate) struct Texts {
@@ -50,7 +50,9 @@ impl Texts {
     fn plain(&self, number: u64, text: String) -> Result<Row, BadRow> {
         let id = Id::Number(number);
         match self.encode(&text, None) {
-            Ok(input) => Ok(Row { id, text: Some(text), input: input.into(), label: None }),
+            Ok(Encoded { row, is_cut }) => {
+                Ok(Row { id, text: Some(text), input: row.into(), is_cut, label: None })
+            }
             Err(error) => Err(BadRow { id: Some(id), error }),
         }
     }
@@ -58,17 +60,18 @@ impl Texts {
     fn json(&self, number: u64, line: &str) -> Result<Row, BadRow> {
         let (id, keys) = json::parse(line)?;
         match self.tokens(&keys) {
-            Ok(input) => Ok(Row {
+            Ok(Encoded { row, is_cut }) => Ok(Row {
                 id: id.unwrap_or(Id::Number(number)),
                 text: keys.text,
-                input: input.into(),
+                input: row.into(),
+                is_cut,
                 label: keys.label,
             }),
             Err(error) => Err(BadRow { id, error }),
         }
     }
 
-    fn tokens(&self, keys: &Keys) -> Result<TokenRow, String> {
+    fn tokens(&self, keys: &Keys) -> Result<Encoded, String> {
         let Keys { text, text_pair, tokens, kinds, .. } = keys;
         match (text, tokens) {
             (Some(_), Some(_)) => Err("both \"text\" and \"tokens\": give one".to_owned()),
@@ -79,18 +82,16 @@ impl Texts {
                 Err("\"text_pair\" goes with \"text\"".to_owned())
             }
             (None, Some(ids)) => {
-                Ok(TokenRow { ids: ids.clone(), kinds: kinds.clone().unwrap_or_default() })
+                let (ids, kinds) = (ids.clone(), kinds.clone().unwrap_or_default());
+                Ok(Encoded { row: TokenRow { ids, kinds }, is_cut: false })
             }
         }
     }
 
-    fn encode(&self, text: &str, pair: Option<&str>) -> Result<TokenRow, String> {
+    fn encode(&self, text: &str, pair: Option<&str>) -> Result<Encoded, String> {
         let tokenizer = self.tokenizer.as_ref().map_err(|error| {
             format!("{error}; without a tokenizer give \"tokens\" instead of text")
         })?;
-        if text.trim().is_empty() {
-            return Err("the text is empty".to_owned());
-        }
-        tokenizer.encode(text, pair).map_err(|error| error.to_string())
+        tokenizer.encode_noting_cuts(text, pair).map_err(|error| error.to_string())
     }
 }

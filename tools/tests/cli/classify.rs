@@ -177,3 +177,33 @@ fn weights_that_are_no_numbers_are_refused_by_name() {
         assert!(done.err.contains(part), "{}", done.err);
     }
 }
+
+#[test]
+fn an_empty_text_is_answered_and_an_empty_line_is_not() {
+    let input = "{\"text\":\"\"}\n{\"text\":\"\",\"text_pair\":\"b\"}\n{\"text\":\"\\u200b\"}\n\
+                 \u{200b}\n{\"text\":\" \\n\"}\n \t\n";
+    let done = run(&["classify", "--model", &shipped()], input).expect_code(1);
+    let lines = done.lines();
+    for line in &lines[..5] {
+        assert!(line["label"].is_string(), "{line}");
+    }
+    assert_eq!(lines[5]["error"], "the line is empty");
+    for field in ["label", "score"] {
+        assert_eq!(lines[0][field], lines[2][field], "nothing is left of a zero-width space");
+        assert_eq!(lines[0][field], lines[3][field]);
+        assert_eq!(lines[0][field], lines[4][field]);
+    }
+}
+
+#[test]
+fn an_answer_says_where_its_text_was_cut() {
+    let long = "Who wrote Hamlet? ".repeat(20);
+    let input = format!(
+        "{long}\n{{\"text\": \"Who?\"}}\n{{\"text\": \"Who?\", \"text_pair\": \"{long}\"}}\n\
+         {{\"tokens\": [2, 100, 3]}}\n{{\"text\": \"{}\"}}\n",
+        "\u{4e2d}".repeat(1 << 20)
+    );
+    let lines = run(&["classify", "--model", &shipped()], &input).expect_code(0).lines();
+    let cut: Vec<_> = lines.iter().map(|line| line.get("truncated")).collect();
+    assert_eq!(cut, [Some(&json!(true)), None, Some(&json!(true)), None, Some(&json!(true))]);
+}
