@@ -9,6 +9,7 @@ use toml::{Table, Value};
 
 use crate::failure::{Failure, Result};
 use crate::out::note;
+use crate::text;
 
 /// The flag that names the file.
 const FLAG: &str = "config";
@@ -82,8 +83,7 @@ fn set_twin(twin: &OsStr) -> Option<OsString> {
 }
 
 fn read(path: &Path) -> Result<Table> {
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::io(path, "read", error))?;
-    parsed(&text, path)
+    parsed(&text::read(path)?, path)
 }
 
 /// The keys of a file's text; `path` is for complaints.

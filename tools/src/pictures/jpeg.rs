@@ -40,6 +40,7 @@ pub(super) fn decode(bytes: &[u8], rules: &PictureRules) -> Result<Decoded, Stri
 fn told(error: &Error) -> String {
     match error {
         Error::Io(source) if source.kind() == ErrorKind::UnexpectedEof => CUT.to_owned(),
+        Error::Unsupported(_) => error.to_string(),
         other => format!("damaged JPEG: {other}"),
     }
 }

@@ -95,7 +95,7 @@ fn colours(flags: u8) -> usize {
     if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) }
 }
 
-/// All lines, where they are not packed. The size that a header tells is often wrong.
+/// All lines. The size that a header tells is often wrong.
 fn bmp(bytes: &[u8]) -> Option<Checked> {
     let number = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
     let half = |at: usize| bytes.get(at..at + 2)?.try_into().ok().map(u16::from_le_bytes);
@@ -106,14 +106,90 @@ fn bmp(bytes: &[u8]) -> Option<Checked> {
         false => [number(18)?, number(22)?.cast_signed().unsigned_abs()],
     };
     let bits = half(if is_old { 24 } else { 28 })?;
-    let is_packed = !is_old && ![0, 3, 6].contains(&number(30)?);
+    match if is_old { 0 } else { number(30)? } {
+        packed @ 1..=2 => return runs(bytes.get(start as usize..)?, packed == 2),
+        0 | 3 | 6 => {}
+        // Others are no lines of pixels, and no decoder of ours takes them.
+        _ => return Some(Ok(())),
+    }
     let line = (u64::from(width) * u64::from(bits)).div_ceil(32) * 4;
     let end = line.saturating_mul(u64::from(height)).saturating_add(u64::from(start));
-    (is_packed || bytes.len() as u64 >= end).then_some(Ok(()))
+    (bytes.len() as u64 >= end).then_some(Ok(()))
+}
+
+/// Runs of pixels, of which two may share a byte, up to the end of the picture.
+fn runs(bytes: &[u8], are_halves: bool) -> Option<Checked> {
+    let mut bytes = Bytes(bytes);
+    loop {
+        match (bytes.byte()?, bytes.byte()?) {
+            (0, 1) => return Some(Ok(())),
+            // A step to another place.
+            (0, 2) => drop(bytes.take(2)?),
+            // The end of a line, or one pixel many times.
+            (0, 0) | (1.., _) => {}
+            (0, count) => {
+                let count = usize::from(count);
+                let held = if are_halves { count.div_ceil(2) } else { count };
+                bytes.take(held.next_multiple_of(2))?;
+            }
+        }
+    }
 }
 
 /// As many bytes as the header says.
 fn webp(bytes: &[u8]) -> Option<Checked> {
     let length = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?);
     (bytes.len() as u64 >= u64::from(length) + 8).then_some(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rules::PictureRules;
+    use super::*;
+
+    /// 4 x 2 pixels of a palette of two greys, in runs.
+    fn packed(compression: u8, runs: &[u8]) -> Vec<u8> {
+        let mut file = b"BM\0\0\0\0\0\0\0\0\x3e\0\0\0\x28\0\0\0".to_vec();
+        let bits = 8 / compression;
+        file.extend([4, 0, 0, 0, 2, 0, 0, 0, 1, 0, bits, 0, compression, 0, 0, 0]);
+        file.extend([0; 12]);
+        file.extend([2, 0, 0, 0, 0, 0, 0, 0]);
+        file.extend([10, 10, 10, 0, 90, 90, 90, 0]);
+        file.extend(runs);
+        file
+    }
+
+    #[test]
+    fn runs_of_pixels_are_followed_to_the_end_of_the_picture() {
+        let cases: [(u8, &[u8]); 3] = [
+            (1, &[4, 1, 0, 0, 3, 0, 1, 1, 0, 0, 0, 1]),
+            (1, &[0, 3, 1, 0, 1, 0, 1, 1, 0, 0, 0, 4, 1, 1, 0, 1, 0, 1]),
+            (2, &[4, 0x10, 0, 0, 0, 4, 0x11, 0x10, 0, 0, 0, 1]),
+        ];
+        for (compression, runs) in cases {
+            let file = packed(compression, runs);
+            let picture = super::super::picture(&file, &PictureRules::default()).unwrap();
+            assert_eq!(picture.shape(), [2, 4, 3]);
+            for end in 0..file.len() {
+                let found = super::super::picture(&file[..end], &PictureRules::default());
+                assert!(found.is_err(), "{end} of {}", file.len());
+            }
+        }
+    }
+
+    #[test]
+    fn sums_and_sizes_that_do_not_fit_are_told() {
+        let gif = b"GIF89a\x01\0\x01\0\0\0\0";
+        let cases: [(Kind, &[u8], &str); 4] = [
+            (Kind::Png, b"\x89PNG\r\n\x1a\n\0\0\0\0IEND\0\0\0\0", "chunk IEND: expected the sum"),
+            (Kind::Gif, &[&gif[..], b"?"].concat(), "a block of kind 0x3f"),
+            (Kind::Gif, &[&gif[..], b"!\xf9\x02a"].concat(), CUT),
+            (Kind::WebP, b"RIFF\x05\0\0\0WEBP", CUT),
+        ];
+        for (kind, bytes, expected) in cases {
+            let error = check(kind, bytes).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(check(Kind::Gif, &[&gif[..], b"\0;"].concat()).is_ok());
+    }
 }

@@ -121,9 +121,8 @@ fn read(
     let mut rows = Vec::new();
     while let Some((line, row)) = reader.next()? {
         let mut row = row.map_err(|bad| bad_line(path, line, bad.error))?;
-        finish(&mut row)
-            .and_then(|()| fits(model, &row.input))
-            .map_err(|error| bad_line(path, line, error))?;
+        let checked = finish(&mut row).and_then(|()| fits(model, &row.input));
+        checked.map_err(|error| bad_line(path, line, of_file(&row.id, error)))?;
         rows.push(row);
     }
     if rows.is_empty() {
@@ -134,6 +133,14 @@ fn read(
 
 fn bad_line(path: &Path, line: u64, message: String) -> Failure {
     Failure::Line { file: path.to_owned(), line, message }
+}
+
+/// A picture of a folder is found by its name, not by its number.
+fn of_file(id: &Id, error: String) -> String {
+    match id {
+        Id::Name(name) => format!("{name}: {error}"),
+        _ => error,
+    }
 }
 
 fn fits(model: &Model, row: &offramp::Row) -> Result<(), String> {

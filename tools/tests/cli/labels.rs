@@ -76,7 +76,10 @@ fn folders_that_are_no_classes_are_refused_when_labels_count() {
     let (model, input) = (golden_images("resnet-cifar"), folder.path("all"));
     let args = ["evaluate", "--model", &model, "--input", &input];
     let error = run(&args, "").expect_code(1).err;
-    assert!(error.contains("the label \"zebra\" is no class of this model"), "{error}");
+    assert!(
+        error.contains("all:1: zebra/1.png: the label \"zebra\" is no class of this model"),
+        "{error}"
+    );
     run(&["classify", "--model", &model, "--input", &input], "").expect_code(0);
 }
 
