@@ -20,7 +20,7 @@ impl Given {
         self.0.contains_key(&id(flag))
     }
 
-    /// Refuses those of `flags` that were given, where `is_idle`, for they change nothing `because`.
+    /// Refuses those of `flags` that were given, where `is_idle`: they change nothing `because`.
     pub(crate) fn refuse(&self, is_idle: bool, flags: &[&str], because: &str) -> Result<()> {
         let given = flags.iter().find(|flag| is_idle && self.has(flag));
         let told =

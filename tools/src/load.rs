@@ -289,7 +289,7 @@ impl Asker<'_> {
             // What was measured before is worth telling.
             Err(error) if self.last.is_some() => {
                 note(error);
-                Tried { in_time: 0.0, in_time_from_sent: 0.0, is_late: false, is_gone: true }
+                Tried { in_time: 0.0, in_time_at_server: 0.0, is_late: false, is_gone: true }
             }
             Err(error) => return Err(error),
         };

@@ -29,6 +29,13 @@ pub(crate) fn bar(what: &'static str, len: u64) -> Bar {
     Bar { bar, line_at }
 }
 
+impl Drop for Bar {
+    fn drop(&mut self) {
+        // What ends early leaves no bar behind.
+        self.bar.finish_and_clear();
+    }
+}
+
 impl Bar {
     pub(crate) fn inc(&self, steps: u64) {
         self.bar.inc(steps);

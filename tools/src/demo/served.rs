@@ -36,6 +36,8 @@ const LOAD: f64 = 0.6;
 const CONNECTIONS: usize = 2;
 /// Requests sent later than this share of the objective say more of the machine than of the server.
 const LAG_SHARE: f64 = 0.25;
+/// A rate of which a probe had fewer requests was not found but met by chance.
+const PROBED_LEAST: f64 = 5.0;
 /// Fewer answers than this prove no agreement worth telling.
 const COMPARED_LEAST: u64 = 100;
 
@@ -98,15 +100,20 @@ impl Plan<'_> {
             let client = Client { address, inputs: &inputs, slo, seconds };
             let search =
                 client.search(if rate_per_s > 0.0 { rate_per_s } else { guess }, &progress)?;
-            if ways.is_empty() {
+            // All others are told beside the first.
+            let is_first = ways.is_empty();
+            if is_first {
                 rate_per_s = LOAD * search.highest_rate_per_s;
             }
-            if rate_per_s <= 0.0 {
+            if is_first && search.highest_rate_per_s * PROBE_SHARE * seconds < PROBED_LEAST {
                 server.drain()?;
-                progress.finish_and_clear();
-                return Ok(Served::skipped(&search));
+                return Ok(Served::skipped(&search.headline(1e3 * slo.as_secs_f64())));
             }
             let (driven, mut load) = client.load(rate_per_s)?;
+            if let Some(late) = load.sent_late.problem().filter(|_| is_first) {
+                server.drain()?;
+                return Ok(Served::skipped(&late));
+            }
             load.search = Some(search);
             let changes = server.drain()?.map_or(0, |adapted| adapted.changes);
             progress.set_position((ways.len() + 1) as u64 * (PROBES + 1) as u64);
@@ -209,8 +216,8 @@ impl Client<'_> {
 }
 
 impl Served {
-    fn skipped(search: &Search) -> Self {
-        let why = format!("machine too busy: served part skipped ({})", search.failure());
+    fn skipped(why: &str) -> Self {
+        let why = format!("machine too busy: served part skipped ({why})");
         Self { rate_per_s: 0.0, ways: Vec::new(), skipped: Some(why) }
     }
 
@@ -327,9 +334,9 @@ mod tests {
 
     #[test]
     fn a_busy_machine_skips_and_says_so() {
-        let served = Served::skipped(&Search::default());
+        let served = Served::skipped("3 of 8 requests were sent more than 5 ms late");
         let about = served.about(Duration::from_millis(20));
-        assert!(about.starts_with("machine too busy: served part skipped ("), "{about}");
+        assert!(about.starts_with("machine too busy: served part skipped (3 of 8"), "{about}");
         assert!(served.table().is_none() && served.runs().is_empty());
         assert!(served.warnings().is_empty());
     }

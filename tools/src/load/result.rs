@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use offramp::serve::protocol::Verdict;
 use serde::Serialize;
 
 use super::drive::{Driven, End};
@@ -155,14 +156,14 @@ fn failed(driven: &Driven) -> BTreeMap<String, usize> {
 /// How a rate went, as a search wants to know it.
 pub(crate) fn tried(driven: &Driven, slo: Duration, lag_max: Duration) -> Tried {
     let of = driven.ends.len().max(1) as f64;
-    let both = driven.ends.iter().zip(&driven.lags);
-    let waits: Vec<(Duration, Duration)> =
-        both.filter_map(|(end, &lag)| Some((answered(end)?.0, lag))).collect();
-    let in_time = waits.iter().filter(|(waited, _)| *waited <= slo).count();
-    let from_sent = waits.iter().filter(|(waited, lag)| waited.saturating_sub(*lag) <= slo).count();
+    let answered: Vec<_> = driven.ends.iter().filter_map(answered).collect();
+    let in_time = answered.iter().filter(|(waited, _)| *waited <= slo).count();
+    let took_us = |verdict: &Verdict| u64::from(verdict.queue_us) + u64::from(verdict.compute_us);
+    let is_quick = |verdict: &Verdict| Duration::from_micros(took_us(verdict)) <= slo;
+    let at_server = answered.iter().filter(|(_, verdict)| is_quick(verdict)).count();
     Tried {
         in_time: in_time as f64 / of,
-        in_time_from_sent: from_sent as f64 / of,
+        in_time_at_server: at_server as f64 / of,
         is_late: Late::of(driven, lag_max).is_too_many,
         is_gone: is_lost(driven),
     }
@@ -173,7 +174,7 @@ fn is_lost(driven: &Driven) -> bool {
     driven.ends.iter().any(|end| matches!(end, End::Lost | End::Unsent))
 }
 
-type Answered<'a> = (Duration, &'a offramp::serve::protocol::Verdict);
+type Answered<'a> = (Duration, &'a Verdict);
 
 fn answered(end: &End) -> Option<Answered<'_>> {
     match end {
@@ -208,7 +209,7 @@ fn percentiles(sorted: &[f64]) -> BTreeMap<String, Percentile> {
 #[cfg(test)]
 mod tests {
     use offramp::Exit;
-    use offramp::serve::protocol::{Phase, Status, Verdict};
+    use offramp::serve::protocol::{Phase, Status};
 
     use super::*;
 
@@ -273,12 +274,17 @@ mod tests {
     #[test]
     fn late_sending_is_told_from_a_slow_server() {
         let ms = Duration::from_millis;
-        let tried =
-            |waited, lag| tried(&driven(vec![answered_after(waited); 99], lag), ms(20), ms(2));
-        let (late, slow) = (tried(25, 10), tried(40, 10));
-        assert_eq!((late.in_time, late.in_time_from_sent, late.is_late), (0.0, 1.0, true));
-        assert_eq!((slow.in_time, slow.in_time_from_sent, slow.is_late), (0.0, 0.0, true));
-        assert_eq!(tried(15, 10).in_time, 1.0);
+        let tried = |waited, server_ms: u32| {
+            let mut end = answered_after(waited);
+            if let End::Answered(_, verdict) = &mut end {
+                (verdict.queue_us, verdict.compute_us) = (900 * server_ms, 100 * server_ms);
+            }
+            tried(&driven(vec![end; 99], 10), ms(20), ms(2))
+        };
+        let (late, slow) = (tried(25, 1), tried(40, 21));
+        assert_eq!((late.in_time, late.in_time_at_server, late.is_late), (0.0, 1.0, true));
+        assert_eq!((slow.in_time, slow.in_time_at_server, slow.is_late), (0.0, 0.0, true));
+        assert_eq!(tried(15, 1).in_time, 1.0);
     }
 
     #[test]

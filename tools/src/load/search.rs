@@ -8,8 +8,8 @@ use crate::failure::Result;
 const HELD: f64 = 0.99;
 /// Rates are told apart down to this ratio.
 const FINE: f64 = 1.05;
-/// Where fewer than this share are answered in time, counted from when they were sent, it is not
-/// because they were sent late.
+/// Where fewer than this share are answered in time by what the server itself tells, it is not for
+/// the sender that a rate is not held.
 const PLAINLY_NOT_HELD: f64 = 0.9;
 /// What is run to confirm a rate, by that rate: each step where the one before was not held.
 const STEPS: [f64; 5] = [1.0, 0.95, 0.85, 0.7, 0.5];
@@ -19,8 +19,8 @@ const STEPS: [f64; 5] = [1.0, 0.95, 0.85, 0.7, 0.5];
 pub(crate) struct Tried {
     /// Share of all requests answered within the objective, from when they were due.
     pub(crate) in_time: f64,
-    /// The same from when they were sent.
-    pub(crate) in_time_from_sent: f64,
+    /// The same by the times that the server tells: from its reading of a request to the answer.
+    pub(crate) in_time_at_server: f64,
     /// Whether too many were sent late.
     pub(crate) is_late: bool,
     /// Whether the server was lost meanwhile.
@@ -68,7 +68,7 @@ pub(crate) struct Search {
 impl Probe {
     fn of(rate_per_s: f64, tried: Tried) -> Self {
         let is_held = tried.in_time >= HELD;
-        let is_plain = tried.in_time_from_sent < PLAINLY_NOT_HELD;
+        let is_plain = tried.in_time_at_server < PLAINLY_NOT_HELD;
         let is_sent_late = !is_held && tried.is_late && !is_plain;
         Self { rate_per_s, share_in_time: tried.in_time, is_held, is_sent_late }
     }
@@ -181,7 +181,7 @@ mod tests {
 
     /// In time by a share, with a sender that keeps time.
     fn on_time(in_time: f64) -> Result<Tried> {
-        Ok(Tried { in_time, in_time_from_sent: in_time, is_late: false, is_gone: false })
+        Ok(Tried { in_time, in_time_at_server: in_time, is_late: false, is_gone: false })
     }
 
     fn holds(capacity: f64) -> impl FnMut(f64) -> Result<Tried> {
@@ -193,7 +193,7 @@ mod tests {
         move |rate| {
             let is_late = rate > most;
             let in_time = if is_late { 0.2 } else { 1.0 };
-            Ok(Tried { in_time, in_time_from_sent: 1.0, is_late, is_gone: false })
+            Ok(Tried { in_time, in_time_at_server: 1.0, is_late, is_gone: false })
         }
     }
 
@@ -216,10 +216,10 @@ mod tests {
         let told = found.headline(20.0);
         assert!(told.starts_with("limited by the sender: at least 8"), "{told}");
         // Late, but held all the same: what is late only makes it worse.
-        let late = Tried { in_time: 1.0, in_time_from_sent: 1.0, is_late: true, is_gone: false };
+        let late = Tried { in_time: 1.0, in_time_at_server: 1.0, is_late: true, is_gone: false };
         assert!(highest(8.0, 1, |_| Ok(late)).unwrap().probes[0].is_held);
-        // Late, and slow from when it was sent on: that is the server's.
-        let slow = Tried { in_time: 0.1, in_time_from_sent: 0.2, is_late: true, is_gone: false };
+        // Late, and slow by what the server tells: that is the server's.
+        let slow = Tried { in_time: 0.1, in_time_at_server: 0.2, is_late: true, is_gone: false };
         assert_eq!(highest(8.0, 4, |_| Ok(slow)).unwrap().limited_by, Limit::Server);
     }
 
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_server_that_is_lost_ends_it() {
-        let lost = Tried { in_time: 0.4, in_time_from_sent: 0.4, is_late: false, is_gone: true };
+        let lost = Tried { in_time: 0.4, in_time_at_server: 0.4, is_late: false, is_gone: true };
         let mut tries = 0;
         let goes = |_| {
             tries += 1;
