@@ -23,6 +23,7 @@ use crate::race::{Finish, Outcome, Tally, race};
 use crate::report::{self, Report};
 use crate::rows::Row;
 use crate::shipped;
+use crate::table::wrapped;
 use served::{Plan, Served, Way};
 
 pub(crate) const EXAMPLES: &str = "\
@@ -241,11 +242,12 @@ impl Ran {
             }
         }
         out.line("")?;
-        out.line(self.served.about(args.slo()))?;
+        let about = self.served.about(args.slo());
+        about.lines().try_for_each(|line| out.line(wrapped(line)))?;
         if let Some(table) = self.served.table() {
             out.line(table)?;
         }
-        self.served.warnings().iter().try_for_each(|warning| out.line(warning))?;
+        self.served.warnings().iter().try_for_each(|warning| out.line(wrapped(warning)))?;
         out.line("")
     }
 

@@ -6,6 +6,8 @@ use comfy_table::{Cell, CellAlignment, presets};
 
 use crate::report::{escape, push};
 
+const COLUMNS: usize = 100;
+
 /// Cells that fill a bar of 100 %.
 const BAR_CELLS: f64 = 20.0;
 
@@ -105,6 +107,24 @@ pub(crate) fn digits(value: f64, unit: &str) -> String {
     unsigned_zero(format!("{value:.places$} {unit}").trim_end().to_owned())
 }
 
+/// Text in lines of at most 100 columns, broken between words.
+pub(crate) fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut columns = 0;
+    for word in text.split_whitespace() {
+        let wide = word.chars().count();
+        let between = match columns {
+            0 => "",
+            columns if columns + 1 + wide > COLUMNS => "\n",
+            _ => " ",
+        };
+        columns = if between == " " { columns + 1 + wide } else { wide };
+        lines.push_str(between);
+        lines.push_str(word);
+    }
+    lines
+}
+
 /// `1 row`, `2 rows`
 pub(crate) fn counted(count: u64, one: &str) -> String {
     let end = if count == 1 { "" } else { "s" };
@@ -147,6 +167,10 @@ mod tests {
         assert_eq!([-0.0, -4e-4, -0.004].map(percent), ["0.0 %", "0.0 %", "-0.4 %"]);
         assert_eq!([-4e-5, -6e-5].map(fine_percent), ["0.00 %", "-0.01 %"]);
         assert_eq!((digits(-1e-5, "x"), grouped(-0.2)), ("0.000 x".to_owned(), "0".to_owned()));
+        let words = "four ".repeat(50);
+        let lines = wrapped(&words);
+        assert!(lines.lines().all(|line| line.len() == 99 || line.len() == 49), "{lines}");
+        assert_eq!((wrapped(" a  b "), wrapped("")), ("a b".to_owned(), String::new()));
         assert_eq!([0, 1, 2].map(|n| counted(n, "row")), ["0 rows", "1 row", "2 rows"]);
         assert_eq!(share_bar(1.0).chars().count(), 20);
         assert_eq!(share_bar(0.0), "");

@@ -37,7 +37,7 @@ const CONNECTIONS: usize = 2;
 /// Requests sent later than this share of the objective say more of the machine than of the server.
 const LAG_SHARE: f64 = 0.25;
 /// A rate of which a probe had fewer requests was not found but met by chance.
-const PROBED_LEAST: f64 = 5.0;
+const PROBED_LEAST: f64 = 1.0;
 /// Fewer answers than this prove no agreement worth telling.
 const COMPARED_LEAST: u64 = 100;
 
@@ -232,8 +232,8 @@ impl Served {
             "behind a server: {:.0} requests a second, {:.0} % of the full model's highest rate, \
              over {CONNECTIONS} connections\n\
              Poisson arrivals (n = {compared}); latency from the time a request was due\n\
-             highest rate: 99 % of all requests answered within {} ms, \u{2265} where a higher one \
-             was not tried or could not be sent\n\
+             highest rate: 99 % of all requests answered within {} ms; \u{2265}: a higher one was \
+             not tried or sent\n\
              release, compact: thresholds follow the inputs, which takes audits; as fitted: they \
              stay",
             self.rate_per_s,

@@ -131,21 +131,18 @@ fn demo_shows_them(folder: &Folder, ramps: &str) {
     let args = ["demo", "--model", &model, "--input", &input, "--ramps", ramps];
     let args = [&args[..], &["--seconds", "0.1", "--report", &report]].concat();
     let done = run(&args, "").expect_code(0);
-    for text in [
-        "full depth",
-        "release",
-        "compact",
-        "agreement",
-        "Where rows leave",
-        "highest rate/s",
-        &report,
-    ] {
+    for text in ["full depth", "release", "compact", "agreement", "Where rows leave", &report] {
         assert!(done.out.contains(text), "{text}: {}", done.out);
     }
     let shown = done.out.lines().filter(|line| !line.starts_with("report: "));
     let widest = shown.max_by_key(|line| line.chars().count()).unwrap();
     assert!(widest.chars().count() <= 100, "{widest}");
     let html = fs::read_to_string(&report).unwrap();
-    assert_eq!(html.matches("<svg").count(), 2 + 7, "of the library and behind a server");
+    // A machine too busy to send on time says so in place of figures.
+    let is_skipped = done.out.contains("machine too busy: served part skipped");
+    assert_eq!(done.out.contains("highest rate/s"), !is_skipped, "{}", done.out);
+    let served = if is_skipped { 0 } else { 7 };
+    assert_eq!(html.matches("<svg").count(), 2 + served, "of the library and behind a server");
+    assert!(!html.contains("54.93") && !done.out.contains("54.93"), "of five answers");
     assert!(!html.contains("NaN") && !html.contains("http"), "self-contained");
 }
