@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::args::{EngineArgs, JsonArg, ModelArg, count, switch};
 use crate::failure::Result;
+use crate::given::Given;
 use crate::out::Out;
 use crate::table::{Table, counted, digits, fine_percent, grouped, percent};
 
@@ -23,6 +24,8 @@ Examples:
 /// Flags of `inspect`.
 #[derive(Args, Debug)]
 pub(crate) struct Inspect {
+    #[command(flatten)]
+    given: Given,
     #[command(flatten)]
     model: ModelArg,
     /// Rows that costs are told for
@@ -44,7 +47,12 @@ pub(crate) struct Inspect {
 
 /// Runs the verb.
 pub(crate) fn run(args: &Inspect) -> Result<()> {
+    args.engine.machine.expect_sense(&args.given)?;
+    let costs = "with --plan, which tells no costs";
+    args.given.refuse(args.plan, &["rows", "tokens"], costs)?;
     let mut model = Model::open_bare(&args.model.model)?;
+    let is_image = model.spec().image().is_some();
+    args.given.refuse(is_image, &["tokens"], "for a model that reads images")?;
     let ramps = model.path(files::RAMPS);
     if ramps.exists() {
         model.load_ramps(&ramps)?;

@@ -54,10 +54,12 @@ fn flags_of_other_verbs_without_effect_are_refused() {
     benched(&["--exits", "off", "--threshold", "0.5"], "threshold", "with --exits off");
     benched(&["--variants", "full", "--policy", "margin"], "policy", "with --variants full");
     benched(&["--device", "cpu", "--precision", "bf16"], "precision", "on a CPU");
-    for verb in ["bench", "profile"] {
-        let call = [verb, "--model", &images, "--tokens", "8", "--rounds", "1"];
+    for verb in ["bench", "profile", "inspect"] {
+        let call = [verb, "--model", &images, "--tokens", "8"];
         expect_idle(&call, "tokens", "for a model that reads images");
     }
+    let plan = ["inspect", "--model", &bert, "--plan", "--rows", "4"];
+    expect_idle(&plan, "rows", "with --plan");
     for verb in ["evaluate", "demo"] {
         let off = [verb, "--model", &model, "--exits", "off", "--policy", "margin"];
         expect_idle(&off, "policy", "with --exits off");
