@@ -105,6 +105,15 @@ impl Tokenizer {
         text: &str,
         pair: Option<&str>,
     ) -> Result<Encoded, InputError> {
+        // The crate panics at parts of a file that its reader took: no request may end a thread.
+        let encoded = catch_unwind(AssertUnwindSafe(|| self.encoded(text, pair)));
+        encoded.unwrap_or_else(|_| {
+            let why = "tokenizer.json: a part that it asks for is missing or malformed";
+            Err(InputError::Tokenizer(why.to_owned()))
+        })
+    }
+
+    fn encoded(&self, text: &str, pair: Option<&str>) -> Result<Encoded, InputError> {
         let added = self.inner.get_post_processor();
         let added = added.map_or(0, |frame| frame.added_tokens(pair.is_some()));
         let room = self.tokens_max.saturating_sub(added);

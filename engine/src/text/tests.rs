@@ -403,3 +403,16 @@ fn what_is_no_tokenizer_is_named() {
         assert!(error.contains(word), "{error}");
     }
 }
+
+#[test]
+fn a_frame_of_a_token_that_is_not_there_fails_the_rows_that_need_it() {
+    const WORDS: &str = include_str!("../../../tests/fuzz/tokenizers/words.json");
+    let (before, second) = WORDS.split_once("\"pair\":").unwrap();
+    let broken = format!("{before}\"pair\":{}", second.replacen("\"[SEP]\"", "\"[END]\"", 1));
+    let tokenizer = ours(read(broken.as_bytes()).unwrap());
+    assert_eq!(tokenizer.encode("the a", None).unwrap().ids, [2, 6, 4, 3]);
+    for pair in ["", "a", "the the the"] {
+        let error = tokenizer.encode("the", Some(pair)).unwrap_err().to_string();
+        assert!(error.contains("tokenizer.json: a part"), "{error}");
+    }
+}
