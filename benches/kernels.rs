@@ -13,8 +13,8 @@ use offramp_kernels::cpu::simd::Simd;
 use offramp_kernels::cpu::team::Team;
 use offramp_kernels::cpu::{CpuDevice, Isa};
 use offramp_kernels::{
-    Activation, ArenaLayout, Compact, Device, ExitId, LiveBound, PassInput, Pool, Ramp, RampHead,
-    RowInput, RowTokens, Score, Span, Token, WeightForm, WeightId,
+    Activation, ArenaLayout, Compact, Decision, Device, ExitId, LiveBound, PassInput, Pool, Ramp,
+    RampHead, RowInput, RowTokens, Score, Span, Token, WeightForm, WeightId,
 };
 
 /// M, N, K of the layers of MiniLM and BERT-base at 1 and 8 rows of 128 tokens.
@@ -161,7 +161,12 @@ impl Site {
 
     /// Gives the number of rows that got their answer.
     fn ramp(&mut self, pool: Pool) -> usize {
-        let head = Some(RampHead { weight: WeightId(0), bias: WeightId(1), classes: 2 });
+        let head = Some(RampHead {
+            weight: WeightId(0),
+            bias: WeightId(1),
+            classes: 2,
+            decision: Decision::Class,
+        });
         let (exit, x, width) = (ExitId(0), self.x, WIDTH);
         let ramp = Ramp { exit, x, tokens: RowTokens::Own, width, pool, hidden: None, head };
         self.device.issue(&ramp.into(), LiveBound::default()).expect("a ramp");

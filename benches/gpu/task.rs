@@ -1,8 +1,8 @@
 //! The kernels under test, each at what a layer of a BERT asks of it.
 
 use offramp_kernels::{
-    Activation, Attention, Compact, Embed, ExitId, Linear, Norm, Op, Pool, Ramp, RampHead,
-    RowTokens, Span,
+    Activation, Attention, Compact, Decision, Embed, ExitId, Linear, Norm, Op, Pool, Ramp,
+    RampHead, RowTokens, Span,
 };
 use offramp_tests::models::BertSize;
 
@@ -114,7 +114,12 @@ fn norm(operands: &mut Operands, width: usize) -> Op {
 /// A mean-pooled linear ramp over `x`, at the first exit.
 pub(crate) fn ramp(operands: &mut Operands, x: Span, size: &BertSize) -> Op {
     let weight = operands.matrix(size.classes, size.hidden);
-    let head = RampHead { weight, bias: operands.vector(size.classes), classes: size.classes };
+    let head = RampHead {
+        weight,
+        bias: operands.vector(size.classes),
+        classes: size.classes,
+        decision: Decision::Class,
+    };
     let (exit, width, pool) = (ExitId(0), size.hidden, Pool::Mean);
     Ramp { exit, x, tokens: RowTokens::Own, width, pool, hidden: None, head: Some(head) }.into()
 }

@@ -67,9 +67,9 @@ pub mod ramps;
 mod rows;
 mod rules;
 pub mod sched;
+mod scores;
 #[cfg(feature = "serve")]
 pub mod serve;
-mod softmax;
 mod text;
 pub mod tune;
 
@@ -83,9 +83,10 @@ pub use exec::{
 pub use exit::{AfterExit, Exits, OFF, Publisher, Subscriber, score_of, threshold_table};
 pub use image::{Picture, Preprocessor};
 pub use model::Model;
-pub use offramp_kernels::{Cost, ExitWindow, LiveBound, Pool, RowSlot, Score};
+pub use offramp_kernels::{Cost, Decision, ExitWindow, LiveBound, Pool, RowSlot, Score};
 pub use offramp_weights::image::Conversion;
-pub use offramp_weights::{ModelSpec, Policy, RampBundle, SiteThreshold, ThresholdFile};
+pub use offramp_weights::{ModelSpec, Policy, RampBundle, SiteThreshold, Task, ThresholdFile};
 pub use rows::RowMap;
 pub use rules::{ImageRules, Row, RowRules, TextRules};
+pub use scores::probabilities;
 pub use text::{Encoded, TokenRow, Tokenizer};

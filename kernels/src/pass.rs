@@ -34,17 +34,23 @@ impl fmt::Display for ExitId {
 
 /// How a ramp turns its probabilities into a score in [0, 1], where higher is surer.
 ///
+/// Where each logit has a sigmoid of its own ([`Decision`](crate::Decision)), the answers that are
+/// weighed against each other are the sets of labels, each label by itself: the likeliest set has
+/// the product of `max(p, 1 - p)` as its probability, the second differs in the label that is
+/// least sure. A number is scored as one such label is: the flatter its sigmoid is where it lies,
+/// the less another number near by matters.
+///
 /// The one rule everywhere: *a row exits iff score >= threshold*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Score {
-    /// The highest probability.
+    /// The highest probability of an answer.
     Confidence,
-    /// `1 - H / ln(classes)`, the entropy turned into sureness (DeeBERT, arXiv 2004.12993).
+    /// `1 - H / ln(answers)`, the entropy turned into sureness (DeeBERT, arXiv 2004.12993).
     Entropy,
     /// The highest probability less the second highest (CALM, arXiv 2207.07061).
     Margin,
-    /// Share of `k` successive ramps, this one the last, that named the same label
-    /// (PABEE, arXiv 2006.04152).
+    /// Share of `k` successive ramps, this one the last, that decided the same; a number within
+    /// the tolerance of the one before (PABEE, arXiv 2006.04152).
     Patience {
         /// Agreeing ramps in a row that make the score 1.
         k: u32,
@@ -179,7 +185,7 @@ pub struct ExitRecord {
     pub slot: u32,
     /// The exit, see [`ExitId`].
     pub exit: u32,
-    /// The most probable class; the lowest of them on a tie.
+    /// What was decided: the most probable class, or as [`Decision`](crate::Decision) says.
     pub label: u32,
     /// Score in [0, 1].
     pub score: f32,

@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 
 use offramp_kernels::cuda::Elem;
 use offramp_kernels::{
-    Activation, Attention, Compact, Conv2d, Embed, ExitId, Grid, Hidden, Linear, Narrow, Norm, Op,
-    Pool, Pool2d, Ramp, RampHead, RowTokens, Span, WeightId, Window,
+    Activation, Attention, Compact, Conv2d, Decision, Embed, ExitId, Grid, Hidden, Linear, Narrow,
+    Norm, Op, Pool, Pool2d, Ramp, RampHead, RowTokens, Span, WeightId, Window,
 };
 use offramp_libcuda::Simulator;
 use offramp_tests::suite::{Make, Start, Suite, Tolerance};
@@ -114,7 +114,7 @@ fn ramp(start: &mut Start, pool: Pool, hidden: Option<usize>) -> (Op, usize, usi
     });
     let features = hidden.as_ref().map_or(width, |hidden| hidden.n);
     let (weight, bias) = (start.matrix(classes, features), start.vector(classes));
-    let head = Some(RampHead { weight, bias, classes });
+    let head = Some(RampHead { weight, bias, classes, decision: Decision::Class });
     let x = aligned(start, width);
     let rows = start.layout.rows_max - 1;
     let pooled = if pool == Pool::Mean { start.tokens() } else { rows };

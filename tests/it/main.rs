@@ -11,4 +11,5 @@ mod ops;
 mod plan;
 mod shipped;
 mod support;
+mod tasks;
 mod training;

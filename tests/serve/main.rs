@@ -9,3 +9,4 @@ mod orders;
 mod overload;
 mod python;
 mod support;
+mod tasks;

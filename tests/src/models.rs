@@ -121,6 +121,67 @@ fn write_values(
     Ok(())
 }
 
+/// Copies the model folder `from` to `to`, with other `keys` in its configuration and only the
+/// first `classes` rows of its classifier.
+///
+/// # Errors
+/// The files cannot be read or written.
+///
+/// # Panics
+/// `from` is no folder of a checkpoint in one file of f32 with as many classes.
+pub fn with_task(
+    from: &Path,
+    to: &Path,
+    keys: &serde_json::Value,
+    classes: usize,
+) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    let config = std::fs::read(from.join("config.json"))?;
+    let mut config: serde_json::Value = serde_json::from_slice(&config).expect("a config");
+    for key in ["id2label", "label2id", "num_labels", "problem_type"] {
+        config.as_object_mut().expect("an object").remove(key);
+    }
+    config["num_labels"] = json!(classes);
+    for (key, value) in keys.as_object().expect("keys") {
+        config[key] = value.clone();
+    }
+    std::fs::write(to.join("config.json"), config.to_string())?;
+    let bytes = std::fs::read(from.join("model.safetensors"))?;
+    std::fs::write(to.join("model.safetensors"), cut_classifier(&bytes, classes))?;
+    let tokenizer = from.join("tokenizer.json");
+    if tokenizer.exists() {
+        std::fs::copy(tokenizer, to.join("tokenizer.json"))?;
+    }
+    Ok(())
+}
+
+fn cut_classifier(bytes: &[u8], classes: usize) -> Vec<u8> {
+    let (head, rest) = bytes.split_at(8);
+    let header = u64::from_le_bytes(head.try_into().expect("eight bytes")) as usize;
+    let (text, data) = rest.split_at(header);
+    let entries: serde_json::Value = serde_json::from_slice(text).expect("a header");
+    let (mut kept, mut values) = (serde_json::Map::new(), Vec::new());
+    let tensors = entries.as_object().expect("tensors").iter();
+    for (name, entry) in tensors.filter(|(name, _)| *name != "__metadata__") {
+        let offset = |end: usize| entry["data_offsets"][end].as_u64().expect("an offset") as usize;
+        let mut own = &data[offset(0)..offset(1)];
+        let mut entry = entry.clone();
+        let is_head = ["classifier.", "linear."].iter().any(|head| name.starts_with(head));
+        if is_head {
+            let all = entry["shape"][0].as_u64().expect("classes") as usize;
+            own = &own[..own.len() / all * classes];
+            entry["shape"][0] = json!(classes);
+        }
+        entry["data_offsets"] = json!([values.len(), values.len() + own.len()]);
+        values.extend_from_slice(own);
+        kept.insert(name.clone(), entry);
+    }
+    let text = serde_json::Value::Object(kept).to_string();
+    let padded = text.len().next_multiple_of(8);
+    let text = format!("{text:padded$}");
+    [&(text.len() as u64).to_le_bytes()[..], text.as_bytes(), &values].concat()
+}
+
 /// A layer of random weights and biases in `-spread..spread`.
 pub fn random_dense(outputs: usize, inputs: usize, spread: f32, rng: &mut fastrand::Rng) -> Dense {
     let mut values = |len: usize| (0..len).map(|_| spread * (2.0 * rng.f32() - 1.0)).collect();
@@ -130,5 +191,6 @@ pub fn random_dense(outputs: usize, inputs: usize, spread: f32, rng: &mut fastra
 /// Untrained ramps as a bundle that `model` accepts.
 pub fn bundle(model: &Model, ramps: Vec<Ramp>) -> RampBundle {
     let trained = TrainingNotes { inputs: 0, held_out: 0, sites: vec![] };
-    RampBundle { model: model.hash(), classes: model.spec().classes(), ramps, trained }
+    let (classes, task) = (model.spec().classes(), model.spec().task());
+    RampBundle { model: model.hash(), classes, task, ramps, trained }
 }

@@ -157,6 +157,25 @@ pub fn score(logits: &[f64], score: Score, streak: u32) -> f64 {
     }
 }
 
+/// The score of one row whose labels have a sigmoid each, over all sets of them.
+pub fn score_each(logits: &[f64], score: Score, streak: u32) -> f64 {
+    if let Score::Patience { k } = score {
+        return f64::from(streak.min(k)) / f64::from(k);
+    }
+    let p: Vec<f64> = logits.iter().map(|logit| 1.0 / (1.0 + (-logit.abs()).exp())).collect();
+    let first: f64 = p.iter().product();
+    match score {
+        Score::Confidence => first,
+        // The second set turns the label that is least sure.
+        Score::Margin => first - p.iter().map(|p| first / p * (1.0 - p)).fold(0.0, f64::max),
+        _ => {
+            let entropy = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
+            let all: f64 = p.iter().map(|&p| entropy(p) + entropy(1.0 - p)).sum();
+            1.0 - all / (p.len() as f64 * std::f64::consts::LN_2)
+        }
+    }
+}
+
 /// The shape of a convolution.
 #[derive(Clone, Copy, Debug)]
 pub struct Convolution {

@@ -51,9 +51,12 @@ class Error(Exception):
         self.status, self.message, self.retry_after_s = status, message, retry_after_s
 
 
-#: `exit` is the site that answered, None for the model's own head; `top` lists (class, probability).
+#: `exit` is the site that answered, None for the model's own head; `top` lists (class, probability). `labels` are the names
+#: that hold, of a model whose labels do not exclude each other; `value` is the number, of a model that gives one.
 Answer = collections.namedtuple(
-    "Answer", "phase label label_name score exit depth queue_us compute_us threshold_version top")
+    "Answer",
+    "phase label label_name score exit depth queue_us compute_us threshold_version top "
+    "labels value")
 
 
 def infer_frame(request, value, *, top=0, exits=True, two_phase=False, shallowest=None, deepest=None,
@@ -91,9 +94,10 @@ class Connection:
         self.requests = 0
         #: What a caller waits for, by request.
         self.sent = {}
-        self.labels = []
+        self.labels, self.task = [], "classes"
         try:
-            self.labels = json.loads(self.ask(KIND_METADATA)).get("labels", [])
+            metadata = json.loads(self.ask(KIND_METADATA))
+            self.labels, self.task = metadata.get("labels", []), metadata.get("task", "classes")
         except BaseException:
             self.close()
             raise
@@ -130,9 +134,17 @@ class Connection:
     def answer(self, flags, payload):
         label, score, depth, queue_us, compute_us, site, top, version = VERDICT.unpack_from(payload)
         pairs = list(PAIR.iter_unpack(payload[VERDICT.size:VERDICT.size + top * PAIR.size]))
-        name = self.labels[label] if label < len(self.labels) else str(label)
+        name, labels, value = self.name(label), None, None
+        if self.task == "labels":
+            labels = [self.name(held) for held, probability in pairs if probability > 0.5]
+        elif self.task in ("value", "score"):
+            value = pairs[0][1]
         left = None if site == ANY_SITE else site
-        return Answer(PHASES[flags], label, name, score, left, depth, queue_us, compute_us, version, pairs)
+        return Answer(PHASES[flags], label, name, score, left, depth, queue_us, compute_us, version, pairs, labels,
+                      value)
+
+    def name(self, label):
+        return self.labels[label] if label < len(self.labels) else str(label)
 
     def read(self, count):
         data = self.reader.read(count)
@@ -382,6 +394,13 @@ class Work:
             raise error
 
 
+def shown(answer):
+    """What was decided, in a word."""
+    if answer.labels is not None:
+        return "+".join(answer.labels) or "none"
+    return answer.label_name if answer.value is None else f"{answer.value:.4f}"
+
+
 def main(arguments):
     if len(arguments) < 2:
         sys.exit("usage: offramp.py HOST:PORT[,HOST:PORT..] TEXT..")
@@ -389,7 +408,7 @@ def main(arguments):
         try:
             for text, answer in zip(arguments[1:], client.map(arguments[1:])):
                 left = "the end" if answer.exit is None else f"site {answer.exit}"
-                print(f"{answer.label_name}\t{answer.score:.3f}\t{left}\t{text}")
+                print(f"{shown(answer)}\t{answer.score:.3f}\t{left}\t{text}")
         except Error as error:
             sys.exit(f"error: {error}")
 

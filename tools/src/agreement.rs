@@ -1,7 +1,7 @@
 //! How often early answers equal the full model's, as far as rows that ran on have shown.
 
 use offramp::tune::clopper_pearson_upper;
-use offramp::{Observation, RowSlot};
+use offramp::{Decision, Observation, RowSlot};
 use serde::Serialize;
 
 /// The confidence of every bound that the tools print.
@@ -12,7 +12,7 @@ pub(crate) const CONFIDENCE: f64 = 0.95;
 pub(crate) struct Agreement {
     /// Rows compared.
     pub(crate) rows: u64,
-    /// Rows answered with another label.
+    /// Rows answered otherwise than by the full model.
     pub(crate) disagreements: u64,
     /// Share of rows answered alike.
     pub(crate) agreement: f64,
@@ -48,12 +48,18 @@ pub(crate) struct Feedback {
 }
 
 impl Feedback {
-    /// Books one row; `answered` is the label that left.
-    pub(crate) fn book(&mut self, observation: &Observation<'_>, ramps: u32, answered: u32) {
+    /// Books one row; `answered` is the decision that left.
+    pub(crate) fn book(
+        &mut self,
+        observation: &Observation<'_>,
+        ramps: u32,
+        answered: u32,
+        decision: Decision,
+    ) {
         let Some(full) = observation.final_label.filter(|_| observation.is_sample) else { return };
         self.rows += 1;
         self.early += u64::from(observation.exit < ramps);
-        self.disagreements += u64::from(full != answered);
+        self.disagreements += u64::from(!decision.agree(answered, full));
     }
 
     /// A sentence, where any early answer was compared.

@@ -30,6 +30,10 @@ pub(crate) struct EngineArgs {
     /// Most tokens of a pass, all rows together [default: 128 for each row]
     #[arg(long, value_name = "N", env = "OFFRAMP_TOKENS_MAX", value_parser = tokens())]
     pub(crate) tokens_max: Option<usize>,
+    /// For a model that gives a number: how far apart the sigmoids of two numbers may be that
+    /// count as the same answer [default: as the thresholds, or 0.02]
+    #[arg(long, value_name = "X", env = "OFFRAMP_TOLERANCE", value_parser = tolerance)]
+    pub(crate) tolerance: Option<f32>,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
 }
@@ -55,7 +59,8 @@ impl EngineArgs {
         let row_tokens_max = model.row_tokens_max();
         let usual = self.batch * row_tokens_max.min(ROW_TOKENS_USUAL);
         let tokens_max = self.tokens_max.unwrap_or(usual.max(row_tokens_max));
-        self.machine.options(Limits { rows_max: self.batch, tokens_max })
+        let options = self.machine.options(Limits { rows_max: self.batch, tokens_max });
+        EngineOptions { tolerance: self.tolerance, ..options }
     }
 }
 
@@ -231,6 +236,11 @@ pub(crate) fn open_share(text: &str) -> Result<f64, String> {
 /// `99 %`, with as many digits as it takes.
 pub(crate) fn percent(share: f64) -> String {
     format!("{} %", (share * 1e6).round() / 1e4)
+}
+
+/// How far apart two numbers may be.
+pub(crate) fn tolerance(text: &str) -> Result<f32, String> {
+    open_share(text).map(|tolerance| tolerance as f32)
 }
 
 /// `0.01` or `1%`, above 0 and below 1.

@@ -7,13 +7,13 @@ use clap::Args;
 use offramp::adapt::Adaptive;
 use offramp::profile::ShapeProfile;
 use offramp::{
-    Answer, Batch, DeviceChoice, Engine, Exit, Exits, Model, Observation, PassSettings, Sink,
+    Answer, Batch, Decision, DeviceChoice, Engine, Exits, Model, Observation, PassSettings, Sink,
 };
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::adapt::AdaptArgs;
 use crate::agreement::{Feedback, at};
+use crate::answers::{Kept, written};
 use crate::args::{AFTER_EXIT, AfterExitArg, EngineArgs, ExitArgs, ModelArg, share, switch};
 use crate::failure::{Failure, Result};
 use crate::needless::{self, Rule};
@@ -46,6 +46,10 @@ Texts, one a line; other keys are ignored:
 Output, in the order of the input:
   {\"id\":7,\"label\":\"HUM\",\"score\":0.98,\"exit\":1,\"depth\":0.33}
   {\"line\":2,\"error\":\"the line is empty\"}            in place of an answer
+A model of labels that do not exclude each other, and one that gives a number (with its sigmoid
+where it was made for that), as their config.json says:
+  {\"id\":7,\"labels\":[\"a\"],\"scores\":{\"a\":0.9,\"b\":0.1},\"exit\":1,\"depth\":0.33}
+  {\"id\":7,\"value\":2.4976,\"score\":0.924,\"exit\":\"final\",\"depth\":1.0}
 
 Ids come back as they are written, to the digit; a line without one, or with null, goes by its
 number. NaN and Infinity, which Python writes, are taken for null; a key of ours that comes twice
@@ -191,21 +195,6 @@ fn expect_two_files(input: &Path, output: &Path) -> Result<()> {
     Ok(())
 }
 
-/// An answer as it is written.
-#[derive(Serialize)]
-struct Written<'a> {
-    id: &'a Id,
-    label: &'a str,
-    score: f32,
-    exit: Value,
-    depth: f64,
-    /// Only where the model read a part of the text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    truncated: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    logits: Option<&'a [f32]>,
-}
-
 /// A failure as it is written in an answer's place.
 #[derive(Serialize)]
 struct WrittenError<'a> {
@@ -247,7 +236,8 @@ impl<'a> Session<'a> {
         exits: &'a Exits,
         out: Out,
     ) -> Self {
-        let answers = Answers { ramps: engine.plan().ramps() as u32, ..Answers::default() };
+        let (ramps, decision) = (engine.plan().ramps() as u32, engine.decision());
+        let answers = Answers { ramps, decision, ..Answers::default() };
         let batch = engine.batch();
         let waiting = Vec::new();
         let adaptive = None;
@@ -360,37 +350,12 @@ impl<'a> Session<'a> {
     }
 }
 
-fn written<'a>(kept: &'a Kept, id: &'a Id, model: &'a Model, logits: bool) -> Written<'a> {
-    Written {
-        id,
-        label: model.label(kept.label),
-        score: kept.score,
-        exit: match kept.exit {
-            Some(Exit::Site(site)) => Value::from(site),
-            _ => Value::from("final"),
-        },
-        depth: (kept.depth * 1e4).round() / 1e4,
-        truncated: None,
-        logits: logits.then_some(&kept.logits),
-    }
-}
-
-/// An answer, kept until those before it are written.
-#[derive(Clone, Default)]
-struct Kept {
-    label: u32,
-    score: f32,
-    exit: Option<Exit>,
-    depth: f64,
-    logits: Vec<f32>,
-    is_finite: bool,
-}
-
 /// Answers of one batch by slot, and the feedback of all.
 #[derive(Default)]
 struct Answers {
     by_slot: Vec<Kept>,
     ramps: u32,
+    decision: Decision,
     feedback: Feedback,
     recorder: Option<Recorder>,
 }
@@ -407,14 +372,12 @@ impl Answers {
 
 impl Sink for Answers {
     fn answer(&mut self, answer: Answer<'_>) {
-        let Answer { slot, label, score, exit, depth, logits, is_finite } = answer;
-        let logits = logits.to_vec();
-        self.by_slot[at(slot)] = Kept { label, score, exit: Some(exit), depth, logits, is_finite };
+        self.by_slot[at(answer.slot)] = Kept::of(&answer);
     }
 
     fn observe(&mut self, observation: Observation<'_>) {
         let answered = self.by_slot[at(observation.slot)].label;
-        self.feedback.book(&observation, self.ramps, answered);
+        self.feedback.book(&observation, self.ramps, answered, self.decision);
         if let Some(recorder) = &mut self.recorder {
             recorder.push(&observation);
         }

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use crate::agreement::Agreement;
 use crate::failure::{Failure, Result};
-use crate::race::{Tally, Variant, quantile_ms};
+use crate::quality::Quality;
+use crate::race::{Outcome, Tally, Variant, quantile_ms};
 use crate::rows::Row as Labelled;
 use crate::table::{Table, digits, fine_percent, grouped, ms, percent, share_bar};
 
@@ -50,8 +51,8 @@ pub(crate) struct Figures {
     pub(crate) mean_depth: f64,
     #[serde(flatten)]
     pub(crate) agreement: Agreement,
-    /// Share of labelled rows answered with their label.
-    pub(crate) accuracy: Option<f64>,
+    #[serde(flatten)]
+    pub(crate) quality: Quality,
     pub(crate) exits: Vec<ExitFigures>,
 }
 
@@ -63,7 +64,7 @@ pub(crate) struct ExitFigures {
     pub(crate) threshold: Option<f32>,
     pub(crate) rows: usize,
     pub(crate) share: f64,
-    /// Share of these rows answered with the full model's label.
+    /// Share of these rows answered as by the full model.
     pub(crate) agreement: Option<f64>,
 }
 
@@ -83,20 +84,20 @@ pub(crate) fn figures(
         row_ms_p50: quantile_ms(&tally.row_ns, 0.5),
         row_ms_p95: quantile_ms(&tally.row_ns, 0.95),
         mean_depth: tally.mean_depth(),
-        agreement: Agreement::counted(tally.disagreements(full), tally.rows() as u64),
-        accuracy: accuracy(model, rows, tally),
+        agreement: Agreement::counted(
+            tally.disagreements(full, engine.decision()),
+            tally.rows() as u64,
+        ),
+        quality: quality(model, rows, tally),
         exits: exits(engine, variant, tally, full),
     };
     variants.iter().zip(tallies).map(of).collect()
 }
 
-fn accuracy(model: &Model, rows: &[Labelled], tally: &Tally) -> Option<f64> {
+fn quality(model: &Model, rows: &[Labelled], tally: &Tally) -> Quality {
     let pairs = rows.iter().zip(&tally.outcomes);
-    let labelled = pairs
-        .filter_map(|(row, outcome)| row.class().map(|class| class == model.label(outcome.label)));
-    let hits: Vec<bool> = labelled.collect();
-    let right = hits.iter().filter(|&&hit| hit).count();
-    (!hits.is_empty()).then(|| right as f64 / hits.len() as f64)
+    let labelled = pairs.filter_map(|(row, outcome)| Some((row.label.as_ref()?, outcome.label)));
+    Quality::of(model, labelled)
 }
 
 fn exits(engine: &Engine, variant: &Variant, tally: &Tally, full: &Tally) -> Vec<ExitFigures> {
@@ -108,7 +109,11 @@ fn exits(engine: &Engine, variant: &Variant, tally: &Tally, full: &Tally) -> Vec
     all.map(|(exit, site, threshold)| {
         let rows = tally.exits_at(exit);
         let pairs = tally.outcomes.iter().zip(&full.outcomes);
-        let same = pairs.filter(|(own, full)| own.exit == exit && own.label == full.label).count();
+        let decision = engine.decision();
+        let is_same = |(own, full): &(&Outcome, &Outcome)| {
+            own.exit == exit && decision.agree(own.label, full.label)
+        };
+        let same = pairs.filter(is_same).count();
         let agreement = (rows > 0).then(|| same as f64 / rows as f64);
         let share = rows as f64 / tally.rows().max(1) as f64;
         ExitFigures { site, threshold, rows, share, agreement }
@@ -128,6 +133,9 @@ const MEASURES: [&str; 8] = [
     "accuracy",
 ];
 
+/// What stands in the last line where the model gives a number.
+const MEAN_ERROR: &str = "mean error";
+
 fn cells(figures: &Figures) -> [String; 8] {
     let Figures { agreement, .. } = figures;
     let is_full = agreement.disagreements == 0 && figures.mean_depth >= 1.0;
@@ -139,16 +147,21 @@ fn cells(figures: &Figures) -> [String; 8] {
         percent(figures.mean_depth),
         fine_percent(agreement.agreement),
         if is_full { "-".to_owned() } else { fine_percent(agreement.agreement_at_least) },
-        figures.accuracy.map_or("-".to_owned(), fine_percent),
+        match figures.quality {
+            Quality { mean_absolute_error: Some(error), .. } => format!("{error:.4}"),
+            Quality { accuracy, .. } => accuracy.map_or("-".to_owned(), fine_percent),
+        },
     ]
 }
 
 /// The variants side by side.
 pub(crate) fn side_by_side(figures: &[Figures]) -> Vec<Vec<String>> {
     let columns: Vec<_> = figures.iter().map(cells).collect();
+    let is_number = figures.iter().any(|of| of.quality.mean_absolute_error.is_some());
     let line = |(index, name): (usize, &&str)| {
         let values = columns.iter().map(|column| column[index].clone());
-        [(*name).to_owned()].into_iter().chain(values).collect()
+        let name = if index + 1 == MEASURES.len() && is_number { MEAN_ERROR } else { *name };
+        [name.to_owned()].into_iter().chain(values).collect()
     };
     MEASURES.iter().enumerate().map(line).collect()
 }

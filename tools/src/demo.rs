@@ -10,6 +10,7 @@ use clap::Args;
 use offramp::{Engine, Exit, Exits, Model, ModelSpec};
 use serde::Serialize;
 
+use crate::answers::Shown;
 use crate::args::{EngineArgs, ExitArgs, JsonArg, count, seconds};
 use crate::compare::{Figures, batches, exits_table, figures, table, variants};
 use crate::failure::{Failure, Result};
@@ -290,6 +291,6 @@ fn example(model: &Model, row: &Row, outcome: &Outcome) -> String {
         Exit::Site(site) => format!("ramp {site}"),
         Exit::Final => "final".to_owned(),
     };
-    let (label, depth) = (model.label(outcome.label), 100.0 * outcome.depth);
+    let (label, depth) = (Shown { model, label: outcome.label }, 100.0 * outcome.depth);
     format!("  {shown:<WIDTH$}  {label:<11} {:.2}  {exit:<7} {depth:>4.0} % run", outcome.score)
 }

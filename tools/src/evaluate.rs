@@ -25,7 +25,8 @@ Examples:
 Agreement is counted against the full model; accuracy needs a \"label\" in the inputs: the name of
 a class or its number (3, \"3\" or 3.0). Of pictures the label is the first of the folders that they
 are in, or a byte of x-labels-idx1-ubyte beside x-images-idx3-ubyte. A label that is no class of
-the model is an error; null is no label.";
+the model is an error; null is no label. Labels that do not exclude each other are a list, and count
+where all are right; of a number the label is a number, and the mean error is told.";
 
 /// Flags of `evaluate`.
 #[derive(Args, Debug)]

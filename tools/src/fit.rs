@@ -6,8 +6,8 @@ use comfy_table::Cell;
 use offramp::ramps::{FitOptions, fit_thresholds};
 use offramp::tune::{Fitted, Goal};
 use offramp::{
-    AfterExit, Answer, Engine, Exits, Model, OFF, Observation, PassSettings, Policy, Row, Score,
-    Shape, Sink, ThresholdFile,
+    AfterExit, Answer, Decision, Engine, Exits, Model, OFF, Observation, PassSettings, Policy, Row,
+    Score, Shape, Sink, ThresholdFile,
 };
 use serde::Serialize;
 
@@ -148,7 +148,8 @@ fn ramp_costs(engine: &mut Engine, rows: &[Row], options: &FitOptions) -> Result
 fn ramp_agreements(engine: &mut Engine, rows: &[Row]) -> Result<Vec<f64>> {
     let exits = Exits::watching(engine.plan(), Score::Confidence);
     let settings = PassSettings::new(&exits, AfterExit::Release);
-    let mut watcher = Watcher { same: vec![0; engine.plan().ramps()], rows: 0 };
+    let decision = engine.decision();
+    let mut watcher = Watcher { same: vec![0; engine.plan().ramps()], rows: 0, decision };
     for batch in batches(engine, rows)? {
         engine.run(&batch, &settings, &mut watcher)?;
     }
@@ -159,6 +160,7 @@ fn ramp_agreements(engine: &mut Engine, rows: &[Row]) -> Result<Vec<f64>> {
 struct Watcher {
     same: Vec<u64>,
     rows: u64,
+    decision: Decision,
 }
 
 impl Sink for Watcher {
@@ -167,7 +169,8 @@ impl Sink for Watcher {
     fn observe(&mut self, observation: Observation<'_>) {
         self.rows += 1;
         for seen in observation.seen {
-            let is_same = observation.final_label == Some(seen.label);
+            let full = observation.final_label;
+            let is_same = full.is_some_and(|full| self.decision.agree(seen.label, full));
             self.same[seen.ramp as usize] += u64::from(is_same);
         }
     }

@@ -80,6 +80,8 @@ struct About {
     #[serde(flatten)]
     network: Network,
     labels: Vec<String>,
+    /// What the classifier decides: classes, labels, value or score.
+    task: String,
     parameters: usize,
     ramp_parameters: usize,
     weights_disk_bytes: u64,
@@ -200,6 +202,7 @@ impl About {
             hash: model.hash().to_string(),
             network: Network::of(spec),
             labels: spec.labels().iter().take(spec.classes()).cloned().collect(),
+            task: spec.task().to_string(),
             parameters,
             ramp_parameters,
             weights_disk_bytes: model.checkpoint().bytes(),
@@ -228,6 +231,9 @@ impl About {
         out.line(format_args!("family       {family}"))?;
         out.line(format_args!("reads        {reads}"))?;
         out.line(format_args!("labels       {}", self.labels_line()))?;
+        if !self.labels.is_empty() {
+            out.line(format_args!("decides      {}", self.decides()))?;
+        }
         out.line(format_args!(
             "parameters   {}, and {} in ramps",
             grouped(self.parameters as f64),
@@ -257,6 +263,15 @@ impl About {
                 format!("costs of {}, nobody leaving", counted(self.cost_rows as u64, "image"))
             }
         })
+    }
+
+    fn decides(&self) -> &'static str {
+        match self.task.as_str() {
+            "classes" => "one of the classes: a softmax over all",
+            "labels" => "each label by itself: a sigmoid each, above 0.5 it holds",
+            "score" => "a number through a sigmoid",
+            _ => "a number as it is",
+        }
     }
 
     fn labels_line(&self) -> String {

@@ -6,6 +6,7 @@
 mod adapt;
 mod address;
 mod agreement;
+mod answers;
 mod args;
 mod bench;
 mod chart;
@@ -30,6 +31,7 @@ mod out;
 mod pictures;
 mod profile;
 mod progress;
+mod quality;
 mod race;
 #[doc(hidden)]
 pub mod readers;

@@ -20,11 +20,13 @@ use offramp::serve::protocol::{InferOptions, Input};
 use offramp::{Model, Row};
 
 use crate::agreement::Agreement;
+use crate::answers::decided;
 use crate::args::{JsonArg, ModelArg, count, seconds, switch};
 use crate::failure::{Failure, Result};
 use crate::given::Given;
 use crate::out::{Out, expect_writable, note, write_whole};
 use crate::pictures::PictureRules;
+use crate::quality::Quality;
 use crate::report;
 use crate::rows::{Row as Labelled, read_labelled};
 use arrivals::Arrivals;
@@ -154,12 +156,13 @@ pub(crate) fn run(args: &Load) -> Result<()> {
     let mut result = LoadResult::of(&driven, args.slo(), seconds, args.lag_max());
     result.scenario = args.scenario.name();
     result.pass_rows = pass_rows;
-    result.accuracy = accuracy(&driven, &rows, &model);
+    result.quality = quality(&driven, &rows, &model);
     result.search = search;
     result.judge();
-    let full = if args.agreement { full_labels(args, &driven, &inputs) } else { None };
-    let compared = full.as_ref().map(|full| agreement(&driven, full, inputs.len()));
-    result.agreement = compared.filter(|agreement| agreement.rows > 0);
+    let full = if args.agreement { full_answers(args, &driven, &inputs, &model) } else { None };
+    let same = full.map(|full| compared(&driven, &full, &model)).transpose()?;
+    let counted = same.as_ref().map(|same| agreement(same, inputs.len()));
+    result.agreement = counted.filter(|agreement| agreement.rows > 0);
     let mut out = Out::stdout();
     if args.json.json {
         out.json(&result)?
@@ -167,7 +170,7 @@ pub(crate) fn run(args: &Load) -> Result<()> {
         out.line(show::text(&result))?
     }
     out.flush()?;
-    write_report(args, &result, &driven, full)?;
+    write_report(args, &result, &driven, same)?;
     match result.is_valid {
         true => Ok(()),
         false => Err(Failure::Failed(format!("invalid: {}", result.problems.join("; ")))),
@@ -179,10 +182,10 @@ fn write_report(
     args: &Load,
     result: &LoadResult,
     driven: &Driven,
-    full: Option<Vec<Option<u32>>>,
+    same: Option<Vec<Option<bool>>>,
 ) -> Result<()> {
     let Some(path) = &args.report else { return Ok(()) };
-    let run = Run { name: "load", driven, pass_rows: &result.pass_rows, full };
+    let run = Run { name: "load", driven, pass_rows: &result.pass_rows, same };
     let about = format!("{} asked for {} s", args.address, args.seconds);
     let mut page = String::new();
     report::loads(&mut page, &about, &show::html(result), &[run]);
@@ -332,19 +335,22 @@ fn options(args: &Load) -> InferOptions {
     }
 }
 
-/// Share of the labelled inputs answered with their label.
-pub(crate) fn accuracy(driven: &Driven, rows: &[Labelled], model: &Model) -> Option<f64> {
+/// How right the answers to labelled inputs are.
+pub(crate) fn quality(driven: &Driven, rows: &[Labelled], model: &Model) -> Quality {
     let labelled = driven.ends.iter().zip(&driven.turns).filter_map(|(end, turn)| {
         let End::Answered(_, verdict) = end else { return None };
-        let label = rows[turn % rows.len()].class()?;
-        Some(model.label(verdict.label) == label)
+        Some((rows[turn % rows.len()].label.as_ref()?, decided(verdict, model)))
     });
-    let (right, all) = labelled.fold((0, 0), |(right, all), is| (right + usize::from(is), all + 1));
-    (all > 0).then(|| right as f64 / all as f64)
+    Quality::of(model, labelled)
 }
 
-/// The full model's label by request, where it gave one; none where it cannot be asked.
-fn full_labels(args: &Load, driven: &Driven, inputs: &[Input<'_>]) -> Option<Vec<Option<u32>>> {
+/// What the full model decides, by request, where it answered; none where it cannot be asked.
+fn full_answers(
+    args: &Load,
+    driven: &Driven,
+    inputs: &[Input<'_>],
+    model: &Model,
+) -> Option<Vec<Option<u32>>> {
     let options = InferOptions { exits_off: true, ..InferOptions::default() };
     let shape = closed::Loop { connections: 1, in_flight: 32, is_query: false };
     let asked = driven.turns.iter().max().map_or(0, |&last| inputs.len().min(last + 1));
@@ -355,22 +361,33 @@ fn full_labels(args: &Load, driven: &Driven, inputs: &[Input<'_>]) -> Option<Vec
             return None;
         }
     };
-    let mut labels = vec![None; inputs.len()];
+    let mut answers = vec![None; inputs.len()];
     for (turn, end) in full.turns.iter().zip(&full.ends) {
         if let End::Answered(_, verdict) = end {
-            labels[*turn] = Some(verdict.label);
+            answers[*turn] = Some(decided(verdict, model));
         }
     }
-    Some(driven.turns.iter().map(|turn| labels[turn % inputs.len()]).collect())
+    Some(driven.turns.iter().map(|turn| answers[turn % inputs.len()]).collect())
+}
+
+/// By request: whether it was answered as by the full model, where both answered.
+pub(crate) fn compared(
+    driven: &Driven,
+    full: &[Option<u32>],
+    model: &Model,
+) -> Result<Vec<Option<bool>>> {
+    let decision = model.decision(None)?;
+    let same = |(end, full): (&End, &Option<u32>)| match (end, full) {
+        (End::Answered(_, early), Some(full)) => Some(decision.agree(decided(early, model), *full)),
+        _ => None,
+    };
+    Ok(driven.ends.iter().zip(full).map(same).collect())
 }
 
 /// How often the answers are the full model's, to so many inputs in turn.
-pub(crate) fn agreement(driven: &Driven, full: &[Option<u32>], inputs: usize) -> Agreement {
-    let (mut rows, mut differ) = (0, 0);
-    for (end, full) in driven.ends.iter().zip(full) {
-        let (End::Answered(_, early), Some(full)) = (end, full) else { continue };
-        rows += 1;
-        differ += u64::from(early.label != *full);
-    }
+pub(crate) fn agreement(same: &[Option<bool>], inputs: usize) -> Agreement {
+    let known = same.iter().flatten();
+    let (rows, differ) =
+        known.fold((0, 0), |(rows, differ), is_same| (rows + 1, differ + u64::from(!is_same)));
     Agreement::repeated(differ, rows, inputs as u64)
 }

@@ -26,14 +26,16 @@ pub(crate) enum ExitPlan {
 impl ExitPlan {
     /// The threshold snapshot for a compiled model.
     pub(crate) fn exits(&self, plan: &Plan) -> Result<Exits> {
-        Ok(match self {
+        let exits = match self {
             Self::Off => Exits::off(plan),
             Self::Watching(policy) => Exits::watching(plan, score_of(*policy)),
             Self::Uniform(policy, threshold) => {
                 Exits::uniform(plan, score_of(*policy), *threshold)?
             }
             Self::Fitted(file) => Exits::from_file(plan, file)?,
-        })
+        };
+        exits.check(plan)?;
+        Ok(exits)
     }
 
     pub(crate) fn is_off(&self) -> bool {
@@ -92,6 +94,9 @@ pub(crate) fn open(dir: &Path, args: &ExitArgs) -> Result<(Model, ExitPlan)> {
     }
     model.load_ramps(&ramps)?;
     let plan = exit_plan(&model, &ramps, args)?;
+    if let ExitPlan::Fitted(file) = &plan {
+        model.set_thresholds(Some(file.clone()));
+    }
     Ok((model, plan))
 }
 

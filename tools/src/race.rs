@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use offramp::{
-    AfterExit, Answer, Batch, Engine, Exit, ExitWindow, Exits, PassReport, PassSettings, Sink,
+    AfterExit, Answer, Batch, Decision, Engine, Exit, ExitWindow, Exits, PassReport, PassSettings,
+    Sink,
 };
 
 use crate::agreement::at;
@@ -177,10 +178,10 @@ impl Tally {
         self.outcomes.iter().map(|row| row.depth).sum::<f64>() / self.rows().max(1) as f64
     }
 
-    /// Rows that got another label than from `other`.
-    pub(crate) fn disagreements(&self, other: &Self) -> u64 {
+    /// Rows that got another answer than from `other`.
+    pub(crate) fn disagreements(&self, other: &Self, decision: Decision) -> u64 {
         let pairs = self.outcomes.iter().zip(&other.outcomes);
-        pairs.filter(|(own, other)| own.label != other.label).count() as u64
+        pairs.filter(|(own, other)| !decision.agree(own.label, other.label)).count() as u64
     }
 
     /// Rows answered at an exit.

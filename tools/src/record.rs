@@ -4,7 +4,7 @@ use std::path::Path;
 
 use offramp::feedback::{RecordHeader, RecordWriter};
 use offramp::profile::ShapeProfile;
-use offramp::{Engine, Limits, Model, Observation, Policy, Shape};
+use offramp::{Decision, Engine, Limits, Model, Observation, Policy, Shape};
 
 use crate::failure::{Failure, Result};
 use crate::out::note;
@@ -40,6 +40,8 @@ impl Recorder {
             model: model.hash().to_string(),
             ramps: ramps.hash().to_string(),
             policy: policy.to_string(),
+            task: model.task(),
+            tolerance: tolerance(engine.decision()),
             sites: engine.plan().ramp_sites().collect(),
             fitted,
             source: source.display().to_string(),
@@ -68,6 +70,14 @@ impl Recorder {
         let rows = self.writer.finish()?;
         note(format_args!("recorded {} in {}", counted(rows, "row"), path.display()));
         Ok(())
+    }
+}
+
+/// How far apart numbers may be that are alike, where the model gives some.
+fn tolerance(decision: Decision) -> Option<f32> {
+    match decision {
+        Decision::Value { tolerance } => Some(tolerance),
+        Decision::Class | Decision::Labels => None,
     }
 }
 

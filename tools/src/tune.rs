@@ -8,7 +8,6 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use offramp::AfterExit;
 use offramp::adapt::{AUDIT_RATE, Adapted, Entry, Journal};
 use offramp::feedback::{Feedback, RecordHeader, RecordReader};
 use offramp::tune::search::{Exact, Greedy, Grid, Search, Tethered, Uniform};
@@ -16,9 +15,10 @@ use offramp::tune::{
     Conditions, Controller, Latency, Manager, ManagerOptions, Rehearsal, TunerOptions, rehearse,
     rehearse_fixed,
 };
+use offramp::{AfterExit, Decision};
 
 use crate::args::{
-    AFTER_EXIT, AfterExitArg, JsonArg, PromiseArg, PromiseArgs, count, share, switch,
+    AFTER_EXIT, AfterExitArg, JsonArg, PromiseArg, PromiseArgs, count, share, switch, tolerance,
 };
 use crate::failure::{Failure, Result};
 use crate::given::Given;
@@ -58,6 +58,10 @@ pub(crate) struct Tune {
     search: Vec<SearchArg>,
     #[command(flatten)]
     promise: PromiseArgs,
+    /// For a record of a model that gives a number: how far apart the sigmoids of two numbers may
+    /// be that count as the same answer [default: as when it was recorded]
+    #[arg(long, value_name = "X", env = "OFFRAMP_TOLERANCE", value_parser = tolerance)]
+    tolerance: Option<f32>,
     /// Rows that thresholds are chosen on
     #[arg(long, value_name = "N", default_value = "2048", env = "OFFRAMP_WINDOW_ROWS",
           value_parser = count())]
@@ -141,7 +145,8 @@ pub(crate) fn run(args: &Tune) -> Result<()> {
     let recorded = read(args)?;
     let chosen = if args.search.is_empty() { SearchArg::value_variants() } else { &args.search };
     let progress = bar("rehearsing", chosen.len() as u64);
-    let mut figures = Figures::ends(&recorded.rows, &recorded.latency);
+    let decision = recorded.header.decision();
+    let mut figures = Figures::ends(&recorded.rows, &recorded.latency, decision);
     figures.extend(as_fitted(args, &recorded, &figures));
     for (nth, search) in chosen.iter().enumerate() {
         let (timed, times) = Timed::new(search.search());
@@ -177,13 +182,14 @@ impl Tune {
 fn as_fitted(args: &Tune, recorded: &Recorded, ends: &[Figures]) -> Option<Figures> {
     let Recorded { header, rows, latency } = recorded;
     let thresholds = header.fitted.as_deref()?;
-    let rehearsal = rehearse_fixed(rows, latency, thresholds, args.after_exit.into());
+    let rehearsal =
+        rehearse_fixed(rows, latency, thresholds, header.decision(), args.after_exit.into());
     Some(Figures::of("as fitted", &rehearsal, ends, args.promise.max_disagreement))
 }
 
 fn read(args: &Tune) -> Result<Recorded> {
     let reader = RecordReader::open(&args.record)?;
-    let header = reader.header().clone();
+    let header = within(args.tolerance, reader.header().clone())?;
     let rows = reader.collect::<offramp::Result<Vec<Feedback>>>()?;
     let file = args.record.display();
     let ramps = header.sites.len();
@@ -207,12 +213,24 @@ fn read(args: &Tune) -> Result<Recorded> {
     Ok(Recorded { header, rows, latency })
 }
 
+/// The header with the tolerance that was asked for.
+fn within(tolerance: Option<f32>, header: RecordHeader) -> Result<RecordHeader> {
+    if tolerance.is_some() && !header.task.is_number() {
+        let message = format!("--tolerance is for records of numbers, this is of {}", header.task);
+        return Err(Failure::Usage(message));
+    }
+    Ok(RecordHeader { tolerance: tolerance.or(header.tolerance), ..header })
+}
+
 fn once(args: &Tune, recorded: &Recorded, search: Box<dyn Search>) -> (Rehearsal, f64) {
-    let Recorded { rows, latency, .. } = recorded;
+    let Recorded { header, rows, latency } = recorded;
     let options = ManagerOptions { overhead_max: args.ramp_budget, ..Default::default() };
-    let rates = first_answers(&rows[..args.calibration_rows.min(rows.len())], latency.ramps());
+    let decision = header.decision();
+    let first = &rows[..args.calibration_rows.min(rows.len())];
+    let rates = first_answers(first, latency.ramps(), decision);
     let manager = args.manage_ramps.then(|| Manager::new(options, latency, rates.as_deref()));
     let tuner = TunerOptions {
+        decision,
         goal: args.promise.goal(),
         window_rows: args.window_rows,
         step_rows: args.step_rows,
@@ -229,10 +247,11 @@ fn once(args: &Tune, recorded: &Recorded, search: Box<dyn Search>) -> (Rehearsal
 }
 
 /// By ramp: the share of rows that it is the first to answer as the full model does.
-fn first_answers(rows: &[Feedback], ramps: usize) -> Option<Vec<f64>> {
+fn first_answers(rows: &[Feedback], ramps: usize, decision: Decision) -> Option<Vec<f64>> {
     let mut shares = vec![0.0; ramps];
     for row in rows {
-        row.first_right().iter().for_each(|&ramp| shares[ramp] += 1.0 / rows.len() as f64);
+        let first = row.first_right(decision);
+        first.iter().for_each(|&ramp| shares[ramp] += 1.0 / rows.len() as f64);
     }
     (!rows.is_empty()).then_some(shares)
 }

@@ -105,6 +105,7 @@ impl Adaptive {
         shapes: &[ShapeProfile],
         options: &AdaptOptions,
     ) -> Result<Self> {
+        exits.check(engine.plan())?;
         let audit_rate = options.audit_rate;
         if !(audit_rate > 0.0 && audit_rate <= 1.0) {
             let message = format!("an audit rate of {audit_rate}, expected above 0 and at most 1");
@@ -117,7 +118,7 @@ impl Adaptive {
         let manager = options.manager.map(|manager| Manager::new(manager, &latency, rates));
         let controller = Controller::begin(
             Box::new(Tethered::default()),
-            options.tuner.clone(),
+            TunerOptions { decision: engine.decision(), ..options.tuner.clone() },
             manager,
             latency,
             (&exits.active, &exits.thresholds[..sites.len()]),

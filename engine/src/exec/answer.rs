@@ -46,7 +46,8 @@ impl fmt::Display for Exit {
 pub struct Answer<'a> {
     /// Which row of the batch.
     pub slot: RowSlot,
-    /// The most probable class.
+    /// What was decided: the most probable class; a set of labels or a number as
+    /// [`Decision`](offramp_kernels::Decision) says.
     pub label: u32,
     /// Its score in [0, 1], by the policy in force.
     pub score: f32,
@@ -65,7 +66,7 @@ pub struct Answer<'a> {
 pub struct Seen {
     /// The ramp: its index among the plan's ramps.
     pub ramp: u32,
-    /// Its most probable class.
+    /// What it decided.
     pub label: u32,
     /// Its score.
     pub score: f32,
@@ -80,7 +81,7 @@ pub struct Observation<'a> {
     pub seen: &'a [Seen],
     /// The exit that answered: a ramp's index, or the number of ramps for the final one.
     pub exit: u32,
-    /// The full model's label, where the row ran to the end and it is known.
+    /// What the full model decided, where the row ran to the end and it is known.
     pub final_label: Option<u32>,
     /// Whether it was to run to the end before anything was known of it. Such rows are a fair
     /// sample of all: those that merely never left are harder than most.

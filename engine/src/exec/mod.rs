@@ -7,7 +7,7 @@ mod measure;
 mod pace;
 mod pass;
 
-use offramp_kernels::{Device, ExitId, ExitWindow, RowSlot};
+use offramp_kernels::{Decision, Device, ExitId, ExitWindow, RowSlot};
 
 pub use answer::{Answer, Exit, Observation, PassReport, Seen, Sink};
 #[cfg(test)]
@@ -38,6 +38,10 @@ pub struct EngineOptions {
     pub precision: crate::Precision,
     /// Seed of the audit draw.
     pub seed: u64,
+    /// How far apart the sigmoids of two numbers may be that count as the same answer, above 0 and
+    /// below 1. Without one it is that of the model's thresholds, or else
+    /// [`Decision::TOLERANCE`]. Only for models that give a number.
+    pub tolerance: Option<f32>,
 }
 
 impl Default for EngineOptions {
@@ -48,6 +52,7 @@ impl Default for EngineOptions {
             threads: 0,
             precision: crate::Precision::default(),
             seed: 0x0ff_7a3b,
+            tolerance: None,
         }
     }
 }
@@ -103,7 +108,10 @@ impl Engine {
         ramps: &[RampShape],
         options: &EngineOptions,
     ) -> Result<Self> {
-        let plan = lower(model.spec(), ramps, options.limits);
+        let mut plan = lower(model.spec(), ramps, options.limits);
+        if let Decision::Value { tolerance } = model.decision(options.tolerance)? {
+            plan.tolerate(tolerance);
+        }
         check(&plan).map_err(Error::Options)?;
         let mut device = crate::device::open(options.device, options.threads, options.precision)?;
         device.reserve(&plan.layout)?;
@@ -125,6 +133,11 @@ impl Engine {
     /// An empty batch of the right size for this engine.
     pub fn batch(&self) -> Batch {
         Batch::new(self.rules.clone(), self.limits)
+    }
+
+    /// What its answers are, and when two of them are the same.
+    pub fn decision(&self) -> Decision {
+        self.plan.decision()
     }
 
     /// The program it runs.
@@ -173,6 +186,7 @@ impl Engine {
             let (found, expected) = (settings.exits.thresholds.len(), self.plan.layout.exits);
             return Err(Error::Options(format!("{found} thresholds for {expected} exits")));
         }
+        settings.exits.check(&self.plan)?;
         self.audit.draw(batch.rows(), settings);
         let started = clock::now();
         let mut report = self.pass(batch, settings, sink)?;

@@ -4,7 +4,7 @@ mod seqlock;
 mod sync;
 mod table;
 
-use offramp_kernels::Score;
+use offramp_kernels::{Decision, Score};
 use offramp_weights::{Policy, ThresholdFile};
 
 use crate::error::{Error, Result};
@@ -53,6 +53,22 @@ impl Exits {
         let mut exits = Self::watching(plan, score);
         exits.thresholds[..plan.ramps()].fill(threshold);
         Ok(exits)
+    }
+
+    /// Fails for a score that says nothing about the answers of this plan.
+    ///
+    /// # Errors
+    /// [`Error::Options`] for a margin between the answers of a model that gives one number.
+    pub fn check(&self, plan: &Plan) -> Result<()> {
+        let is_number = matches!(plan.decision(), Decision::Value { .. });
+        if is_number && self.score == Score::Margin && self.active.contains(&true) {
+            return Err(Error::Options(
+                "margin: the model gives one number, which has no second answer to be weighed \
+                 against: use confidence, entropy or patience(k)"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// The thresholds of a file; sites it does not name, or has off, are inactive.

@@ -6,6 +6,8 @@ mod record;
 mod ring;
 mod words;
 
+use offramp_kernels::Decision;
+
 use crate::exec::{Observation, Seen};
 
 pub use record::{RecordHeader, RecordReader, RecordWriter};
@@ -18,7 +20,7 @@ pub struct Feedback {
     pub seen: Vec<Seen>,
     /// The exit that answered: a ramp's index, or the number of ramps for the final one.
     pub exit: u32,
-    /// The full model's label, where it is known.
+    /// What the full model decided, where it is known.
     pub final_label: Option<u32>,
     /// Whether it was to run to the end before anything was known of it.
     pub is_sample: bool,
@@ -35,15 +37,16 @@ impl Feedback {
         Self { seen: seen.to_vec(), exit, final_label, is_sample, version, pass_rows }
     }
 
-    /// The first ramp that said what the full model said.
-    pub fn first_right(&self) -> Option<usize> {
-        let first = self.seen.iter().find(|seen| Some(seen.label) == self.final_label);
+    /// The first ramp that decided what the full model did.
+    pub fn first_right(&self, decision: Decision) -> Option<usize> {
+        let full = self.final_label?;
+        let first = self.seen.iter().find(|seen| decision.agree(seen.label, full));
         first.map(|seen| seen.ramp as usize)
     }
 
-    /// Whether a ramp answered with another label than the full model's.
-    pub fn is_wrong(&self) -> bool {
+    /// Whether a ramp answered something else than the full model.
+    pub fn is_wrong(&self, decision: Decision) -> bool {
         let label = self.seen.iter().find(|seen| seen.ramp == self.exit).map(|seen| seen.label);
-        label.zip(self.final_label).is_some_and(|(early, full)| early != full)
+        label.zip(self.final_label).is_some_and(|(early, full)| !decision.agree(early, full))
     }
 }

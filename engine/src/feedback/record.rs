@@ -11,12 +11,15 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use offramp_kernels::Decision;
+use offramp_weights::Task;
 use serde::{Deserialize, Serialize};
 
 use super::{Feedback, words};
 use crate::error::{Error, Result};
 use crate::exec::Observation;
 use crate::profile::ShapeProfile;
+use crate::scores;
 
 const MAGIC: [u8; 8] = *b"offramp\n";
 const HEADER_BYTES_MAX: u32 = 1 << 20;
@@ -33,6 +36,13 @@ pub struct RecordHeader {
     pub ramps: String,
     /// How ramps scored.
     pub policy: String,
+    /// What the model decides: classes where the key is not there.
+    #[serde(default, skip_serializing_if = "is_classes")]
+    pub task: Task,
+    /// How far apart the sigmoids of two numbers may be that count as the same answer, where the
+    /// model gives a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<f32>,
     /// Where the ramps are, by ramp.
     pub sites: Vec<usize>,
     /// Thresholds that the ramps had been fitted with, by ramp, where there were any.
@@ -47,6 +57,16 @@ pub struct RecordHeader {
 impl RecordHeader {
     /// The schema this code reads and writes.
     pub const SCHEMA_VERSION: u32 = 2;
+
+    /// What the rows' words decide, and when two are the same.
+    pub fn decision(&self) -> Decision {
+        scores::decision(self.task, self.tolerance.unwrap_or(Decision::TOLERANCE))
+    }
+}
+
+/// Headers of classes are as they were before there was another task.
+fn is_classes(task: &Task) -> bool {
+    *task == Task::Classes
 }
 
 /// Writes a record. The file is there, whole, after [`finish`](Self::finish), and not before.
@@ -207,6 +227,8 @@ mod tests {
             model: "m".to_owned(),
             ramps: "r".to_owned(),
             policy: "confidence".to_owned(),
+            task: Task::Score,
+            tolerance: Some(0.05),
             sites: vec![1, 3],
             fitted: Some(vec![0.75, 2.0]),
             source: "a test".to_owned(),

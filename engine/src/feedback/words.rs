@@ -6,9 +6,9 @@
 //! | 1 | rows of the pass |
 //! | 2, 3 | version of the thresholds, low word first |
 //! | 4 | the exit that answered |
-//! | 5 | the full model's label; all ones where it is not known |
+//! | 5 | what the full model decided; all ones where it is not known |
 //! | 6 | 1 where the row is one of the sample, 0 otherwise |
-//! | then, for each ramp seen | ramp, label, score as f32 |
+//! | then, for each ramp seen | ramp, what it decided, score as f32 |
 
 use super::Feedback;
 use crate::exec::{Observation, Seen};

@@ -4,10 +4,10 @@ mod bind;
 
 use std::path::{Path, PathBuf};
 
-use offramp_kernels::Pool;
+use offramp_kernels::{Decision, Pool};
 use offramp_weights::{
-    Checkpoint, Identity, ModelHash, ModelSpec, Names, RampBundle, Stamps, TextSpec, ThresholdFile,
-    resolve, resolve_image,
+    Checkpoint, Identity, ModelHash, ModelSpec, Names, RampBundle, Stamps, Task, TextSpec,
+    ThresholdFile, resolve, resolve_image,
 };
 
 pub use bind::bind;
@@ -15,6 +15,7 @@ pub use bind::bind;
 use crate::error::{Error, Result};
 use crate::image::Preprocessor;
 use crate::plan::{RampShape, activation};
+use crate::scores;
 use crate::text::Tokenizer;
 
 /// File names in a model directory.
@@ -108,6 +109,11 @@ impl Model {
             message: format!("{} without ramps: run train-ramps first", file.display()),
         })?;
         Ok(ThresholdFile::read(file, &self.hash(), &ramps.hash())?)
+    }
+
+    /// Takes thresholds that were read for it.
+    pub fn set_thresholds(&mut self, thresholds: Option<ThresholdFile>) {
+        self.thresholds = thresholds;
     }
 
     /// Its tokenizer.
@@ -206,6 +212,41 @@ impl Model {
     /// The name of a class.
     pub fn label(&self, class: u32) -> &str {
         self.spec.labels().get(class as usize).map_or("?", String::as_str)
+    }
+
+    /// What its classifier decides.
+    pub fn task(&self) -> Task {
+        self.spec.task()
+    }
+
+    /// What its answers are, and when two of them are the same: numbers within `asked`, or else
+    /// within what its thresholds say.
+    ///
+    /// # Errors
+    /// [`Error::Options`] for a tolerance that is not above 0 and below 1, and for any where the
+    /// model gives no number.
+    pub fn decision(&self, asked: Option<f32>) -> Result<Decision> {
+        let tolerance = self.tolerance(asked)?.unwrap_or(Decision::TOLERANCE);
+        Ok(scores::decision(self.task(), tolerance))
+    }
+
+    /// How far apart the sigmoids of two numbers may be that are the same answer: as `asked`, or
+    /// else as its thresholds say; none where nobody says.
+    fn tolerance(&self, asked: Option<f32>) -> Result<Option<f32>> {
+        let Some(tolerance) = asked else {
+            return Ok(self.thresholds.as_ref().and_then(|file| file.tolerance));
+        };
+        if !self.task().is_number() {
+            return Err(Error::Options(format!(
+                "a tolerance of {tolerance}: only for models that give a number, this one gives {}",
+                self.task()
+            )));
+        }
+        if !(tolerance > 0.0 && tolerance < 1.0) {
+            let message = format!("a tolerance of {tolerance}, expected above 0 and below 1");
+            return Err(Error::Options(message));
+        }
+        Ok(asked)
     }
 
     /// Fails for a model without a classifier.

@@ -9,7 +9,7 @@ mod dump;
 mod lower;
 mod weights;
 
-use offramp_kernels::{ArenaLayout, Compact, Cost, LiveBound, Op, Ramp};
+use offramp_kernels::{ArenaLayout, Compact, Cost, Decision, LiveBound, Op, Ramp};
 
 pub use check::check;
 pub(crate) use lower::activation;
@@ -51,6 +51,23 @@ impl Plan {
     /// Number of ramps.
     pub fn ramps(&self) -> usize {
         self.layout.exits - 1
+    }
+
+    /// What every exit decides.
+    pub fn decision(&self) -> Decision {
+        self.last.head.as_ref().map_or(Decision::Class, |head| head.decision)
+    }
+
+    /// From now on numbers are alike whose sigmoids are at most so far apart. Nothing changes where
+    /// the model gives none.
+    pub fn tolerate(&mut self, tolerance: f32) {
+        let ramps = self.segments.iter_mut().filter_map(|segment| segment.site.as_mut());
+        let ramps = ramps.filter_map(|site| site.ramp.as_mut()).chain([&mut self.last]);
+        for head in ramps.filter_map(|ramp| ramp.head.as_mut()) {
+            if let Decision::Value { tolerance: own } = &mut head.decision {
+                *own = tolerance;
+            }
+        }
     }
 
     /// Sites that have a ramp, by exit.

@@ -10,7 +10,7 @@
 //! certain: with n rows it has probability (n + 1) / (n + 2), the rest is shared by the other
 //! classes (Platt, "Probabilistic Outputs for Support Vector Machines", 1999, section 2.2).
 
-use super::network::log_sum_exp;
+use super::network::{binary, log_sum_exp};
 
 /// The temperatures searched.
 pub(super) const TEMPERATURE_RANGE: (f64, f64) = (0.05, 20.0);
@@ -23,6 +23,22 @@ const TOLERANCE: f64 = 1e-4;
 pub(super) fn temperature(logits: &[f32], classes: usize, labels: &[u32]) -> f32 {
     let doubt = 1.0 / (labels.len() as f32 + 2.0);
     let cost = |log_t: f64| surprise(logits, classes, labels, doubt, (-log_t).exp() as f32);
+    let (low, high) = TEMPERATURE_RANGE;
+    let best = golden_section(cost, low.ln(), high.ln());
+    if cost(best) < cost(0.0) { best.exp() as f32 } else { 1.0 }
+}
+
+/// The same for labels with a sigmoid each: `logits` of `rows` rows, and by logit whether the full
+/// model has the label. One temperature serves all, so that no label is favoured.
+pub(super) fn temperature_each(logits: &[f32], held: &[bool], rows: usize) -> f32 {
+    let doubt = 1.0 / (rows as f32 + 2.0);
+    let cost = |log_t: f64| -> f64 {
+        let sharpness = (-log_t).exp() as f32;
+        let one = |(x, held): (&f32, &bool)| {
+            binary(sharpness * x, if *held { 1.0 - doubt } else { doubt })
+        };
+        logits.iter().zip(held).map(one).sum()
+    };
     let (low, high) = TEMPERATURE_RANGE;
     let best = golden_section(cost, low.ln(), high.ln());
     if cost(best) < cost(0.0) { best.exp() as f32 } else { 1.0 }
@@ -91,6 +107,22 @@ mod tests {
             let found = temperature(&logits, 3, &labels);
             assert!((found / sharper - 1.0).abs() < 0.06, "wanted {sharper}, found {found}");
         }
+    }
+
+    #[test]
+    fn recovers_how_over_confident_labels_were_made() {
+        for sharper in [0.25_f32, 1.0, 4.0] {
+            let mut rng = fastrand::Rng::with_seed(5);
+            let (mut logits, mut held) = (Vec::new(), Vec::new());
+            for _ in 0..30_000 {
+                let x = 4.0 * rng.f32() - 2.0;
+                held.push(rng.f32() < 1.0 / (1.0 + (-x).exp()));
+                logits.push(sharper * x);
+            }
+            let found = temperature_each(&logits, &held, 10_000);
+            assert!((found / sharper - 1.0).abs() < 0.06, "wanted {sharper}, found {found}");
+        }
+        assert_eq!(temperature_each(&[], &[], 0), 1.0);
     }
 
     #[test]

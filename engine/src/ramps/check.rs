@@ -55,8 +55,9 @@ fn check_sizes(features: Features<'_>, targets: Targets<'_>) -> Result<usize, Tr
     if features.width == 0 {
         return Err(size("features in a row", 0, 1));
     }
-    if targets.classes < 2 {
-        return Err(size("classes", targets.classes, 2));
+    let least = if targets.decision.is_each() { 1 } else { 2 };
+    if targets.classes < least {
+        return Err(size("classes", targets.classes, least));
     }
     let rows = features.values.len() / features.width;
     let (values, probabilities) = (features.values.len(), targets.probabilities.len());
@@ -101,6 +102,12 @@ fn check_targets(targets: Targets<'_>) -> Result<(), TrainError> {
     for (row, p) in targets.probabilities.chunks_exact(targets.classes).enumerate() {
         if !p.iter().all(|p| *p >= 0.0) {
             return Err(TrainError::NotProbabilities { row, why: "one is negative or NaN" });
+        }
+        if targets.decision.is_each() {
+            if p.iter().any(|p| *p > 1.0) {
+                return Err(TrainError::NotProbabilities { row, why: "one is above 1" });
+            }
+            continue;
         }
         let off = (p.iter().sum::<f32>() - 1.0).abs();
         if off.is_nan() || off > SUM_TOLERANCE {

@@ -3,6 +3,8 @@
 //! Everything is row-major and works on tiles of rows, so that a row of weights is read once for
 //! a tile and the inner loops (dot and axpy over contiguous slices) vectorise.
 
+use crate::scores::sigmoid;
+
 /// A dense layer, `y = W x + b`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
@@ -161,19 +163,19 @@ impl Buffers {
     }
 
     /// Writes to `gradient` the slope of the mean soft cross-entropy against
-    /// `targets[rows, classes]` and returns the summed cross-entropy.
+    /// `targets[rows, classes]`, by `loss`, and returns the summed cross-entropy.
     pub(super) fn backward(
         &mut self,
         network: &Network,
         x: &[f32],
-        targets: &[f32],
+        (targets, loss): (&[f32], Loss),
         gradient: &mut Network,
     ) -> f64 {
         let classes = network.head.outputs;
         let rows = targets.len() / classes;
         let logits = self.forward(network, x, rows).len();
         let delta = &mut self.logits[..logits];
-        let loss = cross_entropy_slope(delta, targets, classes);
+        let loss = loss.slope(delta, targets, classes);
         gradient.head.clear();
         if let (Some(hidden), Some(slope)) = (&network.hidden, &mut gradient.hidden) {
             let activations = &self.activations[..rows * hidden.outputs];
@@ -191,26 +193,60 @@ impl Buffers {
     }
 }
 
-/// Summed cross-entropy `-Σ p ln softmax(logits)`.
-pub(super) fn cross_entropy(logits: &[f32], targets: &[f32], classes: usize) -> f64 {
-    let rows = logits.chunks_exact(classes).zip(targets.chunks_exact(classes));
-    rows.map(|(logits, targets)| row_cross_entropy(logits, targets, log_sum_exp(logits))).sum()
+/// How logits become probabilities, and so what is to be made small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// A softmax over all: `-Σ p ln softmax(logits)`.
+    Softmax,
+    /// A sigmoid each: `-Σ p ln sigmoid(logit) + (1 - p) ln (1 - sigmoid(logit))`.
+    Sigmoid,
+}
+
+impl Loss {
+    /// Summed cross-entropy of all rows.
+    pub(super) fn sum(self, logits: &[f32], targets: &[f32], classes: usize) -> f64 {
+        match self {
+            Self::Softmax => {
+                let rows = logits.chunks_exact(classes).zip(targets.chunks_exact(classes));
+                rows.map(|(x, p)| row_cross_entropy(x, p, log_sum_exp(x))).sum()
+            }
+            Self::Sigmoid => logits.iter().zip(targets).map(|(x, p)| binary(*x, *p)).sum(),
+        }
+    }
+
+    /// Turns logits into `(probabilities - targets) / rows` in place; returns the summed
+    /// cross-entropy.
+    fn slope(self, logits: &mut [f32], targets: &[f32], classes: usize) -> f64 {
+        let share = classes as f32 / targets.len() as f32;
+        let mut loss = 0.0;
+        for (logits, targets) in logits.chunks_exact_mut(classes).zip(targets.chunks_exact(classes))
+        {
+            let pairs = || targets.iter().copied();
+            match self {
+                Self::Softmax => {
+                    let norm = log_sum_exp(logits);
+                    loss += row_cross_entropy(logits, targets, norm);
+                    logits.iter_mut().zip(pairs()).for_each(|(x, p)| {
+                        *x = ((*x - norm).exp() - p) * share;
+                    });
+                }
+                Self::Sigmoid => logits.iter_mut().zip(pairs()).for_each(|(x, p)| {
+                    loss += binary(*x, p);
+                    *x = (sigmoid(*x) - p) * share;
+                }),
+            }
+        }
+        loss
+    }
 }
 
 fn row_cross_entropy(logits: &[f32], targets: &[f32], norm: f32) -> f64 {
     logits.iter().zip(targets).map(|(x, p)| f64::from(p * (norm - x))).sum()
 }
 
-/// Turns logits into `(softmax - targets) / rows` in place; returns the summed cross-entropy.
-fn cross_entropy_slope(logits: &mut [f32], targets: &[f32], classes: usize) -> f64 {
-    let share = classes as f32 / targets.len() as f32;
-    let mut loss = 0.0;
-    for (logits, targets) in logits.chunks_exact_mut(classes).zip(targets.chunks_exact(classes)) {
-        let norm = log_sum_exp(logits);
-        loss += row_cross_entropy(logits, targets, norm);
-        logits.iter_mut().zip(targets).for_each(|(x, p)| *x = ((*x - norm).exp() - p) * share);
-    }
-    loss
+/// Cross-entropy of one label with probability `p`: `ln (1 + e^x) - p x`, without overflow.
+pub(super) fn binary(x: f32, p: f32) -> f64 {
+    f64::from(x.max(0.0) + (-x.abs()).exp().ln_1p() - p * x)
 }
 
 /// `ln Σ exp(x)`, with the largest taken out first so that nothing overflows.
@@ -286,30 +322,42 @@ mod tests {
             let sum: f32 = row.iter().sum();
             row.iter_mut().for_each(|p| *p /= sum);
         }
-        for hidden in [None, Some(5)] {
+        let losses = [Loss::Softmax, Loss::Sigmoid];
+        for (hidden, by) in [None, Some(5)].into_iter().flat_map(|h| losses.map(|by| (h, by))) {
             let mut network = Network::new(width, hidden, classes, &mut rng);
             parameters(&mut network).into_iter().for_each(|p| *p += rng.f32() - 0.5);
             let (mut slope, mut buffers) = (network.zeros_like(), Buffers::new(&network, rows));
-            buffers.backward(&network, &x, &targets, &mut slope);
+            buffers.backward(&network, &x, (&targets, by), &mut slope);
             let slope: Vec<f32> = parameters(&mut slope).into_iter().map(|g| *g).collect();
             assert!(slope.iter().any(|g| g.abs() > 0.01));
             for (i, &found) in slope.iter().enumerate() {
                 let loss_at = |step: f32| {
                     let mut moved = network.clone();
                     *parameters(&mut moved)[i] += step;
-                    cross_entropy(&moved.logits(&x, rows), &targets, classes) / rows as f64
+                    by.sum(&moved.logits(&x, rows), &targets, classes) / rows as f64
                 };
                 let expected = (loss_at(1e-2) - loss_at(-1e-2)) / 2e-2;
                 let off = (f64::from(found) - expected).abs();
-                assert!(off < 2e-3, "{hidden:?} parameter {i}: {found} {expected}");
+                assert!(off < 2e-3, "{hidden:?} {by:?} parameter {i}: {found} {expected}");
             }
         }
     }
 
     #[test]
     fn cross_entropy_of_even_logits_is_the_log_of_the_classes() {
-        let loss = cross_entropy(&[5.0; 8], &[0.1, 0.2, 0.3, 0.4, 1.0, 0.0, 0.0, 0.0], 4);
+        let targets = [0.1, 0.2, 0.3, 0.4, 1.0, 0.0, 0.0, 0.0];
+        let loss = Loss::Softmax.sum(&[5.0; 8], &targets, 4);
         assert!((loss - 2.0 * 4.0_f64.ln()).abs() < 1e-6, "{loss}");
+    }
+
+    #[test]
+    fn a_label_costs_what_its_sigmoid_says_and_never_overflows() {
+        let cases =
+            [(0.0, 0.3, 2.0_f64.ln()), (1e4, 1.0, 0.0), (-1e4, 1.0, 1e4), (2.0, 1.0, 0.126_928)];
+        for (x, p, expected) in cases {
+            assert!((binary(x, p) - expected).abs() < 1e-6 * expected.max(1.0), "{x} {p}");
+        }
+        assert_eq!(Loss::Sigmoid.sum(&[1e4, -1e4], &[1.0, 0.0], 1), 0.0);
     }
 
     #[test]

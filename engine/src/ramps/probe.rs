@@ -1,7 +1,7 @@
 //! Watches a model's sites over many inputs and trains a ramp on each.
 
-use offramp_kernels::{Pool, RowSlot, Score};
-use offramp_weights::{Activation, Dense, Ramp, RampBundle, SiteNotes, TrainingNotes};
+use offramp_kernels::{Decision, Pool, RowSlot, Score};
+use offramp_weights::{Activation, Dense, Ramp, RampBundle, SiteNotes, Task, TrainingNotes};
 
 use super::train::{Epoch, Features, Settings, Targets, TrainError, Trained, train};
 use super::{Layer, Split};
@@ -12,7 +12,7 @@ use crate::exit::{AfterExit, Exits};
 use crate::model::Model;
 use crate::plan::RampShape;
 use crate::rules::Row;
-use crate::softmax::softmax_into;
+use crate::scores::probabilities_into;
 
 /// Most bytes of features held at a time; more sites than fit are watched in another round of
 /// forwards.
@@ -81,7 +81,7 @@ pub struct TrainedRamps {
 ///
 /// # Errors
 /// The model has no classifier or only one layer; a row does not fit the model; too few rows;
-/// features that are not finite.
+/// features that are not finite; a regression whose numbers are all alike by their sigmoids.
 pub fn train_ramps(
     model: &Model,
     rows: &[Row],
@@ -107,6 +107,7 @@ pub fn train_ramps(
         let watched = watch(model, rows, group, options, &mut |rows_done| {
             progress(Progress::Watched { rows: index * rows.len() + rows_done, of });
         })?;
+        watched.expect_steep(model)?;
         for (place, &site) in group.iter().enumerate() {
             let ramp = watched.train(place, site, &split, &options.settings, progress)?;
             progress(Progress::Site { site, agreement: ramp.agreement });
@@ -115,8 +116,8 @@ pub fn train_ramps(
     }
     let notes = notes(&trained, &split);
     let ramps = trained.into_iter().map(|(site, ramp)| bundled(site, ramp, options.pool)).collect();
-    let (model, classes) = (model.hash(), spec.classes());
-    let bundle = RampBundle { model, classes, ramps, trained: notes };
+    let (model, classes, task) = (model.hash(), spec.classes(), spec.task());
+    let bundle = RampBundle { model, classes, task, ramps, trained: notes };
     Ok(TrainedRamps { bundle, held_out: split.held_out })
 }
 
@@ -129,6 +130,7 @@ struct Watched {
     widths: Vec<usize>,
     /// `[rows, classes]`.
     probabilities: Vec<f32>,
+    decision: Decision,
 }
 
 impl Watched {
@@ -141,11 +143,33 @@ impl Watched {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Trained> {
         let features = Features { width: self.widths[place], values: &self.features[place] };
-        let targets = Targets { classes: self.classes, probabilities: &self.probabilities };
+        let Self { classes, decision, .. } = *self;
+        let targets = Targets { classes, probabilities: &self.probabilities, decision };
         train(features, targets, split, settings, &mut |epoch| {
             progress(Progress::Epoch { site, epoch });
         })
         .map_err(|source: TrainError| Error::Train { site, source })
+    }
+
+    /// Fails where the numbers of a regression lie so far from 0 that their sigmoids hardly differ:
+    /// any answer would agree with any other, and a promise would say nothing. A reranker that
+    /// finds nothing relevant is another matter: its sigmoid is what it was made for.
+    fn expect_steep(&self, model: &Model) -> Result<()> {
+        let Decision::Value { tolerance } = self.decision else { return Ok(()) };
+        let is_flat = |p: &&f32| **p < tolerance || **p > 1.0 - tolerance;
+        let (rows, flat) =
+            (self.probabilities.len(), self.probabilities.iter().filter(is_flat).count());
+        if model.task() != Task::Value || 2 * flat <= rows {
+            return Ok(());
+        }
+        Err(Error::Unfit {
+            model: model.dir().to_owned(),
+            message: format!(
+                "{flat} of {rows} inputs give a number whose sigmoid is within {tolerance} of 0 or \
+                 1: there all answers are alike, so no promise about early ones means anything; \
+                 run it without exits, or name a smaller tolerance"
+            ),
+        })
     }
 
     fn take(&mut self, engine: &Engine, rows: usize) {
@@ -153,7 +177,8 @@ impl Watched {
             for (exit, features) in self.features.iter_mut().enumerate() {
                 features.extend_from_slice(engine.logits(exit, slot));
             }
-            softmax_into(engine.logits(self.features.len(), slot), &mut self.probabilities);
+            let logits = engine.logits(self.features.len(), slot);
+            probabilities_into(engine.decision(), logits, &mut self.probabilities);
         }
     }
 }
@@ -175,6 +200,7 @@ fn watch(
         widths: sites.iter().map(|&site| model.spec().site_width(site)).collect(),
         features: vec![Vec::new(); sites.len()],
         probabilities: Vec::new(),
+        decision: engine.decision(),
     };
     for_each_batch(&mut engine, rows, |engine, batch, done| {
         engine.run(batch, &settings, &mut |_: Answer<'_>| {})?;

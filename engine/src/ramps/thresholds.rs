@@ -1,6 +1,7 @@
 //! Fits thresholds to a model's ramps, as the device runs them.
 
-use offramp_weights::{FittedOn, Policy, SiteThreshold, ThresholdFile};
+use offramp_kernels::Decision;
+use offramp_weights::{FittedOn, Policy, SiteThreshold, Task, ThresholdFile};
 
 use super::probe::for_each_batch;
 use crate::error::{Error, Result};
@@ -40,6 +41,7 @@ pub fn fit_thresholds(
     let mut engine = Engine::new(model, &options.engine)?;
     let mut watcher = Watcher::default();
     let exits = Exits::watching(engine.plan(), score_of(options.policy));
+    exits.check(engine.plan())?;
     let settings = PassSettings::new(&exits, AfterExit::Release);
     for_each_batch(&mut engine, rows, |engine, batch, done| {
         engine.run(batch, &settings, &mut watcher)?;
@@ -53,7 +55,12 @@ pub fn fit_thresholds(
     };
     let fitted_on = FittedOn { model: model.hash(), ramps: ramps.hash() };
     let sites = engine.plan().ramp_sites().collect::<Vec<_>>();
-    Ok((file(&fitted, fitted_on, &sites, rows.len(), options), fitted))
+    let made = file(&fitted, fitted_on, &sites, rows.len(), options);
+    let tolerance = match engine.decision() {
+        Decision::Value { tolerance } => Some(tolerance),
+        Decision::Class | Decision::Labels => None,
+    };
+    Ok((ThresholdFile { task: model.task(), tolerance, ..made }, fitted))
 }
 
 /// Collects what every ramp said about every row.
@@ -68,7 +75,8 @@ impl Watcher {
     fn window(self, engine: &Engine) -> Result<Window> {
         let mut depths = engine.plan().depths();
         depths.pop();
-        Window::new(depths, &self.scores, &self.labels, &self.final_labels)
+        let decision = engine.decision();
+        Window::deciding(decision, depths, &self.scores, &self.labels, &self.final_labels)
             .map_err(|error| Error::Options(error.to_string()))
     }
 }
@@ -96,6 +104,8 @@ fn file(
     ThresholdFile {
         policy: options.policy,
         fitted_on,
+        task: Task::Classes,
+        tolerance: None,
         target_agreement: options.goal.agreement,
         confidence: options.goal.confidence,
         calibration_rows: rows,

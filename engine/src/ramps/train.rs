@@ -1,16 +1,20 @@
 //! Teaching a ramp to imitate the full model: soft cross-entropy against the model's own output
-//! probabilities, so that no labels are needed. (Hinton, Vinyals and Dean, "Distilling the
-//! Knowledge in a Neural Network", 2015; the model itself stays frozen, as in Apparate, SOSP'24.)
+//! probabilities, of a softmax or of a sigmoid each, so that no labels are needed. (Hinton,
+//! Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015; the model itself stays
+//! frozen, as in Apparate, SOSP'24.)
 //!
 //! The held-out rows choose the epoch, the weight decay and the temperature, so the agreement
 //! reported on them flatters the ramp a little: thresholds are fitted on rows that neither part
 //! holds.
 
+use offramp_kernels::Decision;
+
 use super::adamw::{Moments, Schedule, Step};
-use super::calibrate::temperature;
-use super::network::{Buffers, Layer, Network, argmax, cross_entropy};
+use super::calibrate::{temperature, temperature_each};
+use super::network::{Buffers, Layer, Loss, Network, argmax};
 use super::split::{ROWS_MIN, Split};
 use super::standardise::Standardiser;
+use crate::scores::sigmoid;
 
 /// Pooled features at one site.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +30,10 @@ pub struct Features<'a> {
 pub struct Targets<'a> {
     /// Classes the model tells apart.
     pub classes: usize,
-    /// `[rows, classes]`, row-major; each row sums to 1.
+    /// `[rows, classes]`, row-major; each row sums to 1 where classes exclude each other.
     pub probabilities: &'a [f32],
+    /// What the model decides by them, and when two answers are the same.
+    pub decision: Decision,
 }
 
 /// How a ramp is trained.
@@ -87,12 +93,12 @@ pub struct Epoch {
     pub loss_train: f64,
     /// Mean cross-entropy over the held-out part after the epoch.
     pub loss_held_out: f64,
-    /// Share of held-out rows whose label is the full model's.
+    /// Share of held-out rows whose answer is the full model's.
     pub agreement: f64,
 }
 
 /// A trained ramp. Standardisation and temperature are already inside the layers: logits are
-/// `head(relu(hidden(x)))` of raw features and their softmax is calibrated.
+/// `head(relu(hidden(x)))` of raw features and their probabilities are calibrated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trained {
     /// The layer before the ReLU, where settings asked for one.
@@ -100,8 +106,9 @@ pub struct Trained {
     /// The layer that gives the logits.
     pub head: Layer,
     /// The temperature that was divided out of the head. Above 1: training left it over-confident.
+    /// Exactly 1 for a number, which is itself the answer.
     pub temperature: f32,
-    /// Share of held-out rows whose label equals the full model's, by the layers as returned.
+    /// Share of held-out rows whose answer equals the full model's, by the layers as returned.
     pub agreement: f64,
     /// Mean held-out cross-entropy against the full model in nats, by the layers as returned.
     pub loss: f64,
@@ -207,6 +214,7 @@ struct Part {
     rows: usize,
     width: usize,
     classes: usize,
+    decision: Decision,
     x: Vec<f32>,
     targets: Vec<f32>,
 }
@@ -217,23 +225,55 @@ impl Part {
             rows: rows.len(),
             width: x.width,
             classes: y.classes,
+            decision: y.decision,
             x: standardiser.apply(x.values, rows),
             targets: gather(y.probabilities, y.classes, rows),
         }
     }
 
-    fn labels(&self) -> Vec<u32> {
-        self.targets.chunks_exact(self.classes).map(argmax).collect()
+    fn loss(&self) -> Loss {
+        if self.decision.is_each() { Loss::Sigmoid } else { Loss::Softmax }
+    }
+
+    /// The temperature at which `[rows, classes]` logits say best what the full model decides.
+    fn temperature(&self, logits: &[f32]) -> f32 {
+        match self.decision {
+            Decision::Class => {
+                let labels: Vec<u32> =
+                    self.targets.chunks_exact(self.classes).map(argmax).collect();
+                temperature(logits, self.classes, &labels)
+            }
+            Decision::Labels => {
+                let held: Vec<bool> = self.targets.iter().map(|p| *p > HALF).collect();
+                temperature_each(logits, &held, self.rows)
+            }
+            Decision::Value { .. } => 1.0,
+        }
     }
 
     /// Mean cross-entropy and agreement of `[rows, classes]` logits with the targets.
     fn judge(&self, logits: &[f32]) -> (f64, f64) {
-        let loss = cross_entropy(logits, &self.targets, self.classes);
-        let labels = logits.chunks_exact(self.classes).zip(self.targets.chunks_exact(self.classes));
-        let agreed = labels.filter(|(a, b)| argmax(a) == argmax(b)).count();
+        let loss = self.loss().sum(logits, &self.targets, self.classes);
+        let rows = logits.chunks_exact(self.classes).zip(self.targets.chunks_exact(self.classes));
+        let agreed = rows.filter(|(logits, targets)| self.agrees(logits, targets)).count();
         (loss / self.rows as f64, agreed as f64 / self.rows as f64)
     }
+
+    /// Whether a row's logits stand for the answer that the target probabilities do.
+    fn agrees(&self, logits: &[f32], targets: &[f32]) -> bool {
+        let mut pairs = logits.iter().zip(targets);
+        match self.decision {
+            Decision::Class => argmax(logits) == argmax(targets),
+            Decision::Labels => pairs.all(|(logit, p)| (*logit > 0.0) == (*p > HALF)),
+            Decision::Value { tolerance } => {
+                pairs.all(|(logit, p)| (sigmoid(*logit) - p).abs() <= tolerance)
+            }
+        }
+    }
 }
+
+/// The probability above which a label holds.
+const HALF: f32 = 0.5;
 
 fn gather(values: &[f32], width: usize, rows: &[u32]) -> Vec<f32> {
     let starts = rows.iter().map(|&row| row as usize * width);
@@ -333,15 +373,15 @@ impl Learner {
                 copy_row(&part.x, row, &mut self.x, i, part.width);
                 copy_row(&part.targets, row, &mut self.targets, i, part.classes);
             }
-            loss += self.step(rows * part.width, rows * part.classes, decay);
+            loss += self.step(rows * part.width, (rows * part.classes, part.loss()), decay);
         }
         loss / part.rows as f64
     }
 
     /// One batch: the first `x` features and `targets` probabilities gathered.
-    fn step(&mut self, x: usize, targets: usize, decay: f32) -> f64 {
+    fn step(&mut self, x: usize, (targets, by): (usize, Loss), decay: f32) -> f64 {
         let (x, targets) = (&self.x[..x], &self.targets[..targets]);
-        let loss = self.buffers.backward(&self.network, x, targets, &mut self.gradient);
+        let loss = self.buffers.backward(&self.network, x, (targets, by), &mut self.gradient);
         self.steps += 1;
         let step = Step::new(self.steps, self.schedule.rate(self.steps));
         let [hidden_weight, hidden_bias, head_weight, head_bias] = &mut self.moments;
@@ -370,8 +410,7 @@ fn finish(
     standardiser: &Standardiser,
 ) -> Trained {
     let Run { mut network, epoch, decay, .. } = best;
-    let temperature =
-        temperature(&network.logits(&judge.x, judge.rows), judge.classes, &judge.labels());
+    let temperature = judge.temperature(&network.logits(&judge.x, judge.rows));
     network.head.scale(1.0 / temperature);
     standardiser.fold(network.first_mut());
     let raw = gather(features.values, features.width, held_out);

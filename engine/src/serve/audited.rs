@@ -1,6 +1,6 @@
 //! Counts what audits show, on the way to the replies.
 
-use offramp_kernels::ExitWindow;
+use offramp_kernels::{Decision, ExitWindow};
 
 use super::metrics::Metrics;
 use crate::feedback::Feedback;
@@ -10,6 +10,7 @@ use crate::{Answer, Observation, Sink};
 pub(super) struct Audited<'a, S> {
     pub(super) sink: &'a mut S,
     pub(super) metrics: &'a Metrics,
+    pub(super) decision: Decision,
     /// By slot: what rows wish for themselves.
     pub(super) windows: &'a [ExitWindow],
 }
@@ -25,7 +26,7 @@ impl<S: Sink> Sink for Audited<'_, S> {
         let is_plain = window.unwrap_or(ExitWindow::ANY) == ExitWindow::ANY;
         if is_plain && observation.is_sample && observation.final_label.is_some() {
             self.metrics.promise.audited.inc();
-            let is_wrong = Feedback::of(&observation, 1).is_wrong();
+            let is_wrong = Feedback::of(&observation, 1).is_wrong(self.decision);
             self.metrics.promise.differing.inc_by(u64::from(is_wrong));
         }
         self.sink.observe(observation);

@@ -306,9 +306,10 @@ impl Executor {
         let state = Arc::clone(&self.state);
         // Before the first answer leaves: whoever has one finds its pass counted.
         state.metrics.pass_rows.observe(rows.len() as f64);
-        let mut replies = Replies::new(&state, rows, version, started_us);
+        let decision = self.engine.decision();
+        let mut replies = Replies::new(&state, rows, (decision, version), started_us);
         let Self { engine, exiting, batch, after_exit, audit_rate, windows, stays, .. } = self;
-        let mut sink = Audited { sink: &mut replies, metrics: &state.metrics, windows };
+        let mut sink = Audited { sink: &mut replies, metrics: &state.metrics, decision, windows };
         let how = (*after_exit, *audit_rate);
         let result = exiting.run(engine, batch, how, (windows, stays), &mut sink);
         let report = match result {

@@ -1,15 +1,19 @@
 //! What a pass gives, as replies: each sent the moment it is known.
 
+use offramp_kernels::Decision;
+
 use super::inbox::Job;
 use super::protocol::{Failure, Phase, Status, Verdict};
 use super::state::State;
-use crate::softmax::softmax_into;
+use crate::scores::{probabilities, sigmoid};
 use crate::{Answer, Engine, Exit, Observation, Sink};
 
 /// An early answer whose confirmation is due.
 struct Open {
     slot: usize,
     early: Verdict,
+    /// What it decided.
+    decided: u32,
     final_label: Option<u32>,
 }
 
@@ -18,6 +22,7 @@ pub(super) struct Replies<'a> {
     state: &'a State,
     rows: Vec<Option<Box<Job>>>,
     open: Vec<Open>,
+    decision: Decision,
     version: u64,
     started_us: u64,
 }
@@ -26,31 +31,41 @@ impl<'a> Replies<'a> {
     pub(super) fn new(
         state: &'a State,
         rows: Vec<Option<Box<Job>>>,
-        version: u64,
+        (decision, version): (Decision, u64),
         started_us: u64,
     ) -> Self {
-        Self { state, rows, open: Vec::new(), version, started_us }
+        Self { state, rows, open: Vec::new(), decision, version, started_us }
     }
 
     fn verdict(&self, job: &Job, answer: &Answer<'_>) -> Verdict {
+        let count = usize::from(job.options.top);
+        // The score of a class is the policy's; what is no class has none but its own.
+        let Said { label, score, top } = match (self.decision, count) {
+            (Decision::Class, 0) => Said { label: 0, score: 0.0, top: Vec::new() },
+            (decision, count) => Said::of(decision, answer.logits, count),
+        };
+        let (label, score) = match self.decision {
+            Decision::Class => (answer.label, answer.score),
+            Decision::Labels | Decision::Value { .. } => (label, score),
+        };
         let queue_us = self.started_us.saturating_sub(job.arrival_us);
         Verdict {
             phase: if answer.exit == Exit::Final { Phase::Final } else { Phase::Early },
-            label: answer.label,
-            score: answer.score,
+            label,
+            score,
             exit: answer.exit,
             depth: answer.depth as f32,
             queue_us: queue_us.min(u64::from(u32::MAX)) as u32,
             compute_us: (self.state.now_us() - self.started_us) as u32,
             threshold_version: self.version,
-            top: top(answer.logits, usize::from(job.options.top)),
+            top,
         }
     }
 
     /// Tells those who asked for it what the full model says.
     pub(super) fn confirm(self, engine: &Engine) {
-        let Self { state, mut rows, open, started_us, .. } = self;
-        for Open { slot, early, final_label } in open {
+        let Self { state, mut rows, open, decision, started_us, .. } = self;
+        for Open { slot, early, decided, final_label } in open {
             let Some(job) = rows[slot].take() else { continue };
             let logits = engine.logits(engine.plan().ramps(), crate::RowSlot(slot as u32));
             let Some(label) = final_label else {
@@ -58,8 +73,9 @@ impl<'a> Replies<'a> {
                 job.promise.fail(Failure::new(Status::DeviceFailed, message));
                 continue;
             };
-            let is_same = label == early.label;
-            let score = top(logits, 1).first().map_or(0.0, |&(_, probability)| probability);
+            let is_same = decision.agree(decided, label);
+            let top = usize::from(job.options.top);
+            let Said { label, score, top } = Said::of(decision, logits, top);
             job.promise.keep(Verdict {
                 phase: if is_same { Phase::Confirm } else { Phase::Correct },
                 label,
@@ -67,7 +83,7 @@ impl<'a> Replies<'a> {
                 exit: Exit::Final,
                 depth: 1.0,
                 compute_us: (state.now_us() - started_us) as u32,
-                top: top(logits, early.top.len()),
+                top,
                 ..early
             });
         }
@@ -88,7 +104,8 @@ impl Sink for Replies<'_> {
         metrics.exit(answer.exit);
         if job.options.two_phase && verdict.phase == Phase::Early {
             job.promise.early(verdict.clone());
-            self.open.push(Open { slot, early: verdict, final_label: None });
+            let (early, decided) = (verdict, answer.label);
+            self.open.push(Open { slot, early, decided, final_label: None });
             self.rows[slot] = Some(job);
         } else {
             job.promise.keep(verdict);
@@ -103,15 +120,62 @@ impl Sink for Replies<'_> {
     }
 }
 
-/// The likeliest classes with their probabilities.
-fn top(logits: &[f32], count: usize) -> Vec<(u32, f32)> {
-    if count == 0 {
-        return Vec::new();
+/// What a verdict tells of logits.
+struct Said {
+    label: u32,
+    score: f32,
+    top: Vec<(u32, f32)>,
+}
+
+impl Said {
+    /// The likeliest class or label with its probability, and as many pairs as were asked for; of
+    /// labels at least those that hold. Of a number its sigmoid, and one pair that holds itself.
+    fn of(decision: Decision, logits: &[f32], count: usize) -> Self {
+        if let Decision::Value { .. } = decision {
+            let value = logits.first().copied().unwrap_or(f32::NAN);
+            return Self { label: 0, score: sigmoid(value), top: vec![(0, value)] };
+        }
+        let mut top: Vec<(u32, f32)> = (0..).zip(probabilities(decision, logits)).collect();
+        top.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let (label, score) = top.first().copied().unwrap_or((0, 0.0));
+        let held = match decision {
+            Decision::Labels => logits.iter().filter(|logit| **logit > 0.0).count(),
+            Decision::Class | Decision::Value { .. } => 0,
+        };
+        top.truncate(count.max(held).min(usize::from(u16::MAX)));
+        Self { label, score, top }
     }
-    let mut probabilities = Vec::with_capacity(logits.len());
-    softmax_into(logits, &mut probabilities);
-    let mut classes: Vec<(u32, f32)> = (0..).zip(probabilities).collect();
-    classes.sort_by(|a, b| b.1.total_cmp(&a.1));
-    classes.truncate(count);
-    classes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_that_hold_are_told_whatever_was_asked_for() {
+        let logits = [2.0, -0.5, 0.1, -3.0];
+        let said = |count| Said::of(Decision::Labels, &logits, count);
+        let classes = |said: &Said| said.top.iter().map(|pair| pair.0).collect::<Vec<_>>();
+        assert_eq!(classes(&said(0)), [0, 2]);
+        assert_eq!(classes(&said(3)), [0, 2, 1]);
+        assert_eq!(classes(&said(9)), [0, 2, 1, 3]);
+        assert!((said(0).score - 0.8808).abs() < 1e-4 && said(0).label == 0);
+        let none = Said::of(Decision::Labels, &[-1.0, -0.5], 0);
+        assert!(none.top.is_empty() && none.label == 1 && none.score < 0.5);
+    }
+
+    #[test]
+    fn a_number_is_told_as_it_is_beside_its_sigmoid() {
+        let said = Said::of(Decision::Value { tolerance: 0.02 }, &[2.4976], 0);
+        assert_eq!((said.label, said.top), (0, vec![(0, 2.4976)]));
+        assert!((said.score - 0.924).abs() < 1e-3);
+    }
+
+    #[test]
+    fn classes_share_one_softmax() {
+        let said = Said::of(Decision::Class, &[1.0, 3.0], 1);
+        assert_eq!((said.label, said.top.len()), (1, 1));
+        assert!((said.score - 0.8808).abs() < 1e-4);
+        assert!(Said::of(Decision::Class, &[1.0, 3.0], 0).top.is_empty());
+    }
 }

@@ -251,6 +251,7 @@ fn start_executor(
         tokenizer: model.tokenizer_if_any()?,
         preprocessor: model.preprocessor().ok(),
         labels: model.spec().labels().to_vec(),
+        task: model.task(),
         // Last: it says that nothing has changed since the model was opened.
         identity: model.identity()?,
         metadata: RwLock::new(metadata(&model, &engine)),
@@ -285,6 +286,7 @@ fn metadata(model: &Model, engine: &Engine) -> String {
         "model": name(model),
         "model_hash": model.hash().to_string(),
         "labels": model.spec().labels(),
+        "task": model.task().to_string(),
         "reads": if model.spec().image().is_some() { "images" } else { "text" },
         "sites": engine.plan().ramp_sites().collect::<Vec<usize>>(),
         "row_tokens_max": model.row_tokens_max(),
@@ -330,6 +332,7 @@ mod tests {
             preprocessor: None,
             labels: Vec::new(),
             identity: model.identity().unwrap(),
+            task: Default::default(),
             metadata: RwLock::default(),
         };
         let (inbox, metrics) = (Inbox::new(channel().0, 1), Metrics::new().unwrap());

@@ -14,7 +14,7 @@ use super::metrics::Metrics;
 use super::orders::{Order, Turn};
 use crate::sched::Policy;
 use crate::{
-    AfterExit, Engine, Error, Limits, Model, Preprocessor, Result, RowRules, Tokenizer, clock,
+    AfterExit, Engine, Error, Limits, Model, Preprocessor, Result, RowRules, Task, Tokenizer, clock,
 };
 
 /// How to serve.
@@ -153,6 +153,7 @@ pub(super) struct Reading {
     pub(super) labels: Vec<String>,
     /// What its files held.
     pub(super) identity: Identity,
+    pub(super) task: Task,
     /// It changes where the model is loaded again.
     pub(super) metadata: RwLock<String>,
 }
@@ -169,6 +170,11 @@ impl Reading {
         }
         if model.spec().labels() != self.labels {
             return fail("has other labels than the model that is served: restart the server");
+        }
+        if model.task() != self.task {
+            return fail(
+                "decides something else than the model that is served: restart the server",
+            );
         }
         self.expect_identity(model.dir(), &model.identity()?)
     }

@@ -1,6 +1,8 @@
 //! Tuner and ramp manager together: what follows the workload. Pure: what rows showed in, what is
 //! to hold from now on out.
 
+use offramp_kernels::Decision;
+
 use super::latency::Latency;
 use super::manager::Manager;
 use super::search::Search;
@@ -57,6 +59,11 @@ impl Controller {
     /// What the window shows of the thresholds in force.
     pub fn evidence(&self) -> Evidence {
         self.tuner.evidence()
+    }
+
+    /// What rows' words decide, and when two are the same.
+    pub fn decision(&self) -> Decision {
+        self.tuner.decision()
     }
 
     /// Ramps that run.

@@ -1,6 +1,8 @@
 //! What a controller would have made of recorded rows: they pass as if live, in passes that each
 //! meet one set of thresholds, and it learns only what it would have learnt.
 
+use offramp_kernels::Decision;
+
 use super::controller::Controller;
 use super::latency::Latency;
 use super::tuner::Change;
@@ -63,10 +65,11 @@ pub fn rehearse(
         };
         let (thresholds, active) = (controller.thresholds().to_vec(), controller.active().to_vec());
         let mut shown = Vec::with_capacity(pass.len());
+        let decision = controller.decision();
         let is_closed = thresholds.iter().all(|&threshold| threshold > 1.0);
         for row in pass {
             let is_sample = is_closed || rate >= 1.0 || rng.f64() < rate;
-            let mut fate = fate(row, &thresholds, &active, latency);
+            let mut fate = fate(row, (&thresholds, &active), decision, latency);
             shown.push(show(row, &fate, &active, version, is_sample));
             if is_sample {
                 fate.is_audited = rate < 1.0 && fate.exit < active.len();
@@ -88,12 +91,13 @@ pub fn rehearse_fixed(
     rows: &[Feedback],
     latency: &Latency,
     thresholds: &[f32],
+    decision: Decision,
     after_exit: AfterExit,
 ) -> Rehearsal {
     let active: Vec<bool> = thresholds.iter().map(|&threshold| threshold < OFF).collect();
     let whole_us = latency.until_us(active.len(), &active);
     let fate = |row| {
-        let fate = fate(row, thresholds, &active, latency);
+        let fate = fate(row, (thresholds, &active), decision, latency);
         match after_exit {
             AfterExit::Release => Fate { work_us: whole_us, ..fate },
             AfterExit::Compact => fate,
@@ -102,14 +106,21 @@ pub fn rehearse_fixed(
     Rehearsal { fates: rows.iter().map(fate).collect(), changes: Vec::new() }
 }
 
-fn fate(row: &Feedback, thresholds: &[f32], active: &[bool], latency: &Latency) -> Fate {
+fn fate(
+    row: &Feedback,
+    (thresholds, active): (&[f32], &[bool]),
+    decision: Decision,
+    latency: &Latency,
+) -> Fate {
     let mut seen = row.seen.iter().filter(|seen| active[seen.ramp as usize]);
     let left = seen.find(|seen| seen.score >= thresholds[seen.ramp as usize]);
     let exit = left.map_or(thresholds.len(), |seen| seen.ramp as usize);
     let latency_us = latency.until_us(exit, active);
     Fate {
         exit,
-        agrees: left.is_none_or(|seen| Some(seen.label) == row.final_label),
+        agrees: left.is_none_or(|seen| {
+            row.final_label.is_some_and(|full| decision.agree(seen.label, full))
+        }),
         latency_us,
         work_us: latency_us,
         is_audited: false,

@@ -1,6 +1,8 @@
 //! Rehearsals: the same record gives the same decisions, the promise holds where the workload
 //! changes, and what cannot be proved lets nobody out.
 
+use offramp_kernels::Decision;
+
 use super::search::{Exact, Greedy, Search, Tethered};
 use super::*;
 use crate::exec::Seen;
@@ -79,7 +81,8 @@ fn fitted_thresholds_stay_and_answer_as_counted_by_hand() {
     let rows = drifting(3000, 1000, 5);
     let latency = Latency::even(&[0, 1, 2]);
     for thresholds in [[0.9, 0.95, 0.7], [OFF, 0.8, OFF], [OFF; RAMPS]] {
-        let rehearsed = |after| rehearse_fixed(&rows, &latency, &thresholds, after);
+        let rehearsed =
+            |after| rehearse_fixed(&rows, &latency, &thresholds, Decision::Class, after);
         let (release, compact) = (rehearsed(AfterExit::Release), rehearsed(AfterExit::Compact));
         assert!(release.changes.is_empty() && compact.changes.is_empty());
         for ((row, fate), left) in rows.iter().zip(&release.fates).zip(&compact.fates) {

@@ -4,6 +4,8 @@
 
 use std::collections::VecDeque;
 
+use offramp_kernels::Decision;
+
 use super::bound::Drift;
 use super::fit::Goal;
 use super::latency::Latency;
@@ -16,6 +18,8 @@ use crate::feedback::Feedback;
 /// How a tuner behaves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TunerOptions {
+    /// What rows' words decide, and when two are the same.
+    pub decision: Decision,
     /// What is promised. Without a confidence the window is taken at its word, as Apparate does.
     pub goal: Goal,
     /// Rows of the sample that thresholds are chosen on, at most.
@@ -31,6 +35,7 @@ pub struct TunerOptions {
 impl Default for TunerOptions {
     fn default() -> Self {
         Self {
+            decision: Decision::Class,
             goal: Goal::default(),
             window_rows: 2048,
             step_rows: 64,
@@ -159,7 +164,7 @@ impl Tuner {
     pub fn step(&mut self, rows: impl IntoIterator<Item = Feedback>) -> Option<Change> {
         let mut alarm = false;
         for row in rows.into_iter().filter(|row| row.is_sample && row.final_label.is_some()) {
-            let is_wrong = row.is_wrong();
+            let is_wrong = row.is_wrong(self.options.decision);
             if self.options.goal.confidence.is_some() {
                 self.thrift.learn(if is_wrong { 1.0 / self.options.goal.limit() } else { 0.0 });
                 alarm |= self.drift.add(is_wrong);
@@ -198,6 +203,11 @@ impl Tuner {
     /// As of the last look at the window, every step.
     pub fn evidence(&self) -> Evidence {
         self.evidence
+    }
+
+    /// What rows' words decide.
+    pub fn decision(&self) -> Decision {
+        self.options.decision
     }
 
     /// Ramps that run.
@@ -284,7 +294,8 @@ impl Tuner {
             labels.extend(seen.map(|seen| seen.label));
             final_labels.extend(row.final_label);
         }
-        let window = Window::new(self.depths.clone(), &scores, &labels, &final_labels);
+        let (decision, depths) = (self.options.decision, self.depths.clone());
+        let window = Window::deciding(decision, depths, &scores, &labels, &final_labels);
         // Scores and labels come from the executor or a checked record.
         window.unwrap_or_else(|_| self.empty())
     }

@@ -1,6 +1,8 @@
 //! Rows on which thresholds are chosen: what ramps and full model said about them, and what leaving
 //! costs.
 
+use offramp_kernels::Decision;
+
 pub use offramp_weights::thresholds::OFF;
 
 /// What every ramp and the full model said about each of a set of rows. Kept by ramp, as replays
@@ -65,6 +67,20 @@ impl Window {
         labels: &[u32],
         final_labels: &[u32],
     ) -> Result<Self, WindowError> {
+        Self::deciding(Decision::Class, depths, scores, labels, final_labels)
+    }
+
+    /// As [`new`](Self::new), where `labels` are words of any decision.
+    ///
+    /// # Errors
+    /// See [`WindowError`].
+    pub fn deciding(
+        decision: Decision,
+        depths: Vec<f64>,
+        scores: &[f32],
+        labels: &[u32],
+        final_labels: &[u32],
+    ) -> Result<Self, WindowError> {
         let (rows, ramps) = (final_labels.len(), depths.len());
         check_size("scores", scores.len(), rows * ramps)?;
         check_size("labels", labels.len(), rows * ramps)?;
@@ -78,7 +94,7 @@ impl Window {
             let score: f32 = scores[row * ramps + ramp];
             if score.is_nan() { NEVER } else { score }
         };
-        let agrees = |(row, ramp)| labels[row * ramps + ramp] == final_labels[row];
+        let agrees = |(row, ramp)| decision.agree(labels[row * ramps + ramp], final_labels[row]);
         Ok(Self {
             scores: places().map(score).collect(),
             agrees: places().map(agrees).collect(),
@@ -107,7 +123,7 @@ impl Window {
         &self.scores[ramp * self.rows()..][..self.rows()]
     }
 
-    /// By row: whether `ramp` gives it the full model's label.
+    /// By row: whether `ramp` gives it the full model's answer.
     pub fn agrees(&self, ramp: usize) -> &[bool] {
         &self.agrees[ramp * self.rows()..][..self.rows()]
     }

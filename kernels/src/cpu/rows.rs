@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use crate::{ArenaLayout, Error, ExitWindow, PassInput, Result, RowInput, RowTokens, Score, Token};
+use crate::{
+    ArenaLayout, Decision, Error, ExitWindow, PassInput, Result, RowInput, RowTokens, Score, Token,
+};
 
 /// A row's run of equal labels, for [`Score::Patience`].
 #[derive(Clone, Copy, Default)]
@@ -138,12 +140,12 @@ impl Rows {
         self.score.unwrap_or(Score::Confidence)
     }
 
-    /// Counts a label that a ramp named (`None`: nothing of use) and gives the streak's length.
-    pub(crate) fn streak(&mut self, slot: u32, label: Option<u32>) -> u32 {
+    /// Counts what a ramp decided (`None`: nothing of use) and gives the streak's length.
+    pub(crate) fn streak(&mut self, slot: u32, label: Option<u32>, decision: Decision) -> u32 {
         let streak = &mut self.streaks[slot as usize];
         *streak = match label {
             None => Streak::default(),
-            Some(label) if streak.label == label => {
+            Some(label) if decision.agree(streak.label, label) => {
                 Streak { label, length: streak.length.saturating_add(1) }
             }
             Some(label) => Streak { label, length: 1 },

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use super::kernels::Kernel;
 
 /// Parameters of a kernel at most.
-pub(super) const PARAMETERS_MAX: usize = 24;
+pub(super) const PARAMETERS_MAX: usize = 25;
 
 /// A kernel, its grid and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -25,4 +25,4 @@ pub use norm::Norm;
 pub use pixels::Pixels;
 pub use pool2d::{Pool2d, Window};
 pub(crate) use ramp::RampScratch;
-pub use ramp::{Hidden, Pool, Ramp, RampHead};
+pub use ramp::{Decision, Hidden, Pool, Ramp, RampHead};

@@ -1,8 +1,8 @@
 //! Compaction, against a plain vector of rows.
 
 use offramp_kernels::{
-    Attention, Compact, Embed, ExitId, Norm, Pool, Ramp, RampHead, RowTokens, Score, Span, Token,
-    WeightForm, WeightId,
+    Attention, Compact, Decision, Embed, ExitId, Norm, Pool, Ramp, RampHead, RowTokens, Score,
+    Span, Token, WeightForm, WeightId,
 };
 
 use super::{Stage, Start, Suite};
@@ -43,7 +43,7 @@ impl Herd {
         head[WIDTH] = 1.0;
         let weight = start.weight(WeightForm::Matrix { n: 2, k: WIDTH }, head);
         let bias = start.weight(WeightForm::Vector { len: 2 }, vec![0.0; 2]);
-        let head = RampHead { weight, bias, classes: 2 };
+        let head = RampHead { weight, bias, classes: 2, decision: Decision::Class };
         let (scale, shift) = (start.vector(WIDTH), start.vector(WIDTH));
         let tables = [start.table(50, WIDTH), start.table(64, WIDTH)];
         let (x, scratch, out) = (start.span(WIDTH), start.span(WIDTH), start.span(WIDTH));

@@ -1,9 +1,9 @@
 //! What devices must refuse, and stay usable after.
 
 use offramp_kernels::{
-    Activation, ArenaLayout, Attention, Compact, Embed, Error, ExitId, Linear, LiveBound, Norm, Op,
-    PassInput, Pool, Ramp, RampHead, Result, RowInput, RowTokens, Score, Span, Token, WeightForm,
-    WeightId,
+    Activation, ArenaLayout, Attention, Compact, Decision, Embed, Error, ExitId, Linear, LiveBound,
+    Norm, Op, PassInput, Pool, Ramp, RampHead, Result, RowInput, RowTokens, Score, Span, Token,
+    WeightForm, WeightId,
 };
 
 use super::{Stage, Start, Suite};
@@ -158,7 +158,12 @@ impl Broken {
     }
 
     fn ramp(self, width: usize) -> Ramp {
-        let head = RampHead { weight: self.weight, bias: self.vector, classes: width };
+        let head = RampHead {
+            weight: self.weight,
+            bias: self.vector,
+            classes: width,
+            decision: Decision::Class,
+        };
         Ramp {
             tokens: RowTokens::Own,
             exit: ExitId(0),
@@ -224,6 +229,12 @@ fn limits(stage: &mut Stage, good: &Broken, wide: Span, width: usize) {
     assert!(result.is_err(), "a width that overflows");
     let none = Some(RampHead { classes: 0, ..ramp.head.clone().expect("it has a head") });
     assert!(is_mismatch(&issue(stage, &Ramp { head: none, ..ramp.clone() }.into())));
+    let two = Some(RampHead {
+        classes: 2,
+        decision: Decision::Value { tolerance: 0.02 },
+        ..ramp.head.clone().expect("it has a head")
+    });
+    assert!(is_mismatch(&issue(stage, &Ramp { head: two, ..ramp.clone() }.into())));
     let (heads, head_dim) = (usize::MAX, 2);
     let result = issue(stage, &Attention { qkv: wide, out: good.out, heads, head_dim }.into());
     assert!(result.is_err(), "heads that overflow");

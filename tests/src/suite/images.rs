@@ -1,8 +1,8 @@
 //! Ops over images: pixels, convolutions, pools, and exits between them.
 
 use offramp_kernels::{
-    Activation, Compact, Conv2d, ExitId, Grid, LiveBound, PassInput, Pixels, Pool, Pool2d, Ramp,
-    RampHead, RowInput, RowSlot, RowTokens, Score, Span, WeightId, Window,
+    Activation, Compact, Conv2d, Decision, ExitId, Grid, LiveBound, PassInput, Pixels, Pool,
+    Pool2d, Ramp, RampHead, RowInput, RowSlot, RowTokens, Score, Span, WeightId, Window,
 };
 
 use super::{Stage, Start, Suite};
@@ -187,7 +187,7 @@ fn watch(suite: &Suite, stage: &mut Stage, x: Span, images: &[f64], [weight, bia
     const ROWS: usize = 5;
     let pixels = images.len() / ROWS / 16;
     let (exit, tokens) = (ExitId(0), RowTokens::Each(pixels));
-    let head = Some(RampHead { weight, bias, classes: 2 });
+    let head = Some(RampHead { weight, bias, classes: 2, decision: Decision::Class });
     let (pool, hidden) = (Pool::Mean, None);
     stage.issue(Ramp { exit, x, tokens, width: 16, pool, hidden, head });
     assert_eq!(stage.exits().len(), ROWS);

@@ -1,8 +1,8 @@
 //! Whole passes: what one leaves to the next, and that rows do not see each other.
 
 use offramp_kernels::{
-    Activation, Attention, Compact, Embed, ExitId, ExitRecord, Hidden, Linear, Norm, Pool, Ramp,
-    RampHead, RowSlot, RowTokens, Score, Span, Token, WeightId,
+    Activation, Attention, Compact, Decision, Embed, ExitId, ExitRecord, Hidden, Linear, Norm,
+    Pool, Ramp, RampHead, RowSlot, RowTokens, Score, Span, Token, WeightId,
 };
 
 use super::{Stage, Start, Suite, lens_to_offsets, tokens};
@@ -44,6 +44,7 @@ impl Model {
             weight: start.matrix(CLASSES, 31),
             bias: start.vector(CLASSES),
             classes: CLASSES,
+            decision: Decision::Class,
         };
         let (x, qkv) = (start.span(WIDTH), start.span(3 * WIDTH));
         let (mixed, middle) = (start.span(WIDTH), start.span(MIDDLE));

@@ -1,8 +1,8 @@
 //! Exits.
 
 use offramp_kernels::{
-    Activation, ExitId, ExitRecord, ExitWindow, Hidden, Pool, Ramp, RampHead, RowSlot, RowTokens,
-    Score, Span, WeightForm,
+    Activation, Decision, ExitId, ExitRecord, ExitWindow, Hidden, Pool, Ramp, RampHead, RowSlot,
+    RowTokens, Score, Span, WeightForm,
 };
 
 use super::{Stage, Start, Suite};
@@ -22,6 +22,10 @@ struct Direct {
 
 impl Direct {
     fn new(suite: &Suite, rows: usize, classes: usize) -> Self {
+        Self::deciding(suite, rows, classes, Decision::Class)
+    }
+
+    fn deciding(suite: &Suite, rows: usize, classes: usize, decision: Decision) -> Self {
         let mut start = Start::new(&vec![1; rows]);
         let identity = (0..classes * classes)
             .map(|i| if i / classes == i % classes { 1.0 } else { 0.0 })
@@ -29,7 +33,7 @@ impl Direct {
         let weight = start.weight(WeightForm::Matrix { n: classes, k: classes }, identity);
         let bias = start.weight(WeightForm::Vector { len: classes }, vec![0.0; classes]);
         let x = start.span(classes);
-        let head = Some(RampHead { weight, bias, classes });
+        let head = Some(RampHead { weight, bias, classes, decision });
         let (exit, pool) = (ExitId(0), Pool::First);
         let ramp =
             Ramp { exit, x, tokens: RowTokens::Own, width: classes, pool, hidden: None, head };
@@ -79,7 +83,7 @@ fn check_form(
     });
     let features = hidden.as_ref().map_or(width, |hidden| hidden.n);
     let (weight, bias) = (start.matrix(classes, features), start.vector(classes));
-    let head = Some(RampHead { weight, bias, classes });
+    let head = Some(RampHead { weight, bias, classes, decision: Decision::Class });
     let x = start.span(width);
     let mut stage = start.begin(suite);
     let values: Vec<f64> = stage.fill(x, width).into_iter().map(f64::from).collect();
@@ -147,6 +151,90 @@ fn saturated(suite: &Suite) {
             "{records:?}"
         );
     }
+}
+
+/// A sigmoid each: the set that is decided, and each score over the sets of labels.
+pub fn labels(suite: &Suite) {
+    for labels in [1, 2, 4, 31, 32, 33] {
+        for score in [Score::Confidence, Score::Entropy, Score::Margin] {
+            let rows = 9;
+            let mut direct = Direct::deciding(suite, rows, labels, Decision::Labels);
+            direct.begin(score, &NEVER);
+            let logits: Vec<f32> = super::stage::uneven(&mut direct.stage.random, rows * labels)
+                .into_iter()
+                .enumerate()
+                .map(|(i, v)| v * (1 << (i / labels % 4)) as f32)
+                .collect();
+            let records = direct.exit(ExitId(0), &logits);
+            for (record, logits) in records.iter().zip(logits.chunks(labels)) {
+                assert_eq!(record.label, Decision::Labels.of(logits), "set of {logits:?}");
+                let logits: Vec<f64> = logits.iter().copied().map(f64::from).collect();
+                let expected = reference::score_each(&logits, score, 0);
+                let difference = (f64::from(record.score) - expected).abs();
+                assert!(difference <= 4e-6, "{score:?} {} for {expected}", record.score);
+                assert!((0.0..=1.0).contains(&record.score));
+            }
+        }
+    }
+    far_labels(suite);
+}
+
+/// Logits so large that the other side of every label vanishes, and one label that is a toss-up.
+fn far_labels(suite: &Suite) {
+    for (score, unsure) in
+        [(Score::Confidence, 0.5), (Score::Entropy, 2.0 / 3.0), (Score::Margin, 0.0)]
+    {
+        let mut direct = Direct::deciding(suite, 2, 3, Decision::Labels);
+        direct.begin(score, &NEVER);
+        let records = direct.exit(ExitId(0), &[500.0, -500.0, 6e4, -6e4, 6e4, 0.0]);
+        let near = |found: f32, expected: f32| (found - expected).abs() < 1e-6;
+        assert!(near(records[0].score, 1.0) && near(records[1].score, unsure), "{records:?}");
+        assert_eq!((records[0].label, records[1].label), (0b101, 0b010));
+        assert!(records.iter().all(ExitRecord::is_finite));
+    }
+}
+
+/// One number: its bits are the decision, and it is surer the flatter its sigmoid.
+pub fn values(suite: &Suite) {
+    let logits = [0.0, 2.4976, -2.6605, 30.0, -1e4, 0.001];
+    for score in [Score::Confidence, Score::Entropy] {
+        let value = Decision::Value { tolerance: 0.02 };
+        let mut direct = Direct::deciding(suite, logits.len(), 1, value);
+        direct.begin(score, &NEVER);
+        let records = direct.exit(ExitId(0), &logits);
+        for (record, logit) in records.iter().zip(logits) {
+            // Storage may have rounded it.
+            let found = direct.stage.device.logits(ExitId(0), RowSlot(record.slot))[0];
+            assert!((found - logit).abs() <= 2e-3 * logit.abs());
+            assert_eq!(record.label, found.to_bits());
+            let expected = reference::score_each(&[f64::from(found)], score, 0);
+            assert!((f64::from(record.score) - expected).abs() <= 2e-6, "{score:?} of {logit}");
+        }
+        assert!(records[3].score > records[1].score && records[1].score > records[0].score);
+    }
+}
+
+/// The streak of a number goes on while each is within the tolerance of the one before; that of
+/// labels while the whole set is the same.
+pub fn patience_of_each(suite: &Suite) {
+    let value = Decision::Value { tolerance: 0.02 };
+    let mut direct = Direct::deciding(suite, 2, 1, value);
+    direct.begin(Score::Patience { k: 4 }, &NEVER);
+    // 0.0625 moves a sigmoid near one half by 0.0156, 0.125 by 0.031.
+    let mut scores = Vec::new();
+    for (exit, values) in
+        [(0, [1.0, 0.0]), (1, [1.0, 0.0625]), (2, [1.0, 0.125]), (3, [1.25, 0.25])]
+    {
+        let records = direct.exit(ExitId(exit), &values);
+        scores.push([records[0].score, records[1].score]);
+    }
+    assert_eq!(scores, [[0.25, 0.25], [0.5, 0.5], [0.75, 0.75], [0.25, 0.25]]);
+    let mut direct = Direct::deciding(suite, 1, 2, Decision::Labels);
+    direct.begin(Score::Patience { k: 2 }, &NEVER);
+    let sets = [[1.0, 1.0], [2.0, 0.5], [2.0, -0.5], [1.0, f32::NAN]];
+    let scores: Vec<f32> =
+        (0..).zip(sets).map(|(exit, set)| direct.exit(ExitId(exit), &set)[0].score).collect();
+    assert_eq!(scores, [0.5, 1.0, 0.5, 0.0]);
 }
 
 /// The streak counts successive ramps with one label and starts anew with another.

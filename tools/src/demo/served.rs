@@ -12,6 +12,7 @@ use offramp::serve::{Exiting, ServeOptions, Served as Warm, Server};
 use offramp::{AfterExit, Engine, EngineOptions, Exits};
 use serde::Serialize;
 
+use crate::answers::decided;
 use crate::args::ExitArgs;
 use crate::failure::Result;
 use crate::load::arrivals::{Arrivals, drawn};
@@ -19,7 +20,7 @@ use crate::load::drive::{Driven, End, drive};
 use crate::load::plots::Run;
 use crate::load::result::{LoadResult, tried};
 use crate::load::search::{Limit, Search, highest};
-use crate::load::{accuracy, agreement, input, passes};
+use crate::load::{agreement, compared, input, passes, quality};
 use crate::open::open;
 use crate::progress::{Bar, bar};
 use crate::record;
@@ -71,6 +72,9 @@ pub(super) struct Way {
     pub(super) changes: u64,
     #[serde(skip)]
     driven: Driven,
+    /// By request, whether it was answered as by the full model.
+    #[serde(skip)]
+    same: Vec<Option<bool>>,
 }
 
 /// All ways, at one rate.
@@ -117,7 +121,7 @@ impl Plan<'_> {
             load.search = Some(search);
             let changes = server.drain()?.map_or(0, |adapted| adapted.changes);
             progress.set_position((ways.len() + 1) as u64 * (PROBES + 1) as u64);
-            ways.push(Way { variant, load, changes, driven });
+            ways.push(Way { variant, load, changes, driven, same: Vec::new() });
         }
         progress.finish_and_clear();
         self.compare(&mut ways)?;
@@ -160,20 +164,19 @@ impl Plan<'_> {
     /// Answers against those of the full model to the same requests, and against labels.
     fn compare(&self, ways: &mut [Way]) -> Result<()> {
         let (model, _) = open(self.dir, self.exits)?;
-        let full: Vec<Option<u32>> = ways[0].driven.ends.iter().map(label).collect();
+        let answer = |end: &End| match end {
+            End::Answered(_, verdict) => Some(decided(verdict, &model)),
+            _ => None,
+        };
+        let full: Vec<Option<u32>> = ways[0].driven.ends.iter().map(answer).collect();
         for way in ways {
-            way.load.agreement = Some(agreement(&way.driven, &full, self.rows.len()));
-            way.load.accuracy = accuracy(&way.driven, self.rows, &model);
+            let same = compared(&way.driven, &full, &model)?;
+            way.load.agreement = Some(agreement(&same, self.rows.len()));
+            way.same = same;
+            way.load.quality = quality(&way.driven, self.rows, &model);
             way.load.judge();
         }
         Ok(())
-    }
-}
-
-fn label(end: &End) -> Option<u32> {
-    match end {
-        End::Answered(_, verdict) => Some(verdict.label),
-        _ => None,
     }
 }
 
@@ -279,16 +282,13 @@ impl Served {
             let early = compared(load).filter(|_| load.mean_depth < 1.0);
             early.map(|a| fine_percent(a.agreement_at_least))
         });
-        line("accuracy", &|load| load.accuracy.map(fine_percent));
+        line("accuracy", &|load| load.quality.accuracy.map(fine_percent));
         Some(table)
     }
 
     /// For drawings.
     pub(super) fn runs(&self) -> Vec<Run<'_>> {
-        let ends = self.ways.first().map_or(&[][..], |way| &way.driven.ends);
-        let full: Vec<Option<u32>> = ends.iter().map(label).collect();
-        let run = |way| Run::of(way, &full);
-        self.ways.iter().map(run).collect()
+        self.ways.iter().map(Run::of).collect()
     }
 }
 
@@ -301,9 +301,9 @@ fn highest_rate(search: &Search) -> Option<String> {
 }
 
 impl<'a> Run<'a> {
-    fn of(way: &'a Way, full: &[Option<u32>]) -> Self {
+    fn of(way: &'a Way) -> Self {
         let (driven, pass_rows) = (&way.driven, &way.load.pass_rows);
-        Run { name: way.variant, driven, pass_rows, full: Some(full.to_vec()) }
+        Run { name: way.variant, driven, pass_rows, same: Some(way.same.clone()) }
     }
 }
 
@@ -329,7 +329,7 @@ mod tests {
         load.mean_depth = 0.3;
         load.goodput_per_s = 321.0;
         load.search = Some(Search { highest_rate_per_s: rate, limited_by, ..Search::default() });
-        Way { variant, load, changes: 0, driven }
+        Way { variant, load, changes: 0, driven, same: Vec::new() }
     }
 
     #[test]

@@ -19,8 +19,8 @@ pub(crate) struct Run<'a> {
     pub(crate) name: &'a str,
     pub(crate) driven: &'a Driven,
     pub(crate) pass_rows: &'a BTreeMap<u64, u64>,
-    /// The full model's labels by request, where they are known.
-    pub(crate) full: Option<Vec<Option<u32>>>,
+    /// By request whether the answer is the full model's, where both are known.
+    pub(crate) same: Option<Vec<Option<bool>>>,
 }
 
 /// Titles and drawings.
@@ -32,7 +32,7 @@ pub(crate) fn plots(runs: &[Run<'_>]) -> Vec<(&'static str, String)> {
         ("Median latency over time", over_time(runs, "ms", Since::Stretch, &median_ms)),
         ("Share of the layers run, over time", over_time(runs, "%", Since::Stretch, &mean_depth)),
     ];
-    if runs.iter().any(|run| run.full.is_some()) {
+    if runs.iter().any(|run| run.same.is_some()) {
         let drawing = over_time(runs, "%", Since::Start, &differing);
         plots.push(("Answers so far that differ from the full model's", drawing));
     }
@@ -48,16 +48,16 @@ struct Answered<'a> {
     due_s: f64,
     waited_ms: f64,
     verdict: &'a Verdict,
-    full: Option<u32>,
+    same: Option<bool>,
 }
 
 impl Run<'_> {
     fn answered(&self) -> impl Iterator<Item = Answered<'_>> {
         self.driven.ends.iter().enumerate().filter_map(|(index, end)| {
             let End::Answered(waited, verdict) = end else { return None };
-            let full = self.full.as_ref().and_then(|full| full[index]);
+            let same = self.same.as_ref().and_then(|same| same[index]);
             let (due_s, waited_ms) = (self.driven.due_s[index], waited.as_secs_f64() * 1e3);
-            Some(Answered { due_s, waited_ms, verdict, full })
+            Some(Answered { due_s, waited_ms, verdict, same })
         })
     }
 }
@@ -178,11 +178,9 @@ fn mean_depth(stretch: &[Answered<'_>]) -> Option<f64> {
 }
 
 fn differing(stretch: &[Answered<'_>]) -> Option<f64> {
-    let known =
-        stretch.iter().filter_map(|answered| Some((answered.verdict.label, answered.full?)));
-    let (differ, all) = known.fold((0, 0), |(differ, all), (label, full)| {
-        (differ + usize::from(label != full), all + 1)
-    });
+    let known = stretch.iter().filter_map(|answered| answered.same);
+    let (differ, all) =
+        known.fold((0, 0), |(differ, all), is_same| (differ + usize::from(!is_same), all + 1));
     (all > 0).then(|| 100.0 * differ as f64 / all as f64)
 }
 

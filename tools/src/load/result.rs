@@ -10,6 +10,7 @@ use super::drive::{Driven, End};
 use super::late::Late;
 use super::search::{Search, Tried};
 use crate::agreement::Agreement;
+use crate::quality::Quality;
 
 /// Percentiles, with the answers it takes to name them at 99 % confidence where one of them may be
 /// over (MLPerf's LoadGen).
@@ -62,7 +63,8 @@ pub(crate) struct LoadResult {
     pub(crate) mean_depth: f64,
     /// Passes of the server meanwhile by their rows: at most 1, 2, 4 and so on.
     pub(crate) pass_rows: BTreeMap<u64, u64>,
-    pub(crate) accuracy: Option<f64>,
+    #[serde(flatten)]
+    pub(crate) quality: Quality,
     pub(crate) agreement: Option<Agreement>,
     pub(crate) search: Option<Search>,
 }
@@ -106,7 +108,7 @@ impl LoadResult {
             exits,
             mean_depth: mean(&|at| f64::from(answered[at].1.depth)),
             pass_rows: BTreeMap::new(),
-            accuracy: None,
+            quality: Quality::default(),
             agreement: None,
             search: None,
         }

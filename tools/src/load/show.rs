@@ -73,7 +73,10 @@ fn below(result: &LoadResult) -> Vec<String> {
         ms(result.send_lag_p99_ms),
         ms(result.send_lag_max_ms),
     ));
-    if let Some(accuracy) = result.accuracy {
+    if let Some(error) = result.quality.mean_absolute_error {
+        lines.push(format!("mean error {error:.4}"));
+    }
+    if let Some(accuracy) = result.quality.accuracy {
         lines.push(format!("accuracy {}", digits(100.0 * accuracy, "%")));
     }
     if let Some(agreement) = result.agreement {

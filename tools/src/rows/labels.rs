@@ -1,9 +1,31 @@
 //! What people say an input is, and which class of a model they mean.
 
+use offramp::{ModelSpec, Task};
 use serde_json::{Number, Value};
 
 /// Most classes that a complaint lists.
 const LISTED_MAX: usize = 12;
+
+/// A label in the form that a model's answers are held against: the name of a class, a list of
+/// them where they do not exclude each other, or a number.
+///
+/// # Errors
+/// What the model cannot answer.
+pub(super) fn known(label: &Value, spec: &ModelSpec) -> Result<Value, String> {
+    let name = |label| class(label, spec.labels()).map(Value::from);
+    match (spec.task(), label) {
+        (Task::Classes, label) => name(label),
+        (Task::Labels, Value::Array(labels)) => labels.iter().map(name).collect(),
+        (Task::Labels, label) => name(label).map(|name| Value::Array(vec![name])),
+        (Task::Value | Task::Score, label) => {
+            let text = || label.as_str().and_then(|text| text.trim().parse::<f64>().ok());
+            let number = label.as_f64().or_else(text).filter(|number| number.is_finite());
+            let unknown =
+                || format!("the label {label} is no number, which is what the model gives");
+            number.map(Value::from).ok_or_else(unknown)
+        }
+    }
+}
 
 /// The class that a label means: a name is a class's own, a number is a class's number, and so are
 /// a text of digits and a number with nothing behind the point.

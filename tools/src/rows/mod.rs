@@ -32,13 +32,6 @@ pub(crate) struct Row {
     pub(crate) label: Option<Value>,
 }
 
-impl Row {
-    /// The class that it is labelled with, of a row that [`read_labelled`] gave.
-    pub(crate) fn class(&self) -> Option<&str> {
-        self.label.as_ref().and_then(Value::as_str)
-    }
-}
-
 /// A line that is no input.
 #[derive(Clone, Debug)]
 pub(crate) struct BadRow {
@@ -98,15 +91,15 @@ pub(crate) fn read_all(path: &Path, model: &Model, rules: PictureRules) -> Resul
     read(path, model, rules, |_| Ok(()))
 }
 
-/// As [`read_all`], with every label that there is made the name of a class of the model.
+/// As [`read_all`], with every label that there is made what answers are held against: the name of
+/// a class of the model, a list of them, or a number.
 ///
 /// # Errors
 /// A label that is none: where nobody says so, no answer is ever right.
 pub(crate) fn read_labelled(path: &Path, model: &Model, rules: PictureRules) -> Result<Vec<Row>> {
-    let names = model.spec().labels();
+    let spec = model.spec();
     read(path, model, rules, |row| {
-        let class = row.label.as_ref().map(|label| labels::class(label, names)).transpose()?;
-        row.label = class.map(Value::from);
+        row.label = row.label.as_ref().map(|label| labels::known(label, spec)).transpose()?;
         Ok(())
     })
 }

@@ -1,8 +1,8 @@
 //! What a search made of a record.
 
-use offramp::OFF;
 use offramp::feedback::Feedback;
 use offramp::tune::{Change, Latency, Rehearsal};
+use offramp::{Decision, OFF};
 use serde::Serialize;
 
 use crate::agreement::Agreement;
@@ -40,11 +40,11 @@ pub(super) struct Figures {
 
 impl Figures {
     /// What no exits, and the best exits there could be, come to.
-    pub(super) fn ends(rows: &[Feedback], latency: &Latency) -> Vec<Self> {
+    pub(super) fn ends(rows: &[Feedback], latency: &Latency, decision: Decision) -> Vec<Self> {
         let ramps = latency.ramps();
         let full_us = latency.forward_us();
         let first = |row: &Feedback| {
-            let exit = row.first_right().unwrap_or(ramps);
+            let exit = row.first_right(decision).unwrap_or(ramps);
             // It knows where each row leaves: only the ramp it leaves at need run.
             let active: Vec<bool> = (0..ramps).map(|ramp| ramp == exit).collect();
             latency.until_us(exit, &active)

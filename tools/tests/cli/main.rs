@@ -23,4 +23,5 @@ mod soak;
 mod start;
 mod stream;
 mod support;
+mod tasks;
 mod tune;

@@ -169,3 +169,39 @@ pub(crate) fn with_tensor_of(name: &str, tensor: &str, value: f32) -> (Folder, S
     let dir = folder.path("");
     (folder, dir)
 }
+
+/// A golden checkpoint in a folder of its own, with other `keys` in its configuration and only the
+/// first `classes` rows of its classifier.
+pub(crate) fn with_classifier(name: &str, keys: &Value, classes: usize) -> (Folder, String) {
+    let folder = Folder::new();
+    let config = std::fs::read(format!("{}/config.json", golden(name))).unwrap();
+    let mut config: Value = serde_json::from_slice(&config).unwrap();
+    for key in ["id2label", "label2id", "problem_type"] {
+        config.as_object_mut().unwrap().remove(key);
+    }
+    config["num_labels"] = classes.into();
+    keys.as_object().unwrap().iter().for_each(|(key, value)| config[key] = value.clone());
+    folder.write("config.json", &config.to_string());
+    let bytes = std::fs::read(format!("{}/model.safetensors", golden(name))).unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut entries: Value = serde_json::from_slice(&bytes[8..header]).unwrap();
+    let mut values = Vec::new();
+    for (name, entry) in entries.as_object_mut().unwrap() {
+        let Some(offsets) = entry.get("data_offsets") else { continue };
+        let [from, end] = [0, 1].map(|end| header + offsets[end].as_u64().unwrap() as usize);
+        let mut own = &bytes[from..end];
+        if name.starts_with("classifier.") {
+            own = &own[..own.len() / entry["shape"][0].as_u64().unwrap() as usize * classes];
+            entry["shape"][0] = classes.into();
+        }
+        entry["data_offsets"] = serde_json::json!([values.len(), values.len() + own.len()]);
+        values.extend_from_slice(own);
+    }
+    let text = entries.to_string();
+    let padded = text.len().next_multiple_of(8);
+    let text = format!("{text:padded$}");
+    let all = [&(text.len() as u64).to_le_bytes()[..], text.as_bytes(), &values].concat();
+    std::fs::write(folder.path("model.safetensors"), all).unwrap();
+    let dir = folder.path("");
+    (folder, dir)
+}

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::hash::ModelHash;
 use crate::json::few;
 use crate::ramps::{Pool, RAMPS_MAX, TrainingNotes};
-use crate::spec::Activation;
+use crate::spec::{Activation, Task};
 
 /// The version that is written, and the only one read.
 pub(super) const FORMAT: u32 = 1;
@@ -18,6 +18,9 @@ pub(super) struct Document {
     pub(super) format: u32,
     pub(super) model: ModelHash,
     pub(super) classes: usize,
+    /// Classes where the key is not there, as in bundles from before there was another task.
+    #[serde(default, skip_serializing_if = "Task::is_classes")]
+    pub(super) task: Task,
     /// Of all ramps, where they have one in common.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) width: Option<usize>,

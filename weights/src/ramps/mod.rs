@@ -20,13 +20,14 @@
 //! | `site.s.head.bias`     | `[classes]`    |                                              |
 //!
 //! and its `__metadata__` has one text, `offramp`, which is itself a JSON object, all keys but
-//! `width` required, no others allowed:
+//! `task` and `width` required, no others allowed:
 //!
 //! ```json
 //! {
 //!   "format": 1,
 //!   "model": "<64 hex digits>",
 //!   "classes": 6,
+//!   "task": "classes",
 //!   "width": 128,
 //!   "ramps": [ { "site": 1, "pool": "mean", "hidden": "tanh" },
 //!              { "site": 3, "pool": "first", "hidden": null } ],
@@ -35,9 +36,11 @@
 //! }
 //! ```
 //!
-//! Sites rise. `width` is there when all ramps look at vectors of one width, which they do in
-//! transformers; otherwise the tensors alone tell. `hidden` is the activation after the hidden
-//! layer, null when there is none. Inputs are not standardised and logits not scaled at run time:
+//! Sites rise. `task` is what the heads learnt to decide: `classes` where it is not there,
+//! `labels`, `value` or `score`. `width` is there when all ramps look at vectors of one width,
+//! which they do in transformers; otherwise the tensors alone tell. `hidden` is the activation
+//! after the hidden layer, null when there is none. Inputs are not standardised and logits not
+//! scaled at run time:
 //! both are folded into the weights.
 //!
 //! The bundle's hash is BLAKE3 over the document's text without spaces and then, ramp by ramp,
@@ -56,7 +59,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::hash::{ModelHash, RampHash};
 use crate::json::few;
-use crate::spec::{Activation, CLASSES_MAX, HIDDEN_MAX, LAYERS_MAX, ModelSpec};
+use crate::spec::{Activation, CLASSES_MAX, HIDDEN_MAX, LAYERS_MAX, ModelSpec, Task};
 
 /// Most ramps of a bundle: one after each layer but the last.
 pub const RAMPS_MAX: usize = LAYERS_MAX - 1;
@@ -125,7 +128,9 @@ pub struct SiteNotes {
 /// All ramps of one model.
 ///
 /// ```
-/// use offramp_weights::{Dense, ModelHash, ModelSpec, Pool, Ramp, RampBundle, TrainingNotes};
+/// use offramp_weights::{
+///     Dense, ModelHash, ModelSpec, Pool, Ramp, RampBundle, Task, TrainingNotes,
+/// };
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("ramps.safetensors");
@@ -139,7 +144,8 @@ pub struct SiteNotes {
 /// let ramp = Ramp { site: 1, pool: Pool::Mean, hidden: None, head };
 /// let model = ModelHash([7; 32]);
 /// let trained = TrainingNotes::default();
-/// let bundle = RampBundle { model, classes: 2, ramps: vec![ramp], trained };
+/// let (task, ramps) = (Task::Classes, vec![ramp]);
+/// let bundle = RampBundle { model, classes: 2, task, ramps, trained };
 ///
 /// bundle.write(&path)?;
 /// let read = RampBundle::read(&path, &spec, &model)?;
@@ -158,6 +164,8 @@ pub struct RampBundle {
     pub model: ModelHash,
     /// Logits of every head.
     pub classes: usize,
+    /// What they decide.
+    pub task: Task,
     /// By rising site.
     pub ramps: Vec<Ramp>,
     /// How they came about.
@@ -215,6 +223,13 @@ impl RampBundle {
             false => Err(Error::refused(file, field, format!("{expected}, as the model's"), found)),
         };
         same("classes", spec.classes(), self.classes)?;
+        if !self.task.is_like(spec.task()) {
+            let expected = format!(
+                "{}, as the model's: train ramps anew with `offramp train-ramps`",
+                spec.task()
+            );
+            return Err(Error::refused(file, "task", expected, self.task));
+        }
         // After the last site the model itself answers.
         if let Some(last) = self.ramps.last()
             && last.site + 1 >= spec.sites()

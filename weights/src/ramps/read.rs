@@ -21,8 +21,8 @@ pub(super) fn read(path: &Path, spec: &ModelSpec, model: &ModelHash) -> Result<R
         let found = archive.entries().len();
         return Err(Error::refused(path, "number of tensors", tensors.to_string(), found));
     }
-    let Document { model, classes, width, trained, .. } = document;
-    let bundle = RampBundle { model, classes, ramps, trained };
+    let Document { model, classes, task, width, trained, .. } = document;
+    let bundle = RampBundle { model, classes, task, ramps, trained };
     bundle.check(path)?;
     check_width(&bundle, width, path)?;
     bundle.check_fits(spec, path)?;

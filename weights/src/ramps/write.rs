@@ -57,6 +57,7 @@ fn document(bundle: &RampBundle) -> String {
         format: FORMAT,
         model: bundle.model,
         classes: bundle.classes,
+        task: bundle.task,
         width: bundle.common_width(),
         ramps: described.collect(),
         trained: bundle.trained.clone(),

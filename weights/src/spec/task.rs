@@ -9,24 +9,41 @@
 use std::fmt;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::json;
 
 /// What a classifier decides.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Task {
     /// One of several classes: a softmax over all.
     #[default]
     Classes,
     /// Any of several labels: a sigmoid for each, and those above one half hold.
     Labels,
-    /// A number: a regression, or the one logit of a reranker.
-    Value {
-        /// Whether the model was made for the number's sigmoid rather than the number.
-        sigmoid: bool,
-    },
+    /// A number as it is: a regression, or a reranker whose one logit is used raw.
+    Value,
+    /// A number through its sigmoid: a reranker, or a classifier of one label.
+    Score,
+}
+
+impl Task {
+    /// Whether it gives one number rather than a choice.
+    pub fn is_number(self) -> bool {
+        matches!(self, Self::Value | Self::Score)
+    }
+
+    /// Whether what learnt to answer one also answers the other: a number and its sigmoid differ in
+    /// how they are shown.
+    pub fn is_like(self, other: Self) -> bool {
+        self == other || (self.is_number() && other.is_number())
+    }
+
+    pub(crate) fn is_classes(&self) -> bool {
+        *self == Self::Classes
+    }
 }
 
 impl fmt::Display for Task {
@@ -34,8 +51,8 @@ impl fmt::Display for Task {
         f.write_str(match self {
             Self::Classes => "classes",
             Self::Labels => "labels",
-            Self::Value { sigmoid: true } => "score",
-            Self::Value { sigmoid: false } => "value",
+            Self::Value => "value",
+            Self::Score => "score",
         })
     }
 }
@@ -130,11 +147,11 @@ impl ScoreKeys {
     /// What a classifier of so many rows decides.
     pub fn task(self, classes: usize) -> Task {
         match (self.problem, classes, self.link) {
+            (_, 0, _) => Task::Classes,
             (Some(Problem::MultiLabel), ..) => Task::Labels,
-            (Some(Problem::Regression), _, link) => {
-                Task::Value { sigmoid: link == Some(Link::Sigmoid) }
-            }
-            (_, 1, link) => Task::Value { sigmoid: link != Some(Link::Identity) },
+            (Some(Problem::Regression), _, Some(Link::Sigmoid)) => Task::Score,
+            (Some(Problem::Regression), ..) | (_, 1, Some(Link::Identity)) => Task::Value,
+            (_, 1, _) => Task::Score,
             _ => Task::Classes,
         }
     }
@@ -210,29 +227,29 @@ mod tests {
         const REGRESSION: &str = r#"{"problem_type": "regression"}"#;
         let cases = [
             ("{}", 2, Task::Classes),
-            ("{}", 1, Task::Value { sigmoid: true }),
+            ("{}", 1, Task::Score),
             ("{}", 0, Task::Classes),
             (r#"{"problem_type": null}"#, 3, Task::Classes),
             (r#"{"problem_type": "single_label_classification"}"#, 2, Task::Classes),
             (r#"{"problem_type": "multi_label_classification"}"#, 4, Task::Labels),
             (r#"{"problem_type": "multi_label_classification"}"#, 1, Task::Labels),
-            (REGRESSION, 1, Task::Value { sigmoid: false }),
-            (SIGMOID, 1, Task::Value { sigmoid: true }),
-            (RAW, 1, Task::Value { sigmoid: false }),
+            (REGRESSION, 1, Task::Value),
+            (SIGMOID, 1, Task::Score),
+            (RAW, 1, Task::Value),
             (RAW, 3, Task::Classes),
         ];
         for (json, classes, expected) in cases {
             assert_eq!(task(json, classes), Ok(expected), "{json} over {classes}");
         }
         let both = REGRESSION.replace('}', &format!(", {}", &SIGMOID[1..]));
-        assert_eq!(task(&both, 1), Ok(Task::Value { sigmoid: true }));
+        assert_eq!(task(&both, 1), Ok(Task::Score));
     }
 
     #[test]
     fn the_newer_key_wins() {
         let both = r#"{"sentence_transformers": {"activation_fn": "a.Identity"},
                        "sbert_ce_default_activation_function": "a.Sigmoid"}"#;
-        assert_eq!(task(both, 1), Ok(Task::Value { sigmoid: false }));
+        assert_eq!(task(both, 1), Ok(Task::Value));
     }
 
     #[test]

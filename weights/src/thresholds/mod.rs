@@ -1,6 +1,7 @@
 //! The threshold file: how sure a ramp must be, with what that was fitted on.
 //!
-//! `thresholds.json` is one JSON object, all keys required, no others allowed:
+//! `thresholds.json` is one JSON object, all keys but `task` and `tolerance` required, no others
+//! allowed:
 //!
 //! ```json
 //! {
@@ -16,7 +17,10 @@
 //! ```
 //!
 //! A row leaves at a site when its score is at least the site's threshold. `confidence` may be
-//! null. Sites rise; a threshold is in [0, 1], or exactly 2.0, which no score reaches.
+//! null. `task` says what the model decides where that is no class: `labels`, `value` or `score`;
+//! with the last two `tolerance`, above 0 and below 1, says how far apart the sigmoids of two
+//! numbers may be that count as the same answer. Sites rise; a threshold is in [0, 1], or exactly
+//! 2.0, which no score reaches.
 
 mod policy;
 
@@ -29,6 +33,7 @@ use crate::error::{Error, Result};
 use crate::hash::{ModelHash, RampHash};
 use crate::json::{self, few};
 use crate::ramps::RAMPS_MAX;
+use crate::spec::Task;
 
 pub use policy::{BadPolicy, Policy};
 
@@ -65,6 +70,13 @@ pub struct ThresholdFile {
     pub policy: Policy,
     /// The model and the ramps.
     pub fitted_on: FittedOn,
+    /// What the model decides.
+    #[serde(default, skip_serializing_if = "Task::is_classes")]
+    pub task: Task,
+    /// How far apart the sigmoids of two numbers may be that count as the same answer, where the
+    /// model gives a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<f32>,
     /// The share of answers that must equal the full model's, in [0, 1].
     pub target_agreement: f64,
     /// How sure the fit is that the target is met, in (0, 1); none for a plain estimate.
@@ -125,7 +137,23 @@ impl ThresholdFile {
         let depth = self.mean_depth;
         in_range(path, "mean_depth", depth, (0.0..=1.0).contains(&depth))?;
         self.policy.check(path)?;
+        self.check_tolerance(path)?;
         self.check_sites(path)
+    }
+
+    fn check_tolerance(&self, path: &Path) -> Result<()> {
+        let refused = |expected: &str, found: String| {
+            Err(Error::refused(path, "tolerance", expected.to_owned(), found))
+        };
+        match (self.task.is_number(), self.tolerance) {
+            (true, Some(tolerance)) if tolerance > 0.0 && tolerance < 1.0 => Ok(()),
+            (true, Some(tolerance)) => refused("above 0 and below 1", tolerance.to_string()),
+            (true, None) => refused("above 0 and below 1", "no such key".to_owned()),
+            (false, Some(tolerance)) => {
+                refused("left out where the task is no number", tolerance.to_string())
+            }
+            (false, None) => Ok(()),
+        }
     }
 
     fn check_sites(&self, path: &Path) -> Result<()> {

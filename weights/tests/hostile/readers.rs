@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use offramp_weights::{
     Checkpoint, Dense, FittedOn, ModelHash, ModelSpec, Policy, Pool, Ramp, RampBundle, RampHash,
-    SiteThreshold, ThresholdFile, TrainingNotes, resolve, resolve_image,
+    SiteThreshold, Task, ThresholdFile, TrainingNotes, resolve, resolve_image,
 };
 
 use crate::common::{self, CONFIG, IMAGE_CONFIG};
@@ -122,13 +122,15 @@ fn bundle() -> RampBundle {
     let head = Dense { outputs: 3, inputs: 4, weight: vec![0.25; 12], bias: vec![0.5; 3] };
     let ramp = Ramp { site: 0, pool: Pool::Mean, hidden: None, head };
     let trained = TrainingNotes::default();
-    RampBundle { model: MODEL, classes: 3, ramps: vec![ramp], trained }
+    RampBundle { model: MODEL, classes: 3, task: Task::Classes, ramps: vec![ramp], trained }
 }
 
 fn thresholds() -> ThresholdFile {
     ThresholdFile {
         policy: Policy::Confidence,
         fitted_on: FittedOn { model: MODEL, ramps: RAMPS },
+        task: Task::Classes,
+        tolerance: None,
         target_agreement: 0.99,
         confidence: None,
         calibration_rows: 100,

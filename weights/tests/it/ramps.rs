@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use offramp_weights::{
-    Activation, Dense, ErrorKind, ModelHash, ModelSpec, Pool, Ramp, RampBundle, SiteNotes,
+    Activation, Dense, ErrorKind, ModelHash, ModelSpec, Pool, Ramp, RampBundle, SiteNotes, Task,
     TextSpec, TrainingNotes,
 };
 use safetensors::SafeTensors;
@@ -30,6 +30,7 @@ pub(crate) fn bundle() -> RampBundle {
     RampBundle {
         model: MODEL,
         classes: 3,
+        task: Task::Classes,
         ramps: vec![
             Ramp { site: 0, pool: Pool::First, hidden: None, head: dense(3, 4, 0.1) },
             Ramp { site: 3, pool: Pool::Mean, hidden, head: dense(3, 5, 0.2) },
@@ -306,4 +307,23 @@ fn ramps_of_an_image_network_have_their_own_widths() {
     assert!(error.ends_with("`site` must be before the last of 3 segments, found 2"), "{error}");
     let error = fits(vec![Ramp { pool: Pool::First, ..ramp(0, 2) }]).unwrap_err();
     assert!(error.ends_with("`pool` must be mean, as for all images, found first"), "{error}");
+}
+
+#[test]
+fn ramps_that_learnt_another_task_are_refused() {
+    use offramp_weights::spec::{Problem, ScoreKeys};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ramps.safetensors");
+    let multi = ScoreKeys { problem: Some(Problem::MultiLabel), link: None };
+    let of = |scores| ModelSpec::Text(TextSpec { scores, ..spec() });
+    let read = |task, scores| {
+        RampBundle { task, ..bundle() }.write(&path).unwrap();
+        RampBundle::read(&path, &of(scores), &MODEL).map(|bundle| bundle.task)
+    };
+    assert_eq!(read(Task::Classes, ScoreKeys::default()).unwrap(), Task::Classes);
+    assert_eq!(read(Task::Labels, multi).unwrap(), Task::Labels);
+    for (task, scores) in [(Task::Classes, multi), (Task::Labels, ScoreKeys::default())] {
+        let error = read(task, scores).unwrap_err().to_string();
+        assert!(error.contains("`task` must be ") && error.contains("train-ramps"), "{error}");
+    }
 }

@@ -161,8 +161,8 @@ fn the_task_follows_the_classifier_and_the_configuration() {
     );
     assert_eq!(task(&generic, &common::bert()), Ok(Task::Classes));
     assert_eq!(task(&multi, &common::bert()), Ok(Task::Labels));
-    assert_eq!(task(&generic, &one()), Ok(Task::Value { sigmoid: true }));
-    assert_eq!(task(&regression, &one()), Ok(Task::Value { sigmoid: false }));
+    assert_eq!(task(&generic, &one()), Ok(Task::Score));
+    assert_eq!(task(&regression, &one()), Ok(Task::Value));
     let error = task(&regression, &common::bert()).unwrap_err();
     assert!(error.contains("config.json: `problem_type` must be of one label"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! Threshold files: there and back, staleness, ranges.
 
 use offramp_weights::{
-    ErrorKind, FittedOn, ModelHash, Policy, RampHash, SiteThreshold, ThresholdFile,
+    ErrorKind, FittedOn, ModelHash, Policy, RampHash, SiteThreshold, Task, ThresholdFile,
 };
 
 use crate::text;
@@ -14,6 +14,8 @@ fn fitted() -> ThresholdFile {
     ThresholdFile {
         policy: Policy::Patience { k: 3 },
         fitted_on: FittedOn { model: MODEL, ramps: RAMPS },
+        task: Task::Classes,
+        tolerance: None,
         target_agreement: 0.99,
         confidence: Some(0.95),
         calibration_rows: 2000,
@@ -129,4 +131,25 @@ fn nothing_out_of_range_is_written() {
         assert_eq!(file.write(&path).unwrap_err().kind(), ErrorKind::Refused);
         assert!(!path.exists());
     }
+}
+
+#[test]
+fn numbers_have_a_tolerance_and_nothing_else_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("thresholds.json");
+    let write = |task, tolerance| {
+        ThresholdFile { task, tolerance, ..fitted() }.write(&path)?;
+        ThresholdFile::read(&path, &MODEL, &RAMPS)
+    };
+    for task in [Task::Value, Task::Score] {
+        let file = write(task, Some(0.02)).unwrap();
+        assert_eq!((file.task, file.tolerance), (task, Some(0.02)));
+        for tolerance in [None, Some(0.0), Some(1.0), Some(f32::NAN)] {
+            assert!(write(task, tolerance).unwrap_err().to_string().contains("`tolerance`"));
+        }
+    }
+    assert_eq!(write(Task::Labels, None).unwrap().task, Task::Labels);
+    assert!(write(Task::Labels, Some(0.02)).is_err() && write(Task::Classes, Some(0.5)).is_err());
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains("\"task\": \"labels\"") && !text.contains("tolerance"), "{text}");
 }

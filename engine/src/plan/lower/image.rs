@@ -7,12 +7,12 @@
 //! ```
 
 use offramp_kernels::{
-    Activation, ArenaLayout, Compact, Conv2d, ExitId, Grid, Op, Pixels, Pool, Pool2d, Ramp,
-    RampHead, RowTokens, Span, WeightForm, Window,
+    Activation, ArenaLayout, Compact, Conv2d, Decision, ExitId, Grid, Op, Pixels, Pool, Pool2d,
+    Ramp, RampHead, RowTokens, Span, WeightForm, Window,
 };
 use offramp_weights::image::{Conv, ImageSpec, NetSegment, Step};
 
-use super::{RampShape, layout, ramp_layers};
+use super::{RampShape, decision, layout, ramp_layers};
 use crate::batch::Limits;
 use crate::plan::weights::{WeightSource, WeightTable};
 use crate::plan::{Plan, Segment, Site};
@@ -181,9 +181,14 @@ impl<'a> Lowering<'a> {
     }
 
     fn ramp(&mut self, exit: usize, shape: &RampShape, x: Map) -> Ramp {
-        let (hidden, head) = ramp_layers(&mut self.weights, exit, shape, x.width);
+        let of = (x.width, self.decision());
+        let (hidden, head) = ramp_layers(&mut self.weights, exit, shape, of);
         let (exit, pool) = (ExitId(exit as u32), shape.pool);
         Ramp { exit, x: x.span, tokens: x.tokens(), width: x.width, pool, hidden, head }
+    }
+
+    fn decision(&self) -> Decision {
+        decision(self.spec.scores.task(self.spec.head.classes))
     }
 
     fn last(&mut self, exit: ExitId, x: Map) -> Ramp {
@@ -192,6 +197,7 @@ impl<'a> Lowering<'a> {
             weight: self.weights.add(WeightForm::Matrix { n: classes, k }, WeightSource::Head),
             bias: self.weights.add(WeightForm::Vector { len: classes }, WeightSource::HeadBias),
             classes,
+            decision: self.decision(),
         };
         let (tokens, pool) = (x.tokens(), Pool::Mean);
         Ramp { exit, x: x.span, tokens, width: x.width, pool, hidden: None, head: Some(head) }

@@ -3,12 +3,15 @@
 mod image;
 mod text;
 
-use offramp_kernels::{Activation, ArenaLayout, Hidden, Pool, Ramp, RampHead, WeightForm};
+use offramp_kernels::{
+    Activation, ArenaLayout, Decision, Hidden, Pool, Ramp, RampHead, WeightForm,
+};
 use offramp_weights::ModelSpec;
 
 use super::weights::{WeightSource, WeightTable};
 use super::{Plan, Segment};
 use crate::batch::Limits;
+use crate::scores;
 
 /// The shape of a ramp, without its numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,7 @@ pub struct RampShape {
 }
 
 /// Compiles `spec` with `ramps` (by rising site, none at the last) for batches within `limits`.
+/// Numbers are the same answer within [`Decision::TOLERANCE`]; [`Plan::tolerate`] changes that.
 pub fn lower(spec: &ModelSpec, ramps: &[RampShape], limits: Limits) -> Plan {
     match spec {
         ModelSpec::Text(spec) => text::lower(spec, ramps, limits),
@@ -31,12 +35,17 @@ pub fn lower(spec: &ModelSpec, ramps: &[RampShape], limits: Limits) -> Plan {
     }
 }
 
+/// What every exit of a model decides.
+fn decision(task: offramp_weights::Task) -> Decision {
+    scores::decision(task, Decision::TOLERANCE)
+}
+
 /// The layers of the ramp with index `exit` in the bundle, over features `width` wide.
 fn ramp_layers(
     weights: &mut WeightTable,
     exit: usize,
     shape: &RampShape,
-    width: usize,
+    (width, decision): (usize, Decision),
 ) -> (Option<Hidden>, Option<RampHead>) {
     let matrix = |n, k| WeightForm::Matrix { n, k };
     let vector = |len| WeightForm::Vector { len };
@@ -49,7 +58,7 @@ fn ramp_layers(
     let head = shape.classes.map(|classes| {
         let weight = weights.add(matrix(classes, features), WeightSource::RampHead(exit));
         let bias = weights.add(vector(classes), WeightSource::RampHeadBias(exit));
-        RampHead { weight, bias, classes }
+        RampHead { weight, bias, classes, decision }
     });
     (hidden, head)
 }

@@ -4,12 +4,12 @@
 //! tensor names, position numbering and head, all of which the spec says.
 
 use offramp_kernels::{
-    Activation, ArenaLayout, Attention, Compact, Embed, ExitId, Hidden, Linear, Narrow, Norm, Op,
-    Pool, Ramp, RampHead, RowTokens, Span,
+    Activation, ArenaLayout, Attention, Compact, Decision, Embed, ExitId, Hidden, Linear, Narrow,
+    Norm, Op, Pool, Ramp, RampHead, RowTokens, Span,
 };
 use offramp_weights::{Part, TextSpec};
 
-use super::{RampShape, activation, layout, ramp_layers};
+use super::{RampShape, activation, decision, layout, ramp_layers};
 use crate::batch::Limits;
 use crate::plan::arena::ArenaStack;
 use crate::plan::weights::WeightTable;
@@ -165,9 +165,14 @@ impl<'a> Lowering<'a> {
 
     fn ramp(&mut self, exit: usize, shape: &RampShape) -> Ramp {
         let width = self.spec.hidden;
-        let (hidden, head) = ramp_layers(&mut self.weights, exit, shape, width);
+        let of = (width, self.decision());
+        let (hidden, head) = ramp_layers(&mut self.weights, exit, shape, of);
         let (exit, x, tokens) = (ExitId(exit as u32), self.x, RowTokens::Own);
         Ramp { exit, x, tokens, width, pool: shape.pool, hidden, head }
+    }
+
+    fn decision(&self) -> Decision {
+        decision(self.spec.scores.task(self.spec.classes))
     }
 
     /// The model's own head: dense layer and classifier. A base model gives out its features.
@@ -185,6 +190,7 @@ impl<'a> Lowering<'a> {
             weight: self.weights.matrix(classes, width, 0, &[Part::Classifier]),
             bias: self.weights.vector(classes, 0, &[Part::ClassifierBias]),
             classes,
+            decision: self.decision(),
         });
         let pool = if has_dense { Pool::First } else { Pool::Mean };
         Ramp { exit, x, tokens: RowTokens::Own, width, pool, hidden, head }

@@ -8,6 +8,7 @@ struct Case {
     classes: usize,
     x: Vec<f32>,
     targets: Vec<f32>,
+    decision: Decision,
 }
 
 impl Case {
@@ -22,7 +23,7 @@ impl Case {
         let mut rng = fastrand::Rng::with_seed(seed);
         let x: Vec<f32> = (0..rows * width).map(|_| 2.0 * rng.f32() - 1.0).collect();
         let targets = x.chunks(width).flat_map(|row| softmax(&teacher(row))).collect();
-        Self { width, classes, x, targets }
+        Self { width, classes, x, targets, decision: Decision::Class }
     }
 
     /// A linear teacher with sharp answers.
@@ -35,6 +36,17 @@ impl Case {
         })
     }
 
+    /// A linear teacher whose logits each have a sigmoid.
+    fn each(rows: usize, width: usize, classes: usize, decision: Decision) -> Self {
+        let mut case = Self::linear(rows, width, classes, 21);
+        let mut rng = fastrand::Rng::with_seed(77);
+        let w: Vec<f32> = (0..classes * width).map(|_| 2.0 * rng.f32() - 1.0).collect();
+        let logit = |w: &[f32], x: &[f32]| w.iter().zip(x).map(|(w, x)| 2.0 * w * x).sum();
+        let logits = |x: &[f32]| w.chunks(width).map(|w| logit(w, x)).collect::<Vec<f32>>();
+        case.targets = case.x.chunks(width).flat_map(logits).map(sigmoid).collect();
+        Self { decision, ..case }
+    }
+
     fn rows(&self) -> u32 {
         (self.x.len() / self.width) as u32
     }
@@ -45,7 +57,11 @@ impl Case {
 
     fn try_train(&self, split: &Split, settings: &Settings) -> Result<Trained, TrainError> {
         let features = Features { width: self.width, values: &self.x };
-        let targets = Targets { classes: self.classes, probabilities: &self.targets };
+        let targets = Targets {
+            classes: self.classes,
+            probabilities: &self.targets,
+            decision: self.decision,
+        };
         train(features, targets, split, settings, &mut |_| ())
     }
 }
@@ -71,6 +87,36 @@ fn imitates_a_linear_teacher() {
     let ramp = Case::linear(2000, 24, 5, 1).train(&Settings::default());
     assert!(ramp.agreement > 0.97, "{}", ramp.agreement);
     assert!(ramp.hidden.is_none() && ramp.head.outputs == 5 && ramp.head.inputs == 24);
+}
+
+#[test]
+fn imitates_labels_that_do_not_exclude_each_other() {
+    let case = Case::each(2000, 12, 4, Decision::Labels);
+    let ramp = case.train(&Settings::default());
+    assert!(ramp.agreement > 0.9, "{}", ramp.agreement);
+    // Several hold at once, or none: a softmax could not say that.
+    let sets: Vec<usize> =
+        case.targets.chunks(4).map(|row| row.iter().filter(|p| **p > 0.5).count()).collect();
+    assert!(sets.contains(&0) && sets.contains(&3));
+}
+
+#[test]
+fn imitates_a_number_within_the_tolerance_of_its_sigmoid() {
+    let case = Case::each(2000, 12, 1, Decision::Value { tolerance: 0.02 });
+    let ramp = case.train(&Settings::default());
+    assert!(ramp.agreement > 0.95, "{}", ramp.agreement);
+    assert_eq!((ramp.temperature, ramp.head.outputs), (1.0, 1));
+    let strict = Case { decision: Decision::Value { tolerance: 1e-6 }, ..case };
+    assert!(strict.train(&Settings::default()).agreement < ramp.agreement);
+}
+
+#[test]
+fn sigmoids_above_one_are_refused() {
+    let mut case = Case::each(40, 3, 2, Decision::Labels);
+    case.targets[2 * 5 + 1] = 1.5;
+    let split = Split::shuffled(40, 0.25, 1);
+    let error = case.try_train(&split, &Settings::default()).unwrap_err();
+    assert_eq!(error, TrainError::NotProbabilities { row: 5, why: "one is above 1" });
 }
 
 #[test]
@@ -100,7 +146,7 @@ fn returned_layers_score_raw_features() {
             let logits = serve(&ramp, &case.x[row as usize * 12..][..12]);
             let target = &case.targets[row as usize * 3..][..3];
             agreed += usize::from(argmax(&logits) == argmax(target));
-            loss += cross_entropy(&logits, target, 3);
+            loss += Loss::Softmax.sum(&logits, target, 3);
         }
         assert_eq!(agreed as f64 / 150.0, ramp.agreement);
         assert!((loss / 150.0 - ramp.loss).abs() < 1e-4, "{} {}", loss / 150.0, ramp.loss);
@@ -152,7 +198,7 @@ fn an_over_confident_ramp_is_cooled() {
     let all: Vec<u32> = (0..240).collect();
     let (x, y) = (
         Features { width: 40, values: &case.x },
-        Targets { classes: 2, probabilities: &case.targets },
+        Targets { classes: 2, probabilities: &case.targets, decision: Decision::Class },
     );
     let standardiser = Standardiser::measure(&case.x, 40, &all[..120]);
     let learn = Part::new(x, y, &all[..120], &standardiser);
@@ -182,7 +228,7 @@ fn keeps_the_best_epoch_and_stops_when_patience_ends() {
     };
     let ramp = train(
         Features { width: 30, values: &case.x },
-        Targets { classes: 3, probabilities: &case.targets },
+        Targets { classes: 3, probabilities: &case.targets, decision: Decision::Class },
         &Split::shuffled(300, 0.3, 1),
         &settings,
         &mut |epoch| seen.push(epoch),

@@ -25,9 +25,9 @@ pub enum Phase {
 pub struct Verdict {
     /// Which reply it is.
     pub phase: Phase,
-    /// The most probable class.
+    /// The most probable class or label; 0 where the model gives a number.
     pub label: u32,
-    /// Its score in [0, 1].
+    /// Its score in [0, 1]; the number's sigmoid.
     pub score: f32,
     /// Where the row left.
     pub exit: Exit,
@@ -39,7 +39,8 @@ pub struct Verdict {
     pub compute_us: u32,
     /// Of the thresholds it met.
     pub threshold_version: u64,
-    /// Classes and probabilities, the likeliest first, as many as were asked for.
+    /// Classes and probabilities, the likeliest first, as many as were asked for and all labels
+    /// that hold; of a number class 0 and itself.
     pub top: Vec<(u32, f32)>,
 }
 
@@ -125,6 +126,16 @@ impl Reply {
 }
 
 impl Verdict {
+    /// The labels that hold, the likeliest first: of a model whose task is `labels`.
+    pub fn held(&self) -> impl Iterator<Item = u32> {
+        self.top.iter().take_while(|(_, probability)| *probability > 0.5).map(|(label, _)| *label)
+    }
+
+    /// The number: of a model whose task is `value` or `score`.
+    pub fn value(&self) -> Option<f32> {
+        self.top.first().map(|(_, value)| *value)
+    }
+
     fn encode(&self, request: u64, out: &mut Vec<u8>) {
         let site = match self.exit {
             Exit::Site(site) => site as u16,

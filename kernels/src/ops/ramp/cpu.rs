@@ -1,6 +1,7 @@
 //! Pools and multiplies all live rows at once, then decides row by row.
 
-use super::{Pool, Ramp};
+use super::decision::best;
+use super::{Decision, Pool, Ramp};
 use crate::cpu::gemm::{self, Epilogue, Residual, Rows};
 use crate::cpu::simd::vectorised;
 use crate::cpu::{Buffer, CpuDevice, Exits, math};
@@ -74,11 +75,12 @@ impl Ramp {
     /// Scores `scratch.logits` and leaves the records.
     fn decide(&self, device: &mut CpuDevice) {
         let CpuDevice { ramp, rows, exits, .. } = device;
+        let decision = self.head.as_ref().map(|head| head.decision);
         let logits = ramp.logits.chunks_exact(self.logits().max(1));
         for (position, logits) in (0..rows.live()).zip(logits) {
             let slot = rows.slot(position);
-            let verdict = Verdict::new(logits, self.head.is_some());
-            let streak = rows.streak(slot, verdict.label_of_use());
+            let verdict = Verdict::new(logits, decision);
+            let streak = rows.streak(slot, verdict.label_of_use(), decision.unwrap_or_default());
             let score = verdict.score(rows.score(), streak);
             let record = ExitRecord {
                 slot,
@@ -126,40 +128,41 @@ impl RampScratch {
 struct Verdict {
     label: u32,
     finite: bool,
-    /// Without a head there are no classes to choose from.
-    classifies: bool,
+    /// Without a head there is nothing to choose from.
+    decision: Option<Decision>,
     classes: usize,
-    /// `Σ e^(logit - max)`.
+    /// `Σ e^(logit - max)`; with a sigmoid each `Σ ln(1 + e^-|logit|)`, how improbable the decided
+    /// set is, in nats.
     sum: f32,
-    /// `Σ e^(logit - max) * (logit - max)`.
+    /// `Σ e^(logit - max) * (logit - max)`; with a sigmoid each what the entropy has beyond `sum`.
     weighted: f32,
-    /// `e^(second - max)`; 0 where there is one class.
+    /// How probable the second answer is as a share of the first; 0 where there is one class.
     second: f32,
 }
 
 impl Verdict {
-    fn new(logits: &[f32], classifies: bool) -> Self {
+    fn new(logits: &[f32], decision: Option<Decision>) -> Self {
         let finite = logits.iter().all(|logit| logit.is_finite());
         let mut verdict = Self {
-            label: 0,
+            label: decision.map_or(0, |decision| decision.of(logits)),
             finite,
-            classifies,
+            decision,
             classes: logits.len(),
             sum: 0.0,
             weighted: 0.0,
             second: 0.0,
         };
-        if classifies {
-            verdict.weigh(logits);
+        match decision {
+            None => {}
+            Some(Decision::Class) => verdict.weigh(logits),
+            Some(Decision::Labels | Decision::Value { .. }) => verdict.weigh_each(logits),
         }
         verdict
     }
 
     fn weigh(&mut self, logits: &[f32]) {
-        let best =
-            (1..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best });
+        let best = best(logits);
         let max = logits[best];
-        self.label = best as u32;
         for (i, &logit) in logits.iter().enumerate() {
             let e = math::exp(logit - max);
             self.sum += e;
@@ -170,9 +173,19 @@ impl Verdict {
         }
     }
 
+    /// The other side of a label is `e^-|logit|` times as probable as the one decided.
+    fn weigh_each(&mut self, logits: &[f32]) {
+        for &logit in logits {
+            let e = math::exp(-logit.abs());
+            self.sum += e.ln_1p();
+            self.weighted += logit.abs().min(FAR) * e / (1.0 + e);
+            self.second = self.second.max(e);
+        }
+    }
+
     /// The label, unless there is no sense in it.
     fn label_of_use(&self) -> Option<u32> {
-        (self.finite && self.classifies).then_some(self.label)
+        (self.finite && self.decision.is_some()).then_some(self.label)
     }
 
     /// In [0, 1]. With one class every score but patience is 1.
@@ -180,8 +193,15 @@ impl Verdict {
         if self.label_of_use().is_none() {
             return 0.0;
         }
+        let is_each = self.decision.is_some_and(Decision::is_each);
         match score {
             Score::Patience { k } => streak.min(k) as f32 / k as f32,
+            Score::Confidence if is_each => math::exp(-self.sum),
+            Score::Margin if is_each => math::exp(-self.sum) * (1.0 - self.second),
+            Score::Entropy if is_each => {
+                let most = self.classes as f32 * std::f32::consts::LN_2;
+                (1.0 - (self.sum + self.weighted) / most).clamp(0.0, 1.0)
+            }
             _ if self.classes == 1 => 1.0,
             Score::Confidence => 1.0 / self.sum,
             Score::Margin => (1.0 - self.second) / self.sum,
@@ -192,6 +212,9 @@ impl Verdict {
         }
     }
 }
+
+/// A logit so large that the other side is as good as impossible: keeps products finite.
+const FAR: f32 = 1e4;
 
 vectorised! {
     /// The mean of the tokens in `x`.

@@ -1,6 +1,6 @@
 //! One block takes one row from its tokens to its record.
 
-use super::{Pool, Ramp};
+use super::{Decision, Pool, Ramp};
 use crate::cuda::{Address, CudaDevice, Kernel, Launch, parameters};
 use crate::{Error, LiveBound, Result, RowTokens};
 
@@ -30,6 +30,8 @@ parameters! {
         is_final: u32,
         logits_stride: u32,
         row_vectors: u32,
+        decision: u32,
+        tolerance: f32,
     }
 }
 
@@ -62,6 +64,7 @@ impl Ramp {
             RowTokens::Own => 0,
             RowTokens::Each(each) => each as u32,
         };
+        let (decision, tolerance) = self.decision();
         let arguments = RampParameters {
             x: x.at,
             x_map: x.map,
@@ -89,6 +92,8 @@ impl Ramp {
             is_final: exits.is_final(self.exit).into(),
             logits_stride: exits.stride() as u32,
             row_vectors,
+            decision,
+            tolerance,
         };
         let (kernel, grid) = (Kernel::Ramp, [cover.rows as u32, 1, 1]);
         let shared_bytes = shared_bytes as u32;
@@ -111,6 +116,15 @@ impl Ramp {
             ];
         }
         Ok(layers)
+    }
+
+    /// `enum Decision` in ramp.cu, and the tolerance of numbers.
+    fn decision(&self) -> (u32, f32) {
+        match self.head.as_ref().map_or(Decision::Class, |head| head.decision) {
+            Decision::Class => (0, 0.0),
+            Decision::Labels => (1, 0.0),
+            Decision::Value { tolerance } => (2, tolerance),
+        }
     }
 
     /// Pooled vector, hidden layer and logits, and room for sums over the warps.

@@ -3,15 +3,17 @@
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod decision;
 
 pub(crate) use cpu::RampScratch;
+pub use decision::Decision;
 
 use std::fmt;
 
 use crate::{Activation, ArenaLayout, Cost, Error, ExitId, Result, RowTokens, Span, WeightId};
 
-/// An exit. For every live row: pool its tokens, run the head, softmax the logits, score, and
-/// leave a record. A row whose score reaches the threshold, and that has no answer yet, gets it
+/// An exit. For every live row: pool its tokens, run the head, decide, score, and leave
+/// a record. A row whose score reaches the threshold, and that has no answer yet, gets it
 /// here. The final exit of a model is a ramp with threshold 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ramp {
@@ -54,6 +56,8 @@ pub struct RampHead {
     pub bias: WeightId,
     /// Number of classes, at least 1.
     pub classes: usize,
+    /// What its logits decide.
+    pub decision: Decision,
 }
 
 /// How a row's tokens become one vector.
@@ -74,6 +78,11 @@ impl Ramp {
         Error::check_fits("logits", self.logits(), layout.logits_max)?;
         if self.logits() == 0 || self.width == 0 {
             return Err(Error::mismatch("ramp", "at least one feature and class", 0));
+        }
+        let values =
+            self.head.as_ref().filter(|head| matches!(head.decision, Decision::Value { .. }));
+        if let Some(head) = values.filter(|head| head.classes != 1) {
+            return Err(Error::mismatch("logits of a value", 1, head.classes));
         }
         if self.exit.0 as usize >= layout.exits {
             return Err(Error::mismatch(
@@ -116,8 +125,11 @@ impl fmt::Display for Ramp {
             write!(f, " . {weight} + {bias} {activation} [{n}]")?;
         }
         match &self.head {
-            Some(RampHead { weight, bias, classes }) => {
+            Some(RampHead { weight, bias, classes, decision: Decision::Class }) => {
                 write!(f, " . {weight} + {bias} [{classes}]")
+            }
+            Some(RampHead { weight, bias, classes, decision }) => {
+                write!(f, " . {weight} + {bias} [{classes}] {decision}")
             }
             None => write!(f, " features"),
         }

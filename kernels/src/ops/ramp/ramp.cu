@@ -1,7 +1,7 @@
 // An exit: one block pools a row, runs the head, and decides. `cpu.rs` says the same in Rust.
 #include "norm/chunk.cuh"
+#include "ramp/verdict.cuh"
 
-#define LANES 32u
 #define WARPS 8u
 #define THREADS (WARPS * LANES)
 // Chunks of a token that a lane sums up at a time.
@@ -11,7 +11,6 @@
 #define OUTPUTS 4u
 
 enum Pool { POOL_FIRST, POOL_MEAN };
-enum Score { SCORE_CONFIDENCE, SCORE_ENTROPY, SCORE_MARGIN, SCORE_PATIENCE };
 
 extern __shared__ float4 shared[];
 
@@ -24,19 +23,6 @@ struct Layer {
     u32 activation;
 };
 
-// What one row's logits say.
-struct Verdict {
-    u32 label;
-    // All of them are.
-    bool is_finite;
-    // Of e^(logit - max).
-    float sum;
-    // Of e^(logit - max) * (logit - max).
-    float weighted;
-    // e^(second - max); 0 where there is one class.
-    float second;
-};
-
 // What is known of the row and its pass before the logits are.
 struct Row {
     u32 slot;
@@ -45,7 +31,6 @@ struct Row {
     float threshold;
 };
 
-__device__ __forceinline__ u32 lane() { return threadIdx.x % LANES; }
 __device__ __forceinline__ u32 warp() { return threadIdx.x / LANES; }
 
 // Room for `len` floats, so that what follows is aligned to 16 bytes.
@@ -184,73 +169,10 @@ __device__ __forceinline__ void multiply(const float* x, const Layer& layer, flo
         multiply_by<1>(x, layer, out);
 }
 
-// One warp: the greatest logit, the lowest class where there are several. A NaN is never greater,
-// and nothing is greater than one that comes first.
-__device__ __forceinline__ u32 best(const float* logits, u32 count) {
-    float most = -INFINITY_F;
-    u32 label = count;
-    for (u32 i = lane(); i < count; i += LANES) {
-        if (logits[i] > most || (logits[i] == most && i < label)) {
-            most = logits[i];
-            label = i;
-        }
-    }
-#pragma unroll
-    for (int step = 16; step; step >>= 1) {
-        const float other = __shfl_xor_sync(ALL_LANES, most, step);
-        const u32 other_label = __shfl_xor_sync(ALL_LANES, label, step);
-        if (other > most || (other == most && other_label < label)) {
-            most = other;
-            label = other_label;
-        }
-    }
-    return isnan(logits[0]) ? 0 : label;
-}
-
-// One warp reads all logits; without a head there are no classes to choose from.
-__device__ __forceinline__ Verdict weigh(const float* logits, u32 count, bool classifies) {
-    Verdict verdict = {0, true, 0.0f, 0.0f, 0.0f};
-    bool is_finite = true;
-    for (u32 i = lane(); i < count; i += LANES)
-        is_finite = is_finite && isfinite(logits[i]);
-    verdict.is_finite = __all_sync(ALL_LANES, is_finite);
-    if (!classifies)
-        return verdict;
-    verdict.label = best(logits, count);
-    const float most = logits[verdict.label];
-    for (u32 i = lane(); i < count; i += LANES) {
-        // Finite logits may lie infinitely far apart.
-        const float below = fmaxf(logits[i] - most, -1e30f);
-        const float e = expf(below);
-        verdict.sum += e;
-        verdict.weighted += e * below;
-        if (i != verdict.label)
-            verdict.second = fmaxf(verdict.second, e);
-    }
-    verdict.sum = warp_sum(verdict.sum);
-    verdict.weighted = warp_sum(verdict.weighted);
-    verdict.second = warp_max(verdict.second);
-    return verdict;
-}
-
-// In [0, 1]. With one class every score but patience is 1.
-__device__ __forceinline__ float
-score(const Verdict& verdict, const Pass& pass, u32 classes, u32 streak) {
-    if (pass.score == SCORE_PATIENCE)
-        return (float)min(streak, pass.patience) / (float)pass.patience;
-    if (classes == 1)
-        return 1.0f;
-    if (pass.score == SCORE_CONFIDENCE)
-        return 1.0f / verdict.sum;
-    if (pass.score == SCORE_MARGIN)
-        return (1.0f - verdict.second) / verdict.sum;
-    const float entropy = logf(verdict.sum) - verdict.weighted / verdict.sum;
-    return __saturatef(1.0f - entropy / logf((float)classes));
-}
-
-// Counts a label of use; anything else breaks the streak.
-__device__ __forceinline__ void count_streak(RowState& state, const Verdict& verdict, bool of_use) {
-    const bool goes_on = of_use && state.label == verdict.label;
+// Counts a decision of use; anything else breaks the streak.
+__device__ __forceinline__ void
+count_streak(RowState& state, const Verdict& verdict, const Head& head, bool of_use) {
+    const bool goes_on = of_use && agree(head, state.label, verdict.label);
     state.streak = !of_use ? 0 : !goes_on ? 1 : state.streak + (state.streak != ~0u);
     state.label = of_use ? verdict.label : 0;
 }
@@ -271,11 +193,11 @@ __device__ __forceinline__ void publish(Record* record, const Record& what) {
 
 // One thread: score, state, record.
 __device__ __forceinline__ void
-decide(Row row, const Verdict& verdict, u32 classes, u32 exit, bool is_final, RowState* states,
+decide(Row row, const Verdict& verdict, const Head& head, u32 exit, bool is_final, RowState* states,
        Record* records) {
-    const bool of_use = verdict.is_finite && classes > 0;
-    count_streak(row.state, verdict, of_use);
-    const float value = of_use ? score(verdict, row.pass, classes, row.state.streak) : 0.0f;
+    const bool of_use = verdict.is_finite && head.classes > 0;
+    count_streak(row.state, verdict, head, of_use);
+    const float value = of_use ? score(verdict, row.pass, head, row.state.streak) : 0.0f;
     const bool reaches =
         exit >= row.state.first && (exit >= row.state.last || value >= row.threshold);
     const bool leaves = is_final || (reaches && of_use);
@@ -294,7 +216,8 @@ ramp(const elem* __restrict__ x, const u32* __restrict__ x_map, const u32* __res
      Record* records, float* logits, const elem* __restrict__ hidden_weight,
      const float* __restrict__ hidden_bias, u32 hidden, u32 hidden_activation,
      const elem* __restrict__ head_weight, const float* __restrict__ head_bias, u32 classes,
-     u32 width, u32 pool, u32 exit, u32 is_final, u32 logits_stride, u32 row_vectors) {
+     u32 width, u32 pool, u32 exit, u32 is_final, u32 logits_stride, u32 row_vectors, u32 decision,
+     float tolerance) {
     const u32 position = blockIdx.x;
     if (position >= live->rows)
         return;
@@ -336,8 +259,8 @@ ramp(const elem* __restrict__ x, const u32* __restrict__ x_map, const u32* __res
     __syncthreads();
     if (warp() > 0)
         return;
-    const bool classifies = head_weight != nullptr;
-    const Verdict verdict = weigh(values, count, classifies);
+    const Head head = {head_weight ? classes : 0, decision, tolerance};
+    const Verdict verdict = weigh(values, count, head);
     if (lane() == 0)
-        decide(row, verdict, classifies ? classes : 0, exit, is_final, states, records);
+        decide(row, verdict, head, exit, is_final, states, records);
 }

@@ -3,7 +3,7 @@
 use offramp_ptxsim::Kernel;
 
 use crate::linear::activate;
-use crate::world::Arg::{P, U};
+use crate::world::Arg::{F, P, U};
 use crate::world::{Elem, Flaw, Matrix, World, near, same};
 
 /// An exit; no hidden layer or head where there are no outputs of it.
@@ -14,6 +14,8 @@ struct Problem {
     mean: bool,
     score: u32,
     is_final: bool,
+    /// 0 a class, 1 labels, 2 a number.
+    decision: u32,
     /// Vectors of an image, which is one token to the tables; 0: rows are texts.
     image: u32,
 }
@@ -24,6 +26,7 @@ const EXIT: u32 = 2;
 const THRESHOLDS: [f32; 3] = [2.0, 2.0, 0.5];
 const PATIENCE: u32 = 3;
 const PASS: u32 = 77;
+const TOLERANCE: f32 = 0.02;
 const UNTOUCHED: u32 = 0xabab_abab;
 /// By slot: answered, stays, first and last exit, label and streak so far.
 const STATES: [[u32; 6]; 6] = [
@@ -43,6 +46,7 @@ pub(crate) fn ramp(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
         mean: false,
         score: 0,
         is_final: false,
+        decision: 0,
         image: 0,
     };
     for problem in [
@@ -52,6 +56,11 @@ pub(crate) fn ramp(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
         Problem { score: 3, ..plain },
         Problem { width: 528, classes: 0, mean: true, ..plain },
         Problem { width: 24, mean: true, image: 10, ..plain },
+        Problem { width: 29, classes: 35, decision: 1, ..plain },
+        Problem { width: 37, decision: 1, score: 1, ..plain },
+        Problem { decision: 1, score: 2, classes: 5, ..plain },
+        Problem { decision: 2, score: 3, classes: 1, ..plain },
+        Problem { decision: 2, score: 0, classes: 1, is_final: true, ..plain },
     ] {
         solve(kernel, elem, &problem)?;
     }
@@ -87,7 +96,7 @@ impl Layer {
 }
 
 fn solve(kernel: &Kernel, elem: Elem, problem: &Problem) -> Result<(), Flaw> {
-    let &Problem { width, hidden, classes, mean, score, is_final, image } = problem;
+    let &Problem { width, hidden, classes, mean, score, is_final, decision, image } = problem;
     let mut world = World::new();
     let lens = if image > 0 { [1; 4] } else { LENS };
     let tokens = lens.iter().sum::<u32>() as usize;
@@ -113,7 +122,8 @@ fn solve(kernel: &Kernel, elem: Elem, problem: &Problem) -> Result<(), Flaw> {
     args.extend([hidden as u32, 2].map(U));
     args.extend(layers[1].at.map(P));
     args.extend([classes as u32, width as u32, mean.into(), EXIT, is_final.into()].map(U));
-    args.extend([stride as u32, image].map(U));
+    args.extend([stride as u32, image, decision].map(U));
+    args.push(F(TOLERANCE));
     let shared = (width + hidden + classes.max(1) + 64) * 4;
     world.launch(kernel, [[6, 1, 1], [256, 1, 1]], shared as u32, &args)?;
     for slot in 0..6 {
@@ -139,7 +149,7 @@ fn solve(kernel: &Kernel, elem: Elem, problem: &Problem) -> Result<(), Flaw> {
             Some(expected) => {
                 same("past the logits", &found[count..], &[UNTOUCHED; 3][..])?;
                 check_logits(&found[..count], &expected)?;
-                check_verdict(problem, slot, &expected, state, record)?;
+                check_verdict(problem, slot, (&expected, &found[..count]), state, record)?;
             }
         }
     }
@@ -173,22 +183,32 @@ fn check_logits(found: &[u32], expected: &[f64]) -> Result<(), Flaw> {
 fn check_verdict(
     problem: &Problem,
     slot: u32,
-    logits: &[f64],
+    (logits, found): (&[f64], &[u32]),
     state: [u32; 6],
     record: [u32; 6],
 ) -> Result<(), Flaw> {
     let is_finite = logits.iter().all(|x| x.is_finite());
     let of_use = is_finite && problem.classes > 0;
     let [answered, stays, first, last, label_before, streak_before] = STATES[slot as usize];
-    let label = (1..logits.len())
-        .filter(|_| of_use)
-        .fold(0, |best, i| if logits[i] > logits[best] { i } else { best }) as u32;
+    let label = if of_use { decide(problem.decision, logits, found) } else { 0 };
+    let goes_on = match problem.decision {
+        2 => {
+            let [one, other] =
+                [label, label_before].map(|word| sigmoid(f32::from_bits(word).into()));
+            (one - other).abs() <= TOLERANCE.into()
+        }
+        _ => label == label_before,
+    };
     let streak = match of_use {
         false => 0,
-        true if label == label_before => streak_before + 1,
+        true if goes_on => streak_before + 1,
         true => 1,
     };
-    let score = if of_use { score(problem.score, logits, label as usize, streak) } else { 0.0 };
+    let score = match (of_use, problem.decision) {
+        (false, _) => 0.0,
+        (true, 0) => score(problem.score, logits, label as usize, streak),
+        (true, _) => score_each(problem.score, logits, streak),
+    };
     let reaches = EXIT >= first && (EXIT >= last || score >= THRESHOLDS[EXIT as usize].into());
     let leaves = problem.is_final || (reaches && of_use);
     let flags = u32::from(leaves && answered == 0) | u32::from(!is_finite) << 1;
@@ -198,6 +218,47 @@ fn check_verdict(
     // A row that is not finite has no label that anyone may rely on.
     let label = if is_finite { label } else { record[2] };
     same("record", &record, &[slot, EXIT, label, record[3], flags, PASS])
+}
+
+/// Source: `kernels/src/ops/ramp/decision.rs`. Signs and bits are those of the logits found.
+fn decide(decision: u32, logits: &[f64], found: &[u32]) -> u32 {
+    match decision {
+        0 => (1..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best })
+            as u32,
+        1 => {
+            let held = (0_u32..).zip(found).filter(|(_, bits)| f32::from_bits(**bits) > 0.0);
+            held.fold(0, |set, (label, _)| set ^ mark(label, found.len()))
+        }
+        _ => found[0],
+    }
+}
+
+fn mark(label: u32, labels: usize) -> u32 {
+    if labels <= 31 {
+        return 1 << label;
+    }
+    let mut x = label.wrapping_add(0x9e37_79b9);
+    x = (x ^ (x >> 16)).wrapping_mul(0x85eb_ca6b);
+    x = (x ^ (x >> 13)).wrapping_mul(0xc2b2_ae35);
+    (x ^ (x >> 16)) & 0x7fff_ffff
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+fn score_each(kind: u32, logits: &[f64], streak: u32) -> f64 {
+    let p: Vec<f64> = logits.iter().map(|x| sigmoid(x.abs())).collect();
+    let first: f64 = p.iter().product();
+    match kind {
+        0 => first,
+        1 => {
+            let all: f64 = p.iter().map(|p| -p * p.ln() - (1.0 - p) * (1.0 - p).ln()).sum();
+            1.0 - all / (p.len() as f64 * 2.0_f64.ln())
+        }
+        2 => first * (1.0 - p.iter().map(|p| (1.0 - p) / p).fold(0.0, f64::max)),
+        _ => f64::from(streak.min(PATIENCE)) / f64::from(PATIENCE),
+    }
 }
 
 fn score(kind: u32, logits: &[f64], best: usize, streak: u32) -> f64 {
