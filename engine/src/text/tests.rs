@@ -397,7 +397,7 @@ fn what_is_no_tokenizer_is_named() {
         (b"PK\x03\x04", "torch.save"),
         (b"", "no bytes"),
         (b"{\"version\": \"1.0\"}", "not a tokenizer"),
-        (b"[PAD]\n[UNK]\n", "[PAD]"),
+        (b"the\n##s\n", "begins `the`"),
     ] {
         let error = read(content).unwrap_err();
         assert!(error.contains(word), "{error}");
