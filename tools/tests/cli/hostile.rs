@@ -245,6 +245,25 @@ fn check(server: &Running, frames: &[Vec<Frame>; 2], (input, label): &Asked<'_>,
 }
 
 #[test]
+fn hostile_texts_harm_nobody() {
+    let server = Running::start(&[]);
+    let answers = [
+        "1 MB of words",
+        "1 MB that is dropped",
+        "1 MB of marks on letters",
+        "1 MB of one word",
+        "a pair of 500 kB each",
+        "a pair of 24 kB each",
+        "deep lists",
+        "deep objects",
+        "nothing but spaces",
+        "no text",
+    ];
+    check(&server, &to_texts(), &(Input::Text("Where is Oslo?", None), 4), &answers);
+    server.stop();
+}
+
+#[test]
 fn hostile_pictures_harm_nobody() {
     let server = of_images();
     let black = Input::Image(&[0; 784]);
