@@ -38,9 +38,12 @@ fn thresholds_are_learnt_published_and_used() {
     assert_eq!((answers, done.rows + done.lost_rows), (1920, 1920));
     assert!(early > 0 && version > 0, "{early} left early, version {version}, {done:?}");
     let lines = std::fs::read_to_string(journal).unwrap();
-    assert_eq!(lines.lines().count() as u64, done.changes);
-    let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
-    assert!(first["disagreement_at_most"].as_f64().unwrap() <= 0.01, "{first}");
+    let lines: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [start, decisions @ ..] = &lines[..] else { panic!("the journal is empty") };
+    assert_eq!((&start["reason"], start["rows"].as_u64()), (&"start".into(), Some(0)));
+    assert_eq!(decisions.len() as u64, done.changes);
+    assert!(decisions[0]["disagreement_at_most"].as_f64().unwrap() <= 0.01, "{decisions:?}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What `tokenizer_config.json` changes of a tokenizer, as transformers' `AutoTokenizer` does.
 //!
-//! For the classes of BERT and RoBERTa the keys win over `tokenizer.json`, and a key that is left out
-//! stands for its default (`do_lower_case` is true); the generic class takes `tokenizer.json` as it
-//! is. Without `tokenizer_config.json` there is nothing but `tokenizer.json` to go by.
+//! For the classes of BERT and RoBERTa the keys win over `tokenizer.json`, and a key that is left
+//! out stands for its default (`do_lower_case` is true); the generic class takes `tokenizer.json`
+//! as it is. Without `tokenizer_config.json` there is nothing but `tokenizer.json` to go by.
 
 use offramp_weights::{Family, TextSpec, TokenizerConfig};
 use tokenizers::normalizers::NormalizerWrapper;

@@ -1,4 +1,4 @@
-//! Who of a pair gives way where both do not fit: the longer one first, as everywhere in this field.
+//! Who of a pair gives way where both do not fit: the longer one first, as in transformers.
 
 /// How many of `first` and of `second` tokens are kept where `room` are left for both. Of a length
 /// beyond the room no more needs to be known, but where both are, and an odd token goes to the

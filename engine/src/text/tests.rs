@@ -210,7 +210,8 @@ fn theirs(
 }
 
 /// What is hard to split in the right place, between bars.
-const FRAGMENTS: &str = "[MASK]|[SEP]|[CL|S]|<mask>|<s>|</s>|<ma|th| |  |\n|\t|\0|\u{200b}|\u{feff}|\
+const FRAGMENTS: &str = "[MASK]|[SEP]|[CL|S]|<mask>|<s>|</s>|<ma|th| |  |\n|\t|\0|\u{200b}|\
+    \u{feff}|\
     \u{fffd}|\u{b}|\u{85}|\u{2028}|\u{a0}|\u{3000}|\u{301}|\u{327}|\u{302e}|\u{302f}|\u{1b44}|\
     \u{93c}|\u{941}|\u{20dd}|é|É|İ|ß|Σ|ﬁ|Ǆ|ὦ|中|国|\u{f900}|가|ᄀ|ᅡ|ㅏ|ก|ำ|'s|'re|'|!|...|—|\u{37e}|\
     \u{1fef}|·|😀|👩‍👩‍👧|²|½|Ⅷ|12|a|the|What|aaaaaaa|qrsuvwxyz|xyzzy|Th|²a|_|a_b";

@@ -1,9 +1,9 @@
 //! BERT's way from text to tokens, one character at a time: clean, lower-case, split into words,
 //! split words into pieces of the vocabulary.
 //!
-//! The same as `BertNormalizer`, `BertPreTokenizer` and `WordPiece` of the `tokenizers` crate, which
-//! go over the whole text at every step and keep the origin of each byte. Here a text is left as
-//! soon as enough tokens are known, and a word that is too long for the vocabulary is not kept.
+//! The same as `BertNormalizer`, `BertPreTokenizer` and `WordPiece` of the `tokenizers` crate,
+//! which go over the whole text at every step and keep the origin of each byte. Here a text is left
+//! as soon as enough tokens are known, and a word that is too long for the vocabulary is not kept.
 
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;

@@ -190,7 +190,8 @@ fn interpolation(name: &str, file: &Path) -> Result<Interpolation> {
     })
 }
 
-/// Sets mean and deviation where they are given.
+/// Sets mean and deviation where they are given: of levels from 0 to 1. Those that are told for
+/// levels from 0 to 255, a usual slip, are refused.
 pub(super) fn scale(
     to: &mut Preprocessing,
     [mean_key, std_key]: [&str; 2],
@@ -198,22 +199,23 @@ pub(super) fn scale(
     file: &Path,
 ) -> Result<()> {
     let count = to.channels;
-    let values = |key, list: &[f64], min: f32| {
+    let values = |key, list: &[f64], fits: fn(f32) -> bool, range: &str| {
         let values: Vec<f32> = list.iter().map(|value| *value as f32).collect();
         if values.len() != count {
             let expected = format!("one value per channel, {count}");
             return Err(Error::refused(file, key, expected, values.len()));
         }
-        match values.iter().find(|value| !(value.is_finite() && **value > min)) {
+        match values.iter().find(|value| !fits(**value)) {
             None => Ok(values),
-            Some(bad) => Err(Error::refused(file, key, format!("finite, above {min}"), bad)),
+            Some(bad) => Err(Error::refused(file, key, format!("{range}, of levels 0 to 1"), bad)),
         }
     };
     if let Some(mean) = mean {
-        to.mean = values(mean_key, &mean.0, f32::MIN)?;
+        to.mean = values(mean_key, &mean.0, |mean| (0.0..=1.0).contains(&mean), "from 0 to 1")?;
     }
     if let Some(std) = std {
-        to.std = values(std_key, &std.0, 0.0)?;
+        let range = "above 0 and up to 1";
+        to.std = values(std_key, &std.0, |std| std > 0.0 && std <= 1.0, range)?;
     }
     Ok(())
 }

@@ -249,6 +249,11 @@ impl Preprocessor {
             Few(values.into_iter().map(|value| value / whole).collect())
         };
         let (mean, std) = (all(&self.image_mean, by.mean, 0.0), all(&self.image_std, by.std, 1.0));
+        if self.do_normalize == Some(false) {
+            // Whatever the factor, that is no slip.
+            (to.mean, to.std) = ([0.0].repeat(count), vec![(1.0 / whole) as f32; count]);
+            return Ok(());
+        }
         scale(to, ["image_mean", "image_std"], [Some(&mean), Some(&std)], file)
     }
 }
