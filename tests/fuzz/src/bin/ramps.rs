@@ -40,11 +40,11 @@ fn seeds() -> Vec<Vec<u8>> {
     };
     let hidden = Some((dense(8, spec.site_width(0)), Activation::Relu));
     let ramp = Ramp { site: 0, pool: Pool::First, hidden, head: dense(spec.classes(), 8) };
-    let (model, classes, trained) = (*model, spec.classes(), TrainingNotes::default());
-    let bundle = RampBundle { model, classes, ramps: vec![ramp], trained };
+    let shipped = MODELS.map(|model| tree(model).join("ramps.safetensors"));
+    let mut bundle = RampBundle::read(&shipped[0], spec, model).expect("a shipped bundle");
+    (bundle.ramps, bundle.trained) = (vec![ramp], TrainingNotes::default());
     let path = folder().join("seed");
     bundle.write(&path).expect("it fits");
-    let shipped = MODELS.map(|model| tree(model).join("ramps.safetensors"));
     let files = shipped.iter().chain([&path]).map(|file| std::fs::read(file).expect("a bundle"));
     files
         .map(|file| {

@@ -27,16 +27,12 @@ fn seeds() -> Vec<Vec<u8>> {
         exit_us: vec![Some(0.5), None],
         compact_us: None,
     };
-    let mut header = RecordHeader {
-        schema_version: RecordHeader::SCHEMA_VERSION,
-        model: "m".to_owned(),
-        ramps: "r".to_owned(),
-        policy: "confidence".to_owned(),
-        sites: vec![0, 1, 3],
-        fitted: Some(vec![0.5, 0.75, 2.0]),
-        source: "rows.jsonl".to_owned(),
-        shapes: vec![],
-    };
+    let mut header: RecordHeader = serde_json::from_value(serde_json::json!({
+        "schema_version": RecordHeader::SCHEMA_VERSION, "model": "m", "ramps": "r",
+        "policy": "confidence", "sites": [0, 1, 3], "fitted": [0.5, 0.75, 2.0],
+        "source": "rows.jsonl", "shapes": [],
+    }))
+    .expect("a header");
     let seen = [0, 2].map(|ramp| Seen { ramp, label: 3, score: 0.5 });
     let row = |count: usize| Feedback {
         seen: seen[..count].to_vec(),
