@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use offramp::Tokenizer;
 use offramp_fuzz::tiny::WORDS;
-use offramp_fuzz::{Rewritten, bounded, folder, plant, tree};
-use offramp_weights::{ModelSpec, TextSpec};
+use offramp_fuzz::{Rewritten, bounded, folder, is_drawn, plant, tree};
+use offramp_weights::{ModelSpec, TextSpec, TokenizerConfig};
 
 const ROW_TOKENS: usize = 6;
 const TEXT: &str = "A thé 漢c abc the the the";
@@ -47,6 +47,12 @@ static STATE: LazyLock<State> = LazyLock::new(|| {
 fuzz_target!(
     init: plant(SEEDS.map(|text| text.as_bytes().to_vec())),
     |bytes: &[u8]| {
+        let file = STATE.file.path();
+        let read = bounded(2 * bytes.len() + (1 << 20), || TokenizerConfig::parse(bytes, file));
+        // Opening a tokenizer takes a hundred times as long.
+        if read.is_err() || !is_drawn(bytes) {
+            return;
+        }
         STATE.file.put(bytes, 0);
         bounded(2 << 20, || {
             let Ok(tokenizer) = Tokenizer::open(&STATE.dir, &STATE.spec) else { return };

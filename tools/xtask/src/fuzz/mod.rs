@@ -103,8 +103,11 @@ fn start(
     let name = target.name();
     let corpus = fuzz.join("corpus").join(&name);
     std::fs::create_dir_all(&corpus)?;
+    let words = dictionary::of(root, target.sources());
     let dictionary = fuzz.join(format!("{name}.dict"));
-    std::fs::write(&dictionary, dictionary::of(root, target.sources()))?;
+    std::fs::write(&dictionary, &words)?;
+    // libFuzzer refuses an empty one.
+    let dictionary = (!words.is_empty()).then(|| format!("-dict={}", dictionary.display()));
     let log = File::create(log)?;
     let limit = match args.runs {
         Some(runs) => format!("-runs={runs}"),
@@ -112,7 +115,7 @@ fn start(
     };
     Command::new(fuzz.join(TRIPLE).join("release").join(&name))
         .arg(&corpus)
-        .arg(format!("-dict={}", dictionary.display()))
+        .args(dictionary)
         .arg(format!("-artifact_prefix={}/{name}-", fuzz.display()))
         .arg(format!("-max_len={}", target.bytes_max()))
         .arg(format!("-timeout={INPUT_SECONDS_MAX}"))
