@@ -1,7 +1,7 @@
 //! After start the data path allocates nothing.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::cell::Cell;
 
 use offramp::adapt::{AdaptOptions, Adaptive};
 use offramp::{AfterExit, Answer, Model, PassSettings, Score};
@@ -10,18 +10,23 @@ use crate::support::{Bench, model_with_ramps, random_rows};
 
 struct Counting;
 
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-static BYTES: AtomicUsize = AtomicUsize::new(0);
-static ON: AtomicBool = AtomicBool::new(false);
-
-thread_local! {
-    static WATCHED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+/// What a thread has allocated, what it gave back included.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    count: usize,
+    bytes: usize,
 }
 
-fn note(bytes: usize) {
-    let is_ours = ON.load(Ordering::Relaxed) && WATCHED.try_with(std::cell::Cell::get) == Ok(true);
-    COUNT.fetch_add(usize::from(is_ours), Ordering::Relaxed);
-    BYTES.fetch_add(if is_ours { bytes } else { 0 }, Ordering::Relaxed);
+thread_local! {
+    /// While this thread is watched. Other tests of this binary allocate meanwhile; the workers of
+    /// a pass run the same tasks as the thread that calls it.
+    static TALLY: Cell<Option<Tally>> = const { Cell::new(None) };
+}
+
+fn note(more: usize) {
+    let add = |Tally { count, bytes }| Tally { count: count + 1, bytes: bytes + more };
+    // A thread that ends has none any more.
+    let _ = TALLY.try_with(|tally| tally.set(tally.get().map(add)));
 }
 
 // SAFETY: hands every call to the system allocator unchanged.
@@ -41,22 +46,19 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Bytes allocated by `work` on this thread, those given back included.
-fn allocated_bytes(work: impl FnOnce()) -> usize {
-    BYTES.store(0, Ordering::Relaxed);
-    allocations(work);
-    BYTES.load(Ordering::Relaxed)
+/// What `work` allocates on this thread.
+fn allocated(work: impl FnOnce()) -> Tally {
+    TALLY.set(Some(Tally::default()));
+    work();
+    TALLY.take().unwrap()
 }
 
-/// Allocations on this thread while `work` runs. Other tests of this binary allocate meanwhile.
+fn allocated_bytes(work: impl FnOnce()) -> usize {
+    allocated(work).bytes
+}
+
 fn allocations(work: impl FnOnce()) -> usize {
-    WATCHED.set(true);
-    COUNT.store(0, Ordering::Relaxed);
-    ON.store(true, Ordering::Relaxed);
-    work();
-    ON.store(false, Ordering::Relaxed);
-    WATCHED.set(false);
-    COUNT.load(Ordering::Relaxed)
+    allocated(work).count
 }
 
 #[test]

@@ -118,7 +118,11 @@ impl Classify {
 
 /// Runs the verb.
 pub(crate) fn run(args: &Classify) -> Result<()> {
-    expect_two_files(&args.input, &args.output)?;
+    expect_two_files(("--input", &args.input), ("--output", &args.output))?;
+    if let Some(record) = &args.record {
+        expect_two_files(("--input", &args.input), ("--record", record))?;
+        expect_two_files(("--output", &args.output), ("--record", record))?;
+    }
     [Some(&args.output), args.record.as_ref(), args.adapt.journal()]
         .into_iter()
         .flatten()
@@ -182,15 +186,15 @@ fn recorder(
     Recorder::create(path, model, engine, shapes, how, &args.input).map(Some)
 }
 
-/// Opening the output would empty the input.
-fn expect_two_files(input: &Path, output: &Path) -> Result<()> {
-    let same = match (fs::canonicalize(input), fs::canonicalize(output)) {
-        (Ok(input), Ok(output)) => input == output && output.is_file(),
-        _ => false,
+/// One would replace the other.
+fn expect_two_files((flag, one): (&str, &Path), (other_flag, other): (&str, &Path)) -> Result<()> {
+    let same = match (fs::canonicalize(one), fs::canonicalize(other)) {
+        (Ok(one), Ok(other)) => one == other && other.is_file(),
+        _ => one == other && one != Path::new(STANDARD),
     };
     if same {
-        let file = input.display();
-        return Err(Failure::Usage(format!("{file} is both --input and --output")));
+        let file = one.display();
+        return Err(Failure::Usage(format!("{file} is both {flag} and {other_flag}")));
     }
     Ok(())
 }

@@ -109,7 +109,8 @@ enum Verb {
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
-    let code = match config::parse().and_then(|(cli, given): (Cli, _)| {
+    let _told = log::End;
+    match config::parse().and_then(|(cli, given): (Cli, _)| {
         refuse_needless(&cli.verb, &given)?;
         dispatch(&cli.verb)
     }) {
@@ -120,9 +121,7 @@ pub fn run() -> ExitCode {
             }
             ExitCode::from(failure.exit_code())
         }
-    };
-    log::end();
-    code
+    }
 }
 
 fn refuse_needless(verb: &Verb, given: &ArgMatches) -> Result<()> {

@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use offramp::serve::protocol::{InferOptions, Input};
-use offramp::{Model, Row};
+use offramp::{Decision, Model, Row};
 
 use crate::agreement::Agreement;
 use crate::answers::decided;
-use crate::args::{JsonArg, ModelArg, count, seconds, switch};
+use crate::args::{JsonArg, ModelArg, count, seconds, switch, tolerance};
 use crate::failure::{Failure, Result};
 use crate::given::Given;
 use crate::out::{Out, expect_writable, note, write_whole};
@@ -110,6 +110,11 @@ pub(crate) struct Load {
     /// Afterwards ask for the full model's answers, and compare
     #[arg(long, env = "OFFRAMP_AGREEMENT", value_parser = switch())]
     agreement: bool,
+    /// For a model that gives a number: how far apart the sigmoids of two numbers may be that count
+    /// as the same answer [default: 0.02]
+    #[arg(long, value_name = "X", env = "OFFRAMP_TOLERANCE", value_parser = tolerance,
+          requires = "agreement")]
+    tolerance: Option<f32>,
     /// Search the highest rate of which 99 % are answered within --slo-ms, for --seconds each;
     /// then run it again, and lower ones until one is held again
     #[arg(long, env = "OFFRAMP_SEARCH", value_parser = switch())]
@@ -159,8 +164,9 @@ pub(crate) fn run(args: &Load) -> Result<()> {
     result.quality = quality(&driven, &rows, &model);
     result.search = search;
     result.judge();
+    let decision = model.decision(args.tolerance)?;
     let full = if args.agreement { full_answers(args, &driven, &inputs, &model) } else { None };
-    let same = full.map(|full| compared(&driven, &full, &model)).transpose()?;
+    let same = full.map(|full| compared(&driven, &full, &model, decision));
     let counted = same.as_ref().map(|same| agreement(same, inputs.len()));
     result.agreement = counted.filter(|agreement| agreement.rows > 0);
     let mut out = Out::stdout();
@@ -375,13 +381,13 @@ pub(crate) fn compared(
     driven: &Driven,
     full: &[Option<u32>],
     model: &Model,
-) -> Result<Vec<Option<bool>>> {
-    let decision = model.decision(None)?;
+    decision: Decision,
+) -> Vec<Option<bool>> {
     let same = |(end, full): (&End, &Option<u32>)| match (end, full) {
         (End::Answered(_, early), Some(full)) => Some(decision.agree(decided(early, model), *full)),
         _ => None,
     };
-    Ok(driven.ends.iter().zip(full).map(same).collect())
+    driven.ends.iter().zip(full).map(same).collect()
 }
 
 /// How often the answers are the full model's, to so many inputs in turn.

@@ -56,7 +56,7 @@ static WRITTEN: AtomicU64 = AtomicU64::new(0);
 static FAILED: AtomicU64 = AtomicU64::new(0);
 
 impl LogArgs {
-    /// From now on; panics are told in the log too. [`end`] waits for its last lines.
+    /// From now on; panics are told in the log too. [`End`] waits for its last lines.
     pub(crate) fn start(self) {
         let (lines, guard) = NonBlockingBuilder::default()
             .lossy(true)
@@ -102,12 +102,17 @@ pub(crate) fn take(line: &str) -> bool {
     LOG.get().is_some() && Lines.write_all(line.as_bytes()).is_ok()
 }
 
-/// Waits until everything said has been written, as long as somebody reads it.
-pub(crate) fn end() {
-    let Some(log) = LOG.get() else { return };
-    let until = Instant::now() + LAST_LINES;
-    while !log.is_empty() && Instant::now() < until {
-        sleep(LOOK);
+/// Dropped, waits until everything said has been written, as long as somebody reads it: also what a
+/// panic said.
+pub(crate) struct End;
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let Some(log) = LOG.get() else { return };
+        let until = Instant::now() + LAST_LINES;
+        while !log.is_empty() && Instant::now() < until {
+            sleep(LOOK);
+        }
     }
 }
 

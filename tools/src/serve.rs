@@ -161,12 +161,12 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
     if let Some(file) = &args.config {
         tracing::info!(file = %file.display(), "flags were read");
     }
-    make_room(args.connections_max);
+    let connections_max = room(args.connections_max);
     // Before the model is loaded, which takes time: a port that is taken is told at once.
     let ports = Ports::bind(args.listen.candidates(), args.http.as_ref().map(Listen::candidates))?;
     let (served, limits) = served(args)?;
     let ears = (!args.dry_run).then(life::Ears::new).transpose()?;
-    let mut server = Server::start_on(ports, served, &options(args, limits))?;
+    let mut server = Server::start_on(ports, served, &options(args, limits, connections_max))?;
     tracing::info!(address = %server.address(), "listening");
     if let Some(http) = server.http_address() {
         tracing::info!(%http, "health and metrics");
@@ -181,13 +181,22 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
     Ok(())
 }
 
-/// Lets the process open as many files as it may have connections, as far as it is allowed to.
-fn make_room(connections_max: usize) {
+/// Lets the process open as many files as it may have connections, as far as it is allowed to; how
+/// many connections that leaves, so that health, metrics and a reload have files too.
+fn room(connections_max: usize) -> usize {
     let wanted = connections_max as u64 + FILES;
     match rlimit::increase_nofile_limit(wanted) {
-        Ok(files) if files >= wanted => {}
-        Ok(files) => tracing::warn!(files, wanted, "more connections than files can be open"),
-        Err(error) => tracing::warn!(%error, "how many files can be open is not known"),
+        Ok(files) if files >= wanted => connections_max,
+        Ok(files) => {
+            // Where there are few, half of them.
+            let left = files.saturating_sub(FILES).max(files / 2).max(1);
+            tracing::warn!(files, connections_max = left, "fewer files can be open than asked for");
+            left as usize
+        }
+        Err(error) => {
+            tracing::warn!(%error, "how many files can be open is not known");
+            connections_max
+        }
     }
 }
 
@@ -239,7 +248,7 @@ fn warm_up(args: &Serve, model: Model, plan: &ExitPlan, options: &EngineOptions)
     Ok(Served { model, engine, exiting, shapes })
 }
 
-fn options(args: &Serve, limits: Limits) -> ServeOptions {
+fn options(args: &Serve, limits: Limits, connections_max: usize) -> ServeOptions {
     let session = SessionLimits {
         payload_bytes_max: args.payload_bytes_max,
         in_flight_max: args.in_flight_max,
@@ -259,7 +268,7 @@ fn options(args: &Serve, limits: Limits) -> ServeOptions {
         margin: Duration::from_micros(args.margin_us),
         takes_orders: args.allow_orders,
         session,
-        connections_max: args.connections_max,
+        connections_max,
         drain_timeout: Duration::from_secs_f64(args.drain_timeout_s),
         io_threads: 1,
         audit_rate: args.audit_rate.unwrap_or(0.0),

@@ -51,11 +51,17 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
     write_atomically_with(path, |aside| fs::write(aside, content))
 }
 
-/// Replaces `path` by the file that `write` makes beside it.
+/// Replaces `path` by the file that `write` makes beside it. A link stays a link, and what is no
+/// file, as a device is, is left.
 pub(crate) fn write_atomically_with(
     path: &Path,
     write: impl FnOnce(&Path) -> io::Result<()>,
 ) -> Result<()> {
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if path.exists() && !path.is_file() {
+        let source = io::Error::new(io::ErrorKind::InvalidInput, "expected a file to replace");
+        return Err(Error::io(path, "write", source));
+    }
     let aside = aside(path);
     let done = write_synced(&aside, write).and_then(|()| fs::rename(&aside, path));
     done.map_err(|source| {

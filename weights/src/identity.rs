@@ -13,8 +13,14 @@ use crate::image::PREPROCESSOR_FILE;
 use crate::spec::CONFIG_FILE;
 
 /// Files beside the weights that say how inputs are read and what is computed.
-const FILES: [&str; 5] =
-    [CONFIG_FILE, PREPROCESSOR_FILE, "tokenizer.json", "tokenizer_config.json", INDEX_FILE];
+const FILES: [&str; 6] = [
+    CONFIG_FILE,
+    PREPROCESSOR_FILE,
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    INDEX_FILE,
+];
 /// Hexadecimal digits of a file's hash in a message.
 const SHORT_DIGITS: usize = 8;
 

@@ -16,6 +16,7 @@ use crate::json;
 
 /// The name of the file in a model's folder.
 pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 /// Longest file, bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Limits from here on are none: Python writes 1e30.
@@ -88,7 +89,20 @@ impl TokenizerConfig {
     /// # Errors
     /// The file cannot be read, is no JSON, or a key has a value that nothing is known to do with.
     pub fn read(dir: &Path) -> Result<Option<Self>> {
-        let file = dir.join(TOKENIZER_CONFIG);
+        Self::read_file(dir, TOKENIZER_CONFIG)
+    }
+
+    /// Reads `special_tokens_map.json`, where older folders name their tokens, from a model's
+    /// folder; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_special(dir: &Path) -> Result<Option<Self>> {
+        Self::read_file(dir, SPECIAL_TOKENS)
+    }
+
+    fn read_file(dir: &Path, name: &str) -> Result<Option<Self>> {
+        let file = dir.join(name);
         if !file.exists() {
             return Ok(None);
         }

@@ -79,11 +79,15 @@ pub struct RecordWriter {
 }
 
 impl RecordWriter {
-    /// Begins a record.
+    /// Begins a record. A link stays a link when its file is replaced.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// The file cannot be written; a device or a pipe, which no file may replace.
     pub fn create(path: &Path, header: &RecordHeader) -> Result<Self> {
+        let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if path.exists() && !path.is_file() {
+            return Err(failed(path, "expected a file, as a record replaces it whole"));
+        }
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let aside = path.with_file_name(name);
@@ -263,6 +267,19 @@ mod tests {
         assert_eq!(reader.map(Result::unwrap).collect::<Vec<_>>(), rows);
         drop(RecordWriter::create(&path.with_extension("other"), &header()).unwrap());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "something was left behind");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_no_file_is_left_and_a_link_stays_a_link() {
+        let error = RecordWriter::create(Path::new("/dev/full"), &header()).err().unwrap();
+        assert!(error.to_string().starts_with("/dev/full: expected a file"), "{error}");
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        std::fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write(&link, 2);
+        assert!(link.is_symlink() && RecordReader::open(&file).is_ok());
     }
 
     #[test]

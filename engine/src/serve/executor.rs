@@ -315,6 +315,9 @@ impl Executor {
         let report = match result {
             Ok(report) => report,
             Err(error) => {
+                drop(replies);
+                // Perhaps it is no fault of the device.
+                self.watch()?;
                 tracing::error!(%error, "the device failed");
                 self.fail(&error.to_string());
                 return Err(error);

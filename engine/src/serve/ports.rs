@@ -1,5 +1,6 @@
 //! Where a server will listen: taken before its model is loaded, open to clients once it is warm.
 
+use std::io::ErrorKind::AddrInUse;
 use std::net::SocketAddr;
 
 use tokio::net::{TcpListener, TcpSocket};
@@ -62,11 +63,14 @@ fn meet(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.port() != 0 && (is_all || one.ip() == other.ip())
 }
 
+/// The first of `addresses` that this machine has.
 fn bind(addresses: &[SocketAddr]) -> Result<Bound> {
     let mut first_failure = None;
     for &address in addresses {
         match bind_one(address) {
             Ok(socket) => return Ok(Bound { socket, address }),
+            // Beside whoever has it, a client could reach either.
+            Err(error) if error.kind() == AddrInUse => return Err(failed(address, &error)),
             Err(error) => {
                 first_failure.get_or_insert_with(|| failed(address, &error));
             }
@@ -93,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_somebody_listens_on_is_told_and_the_next_is_tried() {
+    fn a_port_somebody_listens_on_is_told_whatever_else_could_be_had() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = taken.local_addr().unwrap();
         let free: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
@@ -101,7 +105,10 @@ mod tests {
             let error = Ports::bind(&[protocol], http.as_ref().map(|http| &http[..])).unwrap_err();
             assert!(error.to_string().starts_with(&format!("cannot listen on {address}: ")));
         }
-        assert!(Ports::bind(&[address, free], None).is_ok());
+        assert!(Ports::bind(&[address, free], None).is_err());
+        // Kept for documentation: no machine has it.
+        let nowhere: SocketAddr = ([192, 0, 2, 1], 0).into();
+        assert!(Ports::bind(&[nowhere, free], None).is_ok(), "the next is tried");
         assert!(Ports::bind(&[], None).is_err());
         let both: SocketAddr = (Ipv4Addr::LOCALHOST, taken_and_left()).into();
         let error = Ports::bind(&[both], Some(&[both])).unwrap_err().to_string();

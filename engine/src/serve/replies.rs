@@ -136,6 +136,11 @@ impl Said {
             return Self { label: 0, score: sigmoid(value), top: vec![(0, value)] };
         }
         let mut top: Vec<(u32, f32)> = (0..).zip(probabilities(decision, logits)).collect();
+        if decision.is_each() {
+            // The sigmoid of a logit right above 0 rounds to one half, and its label holds.
+            let held = top.iter_mut().zip(logits).filter(|(_, logit)| **logit > 0.0);
+            held.for_each(|((_, p), _)| *p = p.max(0.5_f32.next_up()));
+        }
         top.sort_by(|a, b| b.1.total_cmp(&a.1));
         let (label, score) = top.first().copied().unwrap_or((0, 0.0));
         let held = match decision {
@@ -160,6 +165,8 @@ mod tests {
         assert_eq!(classes(&said(3)), [0, 2, 1]);
         assert_eq!(classes(&said(9)), [0, 2, 1, 3]);
         assert!((said(0).score - 0.8808).abs() < 1e-4 && said(0).label == 0);
+        let barely = Said::of(Decision::Labels, &[1e-8, -1e-8], 0);
+        assert!(barely.top.len() == 1 && barely.top[0].1 > 0.5, "a client sees that it holds");
         let none = Said::of(Decision::Labels, &[-1.0, -0.5], 0);
         assert!(none.top.is_empty() && none.label == 1 && none.score < 0.5);
     }

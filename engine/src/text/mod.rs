@@ -20,7 +20,7 @@ use std::path::Path;
 
 use offramp_weights::tokenizer_config::Side;
 use offramp_weights::{Foreign, TextSpec, TokenizerConfig};
-use tokenizers::{Encoding, PostProcessor as _, Token, TruncationDirection};
+use tokenizers::{EncodeInput, Encoding, PostProcessor as _, Token, TruncationDirection};
 
 use crate::error::{Error, InputError, Result};
 use scan::Scanner;
@@ -35,6 +35,8 @@ pub struct Tokenizer {
     tokens_max: usize,
     side: Side,
     has_kinds: bool,
+    /// Whether what stands around a pair is there.
+    takes_pairs: bool,
 }
 
 /// Tokens of one row.
@@ -81,8 +83,14 @@ impl Tokenizer {
             tokens_max = tokens_max.min(config.tokens_max.unwrap_or(usize::MAX));
             has_kinds &= !config.lacks_kinds;
         }
+        if let Some(map) = TokenizerConfig::read_special(dir)? {
+            settings::expect_special(&inner, &map)?;
+        }
         let scanner = Scanner::new(&inner);
-        Ok(Self { inner, scanner, tokens_max, side, has_kinds })
+        // Better now than at every text.
+        probe(&inner).map_err(|fault| fail(fault.to_string()))?;
+        let takes_pairs = frame(&inner, Some("")).is_ok();
+        Ok(Self { inner, scanner, tokens_max, side, has_kinds, takes_pairs })
     }
 
     /// Encodes a text, or a pair of texts, with the model's special tokens. Longer texts are cut
@@ -105,12 +113,10 @@ impl Tokenizer {
         text: &str,
         pair: Option<&str>,
     ) -> Result<Encoded, InputError> {
-        // The crate panics at parts of a file that its reader took: no request may end a thread.
-        let encoded = catch_unwind(AssertUnwindSafe(|| self.encoded(text, pair)));
-        encoded.unwrap_or_else(|_| {
-            let why = "tokenizer.json: a part that it asks for is missing or malformed";
-            Err(InputError::Tokenizer(why.to_owned()))
-        })
+        if pair.is_some() && !self.takes_pairs {
+            return Err(malformed());
+        }
+        guarded(|| self.encoded(text, pair))
     }
 
     fn encoded(&self, text: &str, pair: Option<&str>) -> Result<Encoded, InputError> {
@@ -189,6 +195,33 @@ impl Tokenizer {
         let kinds = kinds.iter().map(|&kind| kind as u16).collect();
         Ok(TokenRow { ids: whole.get_ids().to_vec(), kinds })
     }
+}
+
+/// The crate panics at parts of a file that its reader took: no text may end a thread.
+fn guarded<T>(work: impl FnOnce() -> Result<T, InputError>) -> Result<T, InputError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(malformed()))
+}
+
+fn malformed() -> InputError {
+    let why = "tokenizer.json: a part that it asks for is missing or malformed";
+    InputError::Tokenizer(why.to_owned())
+}
+
+/// Fails where no text can be read.
+fn probe(inner: &tokenizers::Tokenizer) -> Result<(), InputError> {
+    let read = |text| inner.encode_fast(text, true).map(drop);
+    let fault = |error: tokenizers::Error| InputError::Tokenizer(error.to_string());
+    guarded(|| ["", "a"].into_iter().try_for_each(read).map_err(fault))
+}
+
+/// The tokens around an empty text, or two.
+fn frame(inner: &tokenizers::Tokenizer, pair: Option<&str>) -> Result<Vec<u32>, InputError> {
+    guarded(|| {
+        let input = pair.map_or(EncodeInput::from(""), |pair| ("", pair).into());
+        let frame = inner.encode_fast(input, true);
+        let frame = frame.map_err(|error| InputError::Tokenizer(error.to_string()))?;
+        Ok(frame.get_ids().to_vec())
+    })
 }
 
 /// Reads `tokenizer.json`; what is wrong with it, otherwise.

@@ -124,7 +124,7 @@ fn expect(config: &TokenizerConfig, key: &str, asked: Option<bool>, is: bool) ->
     }
 }
 
-/// Adds tokens that `tokenizer.json` has not, or has otherwise.
+/// Adds tokens that `tokenizer.json` has not.
 fn add_tokens(inner: &mut tokenizers::Tokenizer, config: &TokenizerConfig) {
     let mut there: Vec<AddedToken> = inner.get_added_tokens_decoder().into_values().collect();
     let mut new = Vec::new();
@@ -147,10 +147,22 @@ fn add_tokens(inner: &mut tokenizers::Tokenizer, config: &TokenizerConfig) {
     inner.add_tokens(&new);
 }
 
+/// Refuses tokens of `special_tokens_map.json` that `tokenizer.json` has not, or has otherwise.
+pub(super) fn expect_special(inner: &tokenizers::Tokenizer, map: &TokenizerConfig) -> Result<()> {
+    expect_frame(inner, map)?;
+    let lacking = map.named.iter().find(|token| inner.token_to_id(&token.content).is_none());
+    match lacking {
+        Some(token) => {
+            let expected = "tokens of tokenizer.json".to_owned();
+            Err(map.refused("special tokens", expected, &token.content).into())
+        }
+        None => Ok(()),
+    }
+}
+
 /// Which tokens stand around a text and for unknown words is taken from `tokenizer.json`.
 fn expect_frame(inner: &tokenizers::Tokenizer, config: &TokenizerConfig) -> Result<()> {
-    let frame = inner.encode_fast("", true).map(|frame| frame.get_ids().to_vec());
-    let frame = frame.unwrap_or_default();
+    let frame = super::frame(inner, None).unwrap_or_default();
     let name = |id: Option<&u32>| id.and_then(|&id| inner.id_to_token(id));
     let unknown = match inner.get_model() {
         ModelWrapper::WordPiece(model) => Some(model.unk_token.clone()),
@@ -222,6 +234,11 @@ mod tests {
     }
 
     fn open(tokenizer: &Value, config: Option<Value>) -> Result<Tokenizer, String> {
+        open_with(tokenizer, config.map(|config| ("tokenizer_config.json", config)))
+    }
+
+    /// With a file beside it.
+    fn open_with(tokenizer: &Value, beside: Option<(&str, Value)>) -> Result<Tokenizer, String> {
         let dir = tempfile::tempdir().unwrap();
         let model = json!({
             "model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "vocab_size": 16,
@@ -234,8 +251,8 @@ mod tests {
         };
         write("config.json", &model);
         write("tokenizer.json", tokenizer);
-        if let Some(config) = config {
-            write("tokenizer_config.json", &config);
+        if let Some((name, content)) = beside {
+            write(name, &content);
         }
         let spec = ModelSpec::read(dir.path()).unwrap();
         Tokenizer::open(dir.path(), spec.text().unwrap()).map_err(|error| error.to_string())
@@ -300,6 +317,43 @@ mod tests {
             let error =
                 open(&tokenizer(true, &Value::Null), Some(json!({key: value}))).unwrap_err();
             assert!(error.contains(&format!("`{key}` must be `")), "{error}");
+        }
+    }
+
+    #[test]
+    fn special_tokens_of_older_folders_must_be_those_of_the_tokenizer() {
+        let with = |map: Value| {
+            open_with(&tokenizer(true, &Value::Null), Some(("special_tokens_map.json", map)))
+        };
+        let same = json!({"cls_token": "[CLS]", "sep_token": {"content": "[SEP]"},
+                          "unk_token": "[UNK]", "additional_special_tokens": ["Paris"]});
+        assert!(with(same).is_ok());
+        for (map, expected) in [
+            (
+                json!({"cls_token": "[MASK]"}),
+                "special_tokens_map.json: `cls_token` must be `[CLS]`",
+            ),
+            (json!({"sep_token": "[UNK]"}), "`sep_token` must be `[SEP]`"),
+            (json!({"additional_special_tokens": ["<new>"]}), "found <new>"),
+        ] {
+            let error = with(map).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_tokenizer_that_can_read_no_text_is_refused_when_it_is_opened() {
+        let whole = tokenizer(true, &Value::Null).to_string();
+        let cases = [
+            (whole.replace(r#""[UNK]""#, r#""[UNKNOWN]""#), "tokenizer.json: "),
+            (whole.replace(r#""id":"[SEP]""#, r#""id":"[END]""#), "a part that it asks for"),
+        ];
+        for (broken, expected) in cases {
+            let broken: Value = serde_json::from_str(&broken).unwrap();
+            for config in [None, Some(json!({}))] {
+                let error = open(&broken, config).unwrap_err();
+                assert!(error.contains(expected), "{error}");
+            }
         }
     }
 

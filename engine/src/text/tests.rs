@@ -166,7 +166,8 @@ static BYTE_LEVELS: Turns = LazyLock::new(|| {
 fn ours(inner: tokenizers::Tokenizer) -> Tokenizer {
     let scanner = Scanner::new(&inner);
     assert!(scanner.is_ours(), "the rules are those that stop early");
-    Tokenizer { inner, scanner, tokens_max: 8, side: Side::Right, has_kinds: true }
+    let takes_pairs = frame(&inner, Some("")).is_ok();
+    Tokenizer { inner, scanner, tokens_max: 8, side: Side::Right, has_kinds: true, takes_pairs }
 }
 
 /// What both give, ours and the crate for all of the text.
@@ -343,7 +344,8 @@ fn the_shipped_tokenizer_stops_early_from_both_sides() {
 fn by_the_crate(inner: tokenizers::Tokenizer) -> Tokenizer {
     let scanner = Scanner::new(&inner);
     assert!(!scanner.is_ours());
-    Tokenizer { inner, scanner, tokens_max: 9, side: Side::Right, has_kinds: true }
+    let takes_pairs = frame(&inner, Some("")).is_ok();
+    Tokenizer { inner, scanner, tokens_max: 9, side: Side::Right, has_kinds: true, takes_pairs }
 }
 
 fn normaliser(rules: Value) -> Option<NormalizerWrapper> {

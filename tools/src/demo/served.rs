@@ -169,8 +169,9 @@ impl Plan<'_> {
             _ => None,
         };
         let full: Vec<Option<u32>> = ways[0].driven.ends.iter().map(answer).collect();
+        let decision = model.decision(self.engine.tolerance)?;
         for way in ways {
-            let same = compared(&way.driven, &full, &model)?;
+            let same = compared(&way.driven, &full, &model, decision);
             way.load.agreement = Some(agreement(&same, self.rows.len()));
             way.same = same;
             way.load.quality = quality(&way.driven, self.rows, &model);

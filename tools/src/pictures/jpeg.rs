@@ -4,6 +4,7 @@
 mod blocks;
 mod codes;
 mod frame;
+mod standard;
 mod walk;
 
 use std::io::ErrorKind;
@@ -58,4 +59,63 @@ fn from_inks(mut pixels: Vec<u8>) -> Vec<u8> {
     }
     pixels.truncate(3 * count);
     pixels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(name: &str) -> Vec<u8> {
+        let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/pictures");
+        std::fs::read(format!("{data}/{name}")).unwrap()
+    }
+
+    /// The file from marker to marker; codes are behind the header of their scan.
+    fn segments(bytes: &[u8]) -> Vec<&[u8]> {
+        let is_marker = |pair: &[u8]| pair[0] == 0xff && matches!(pair[1], 0xc0..=0xcf | 0xd8..);
+        let places = 0..bytes.len() - 1;
+        let mut ends: Vec<_> = places.filter(|at| is_marker(&bytes[*at..at + 2])).collect();
+        ends.push(bytes.len());
+        ends.windows(2).map(|ends| &bytes[ends[0]..ends[1]]).collect()
+    }
+
+    fn error(bytes: &[u8]) -> String {
+        decode(bytes, &PictureRules::default()).map(drop).unwrap_err()
+    }
+
+    #[test]
+    fn frames_of_films_have_the_standard_tables_and_are_checked_too() {
+        let whole = known("baseline.jpg");
+        let mut bare = segments(&whole);
+        bare.retain(|it| !matches!(it[1], 0xc4 | 0xe0));
+        assert!(error(&bare.concat()).contains("a scan without its Huffman table"));
+        bare.insert(1, b"\xff\xe0\0\x10AVI1\0\0\0\0\0\0\0\0\0\0");
+        let film = bare.concat();
+        let rules = PictureRules::default();
+        let [found, expected] = [&film, &whole].map(|it| decode(it, &rules).unwrap().picture);
+        assert_eq!(found.as_bytes(), expected.as_bytes());
+        let codes = bare.iter().find(|it| it[1] == 0xda).unwrap().len();
+        for end in film.len() - codes..film.len() - 2 {
+            let closed = [&film[..end], b"\xff\xd9"].concat();
+            assert!(decode(&closed, &rules).is_err(), "{end} of {}", film.len());
+        }
+    }
+
+    #[test]
+    fn scans_that_come_twice_or_too_early_are_refused() {
+        for name in ["baseline.jpg", "progressive.jpg"] {
+            let whole = known(name);
+            let all = segments(&whole);
+            for place in (0..all.len()).filter(|at| all[*at][1] == 0xda) {
+                let twice = [&all[..=place], &all[place..]].concat().concat();
+                assert!(error(&twice).contains("a scan out of turn"), "{name}: {place}");
+            }
+        }
+        let whole = known("progressive.jpg");
+        let mut less = segments(&whole);
+        // The bit of the light that is the last but one.
+        let second = [0xff, 0xda, 0, 8, 1, 1, 0, 1, 63, 0x21];
+        less.retain(|it| !it.starts_with(&second));
+        assert!(error(&less.concat()).contains("a scan out of turn"));
+    }
 }

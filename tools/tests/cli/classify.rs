@@ -108,6 +108,9 @@ fn files_are_read_and_written() {
 
     let same = ["classify", "--model", &model, "--input", &input, "--output", &input];
     assert!(run(&same, "").expect_code(2).err.contains("both --input and --output"));
+    let record =
+        ["classify", "--model", &model, "--exits", "watch", "--input", &input, "--record", &input];
+    assert!(run(&record, "").expect_code(2).err.contains("both --input and --record"));
     assert_eq!(std::fs::read_to_string(&input).unwrap(), lines, "the input is as it was");
 }
 

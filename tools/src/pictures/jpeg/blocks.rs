@@ -4,6 +4,8 @@ use super::codes::{Bits, Codes, Fault};
 use super::frame::{Frame, Part, Scan, Tables};
 use super::walk::{MISSING, Stop, Walked};
 
+const NO_TABLE: Stop = Stop::Damaged("a scan without its Huffman table");
+
 /// Reads the codes of a scan.
 pub(super) struct Reader<'a> {
     bits: Bits<'a>,
@@ -63,7 +65,7 @@ impl<'a> Reader<'a> {
     /// Table `table` of means (0) or of other coefficients (1).
     fn codes(&self, kind: usize, table: usize) -> Walked<&'a Codes> {
         let of_kind = self.tables.0.get(kind);
-        of_kind.and_then(|tables| tables.get(table)?.as_ref()).ok_or(Stop::Unknown)
+        of_kind.and_then(|tables| tables.get(table)?.as_ref()).ok_or(NO_TABLE)
     }
 
     /// One block of a component.

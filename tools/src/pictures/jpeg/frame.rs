@@ -1,6 +1,7 @@
 //! The headers of a JPEG that say how its data are laid out. (ITU-T T.81, annex B.)
 
 use super::codes::Codes;
+use super::standard;
 
 /// Coefficients of a block.
 const BLOCK: usize = 64;
@@ -16,8 +17,28 @@ pub(super) struct Component {
     pub(super) stride: usize,
     /// By block: which coefficients are not zero. Progressive pictures alone need that.
     pub(super) not_zero: Vec<u64>,
-    /// Coefficients that have come, to their last bit.
-    pub(super) done: u64,
+    /// By coefficient: bits that are still to come; none: it has not begun.
+    lows: [Option<u8>; BLOCK],
+}
+
+impl Component {
+    /// Whether all coefficients have come, to their last bit.
+    pub(super) fn is_done(&self) -> bool {
+        self.lows.iter().all(|low| *low == Some(0))
+    }
+
+    /// Begins a scan; none where it is out of turn: a coefficient begins once, and each further
+    /// scan brings one bit. So there cannot be scans without end. (T.81, G.1.1.1.)
+    pub(super) fn begin(&mut self, scan: &Scan) -> Option<()> {
+        let [first, last] = scan.band;
+        let before = scan.refines.then_some(scan.low + 1);
+        let lows = self.lows.get_mut(first..=last)?;
+        if lows.iter().any(|low| *low != before) {
+            return None;
+        }
+        lows.fill(Some(scan.low));
+        Some(())
+    }
 }
 
 /// A picture's layout.
@@ -51,7 +72,7 @@ impl Frame {
             let stride = units[0] * unit[0];
             let held = if is_progressive { stride * units[1] * unit[1] } else { 0 };
             let (blocks, not_zero) = (size.map(|size| size.div_ceil(8)), vec![0; held]);
-            Component { id: told[0], unit, blocks, stride, not_zero, done: 0 }
+            Component { id: told[0], unit, blocks, stride, not_zero, lows: [None; BLOCK] }
         };
         Some(Self { is_progressive, units, components: told.iter().map(component).collect() })
     }
@@ -98,12 +119,6 @@ impl Scan {
         let refines = frame.is_progressive && bits >> 4 > 0;
         (fits && is_alone).then_some(Self { parts, band, refines, low })
     }
-
-    /// The coefficients of the band as bits.
-    pub(super) fn mask(&self) -> u64 {
-        let [first, last] = self.band;
-        (u64::MAX >> (BLOCK - 1 - last)) & (u64::MAX << first)
-    }
 }
 
 /// Tables of codes: of means, and of other coefficients.
@@ -120,6 +135,18 @@ impl Tables {
             let of_kind = self.0.get_mut(usize::from(place >> 4))?;
             *of_kind.get_mut(usize::from(place & 15))? = Some(Codes::new(counts, symbols)?);
             data = rest;
+        }
+        Some(())
+    }
+
+    /// Puts the standard tables where there are none.
+    pub(super) fn fill(&mut self) -> Option<()> {
+        let mut standard = Self::default();
+        standard.take(&standard::TABLES)?;
+        for (own, other) in self.0.iter_mut().flatten().zip(standard.0.into_iter().flatten()) {
+            if own.is_none() {
+                *own = other;
+            }
         }
         Some(())
     }

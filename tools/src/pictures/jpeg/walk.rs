@@ -5,7 +5,7 @@
 use super::super::decode::CUT;
 use super::blocks::Reader;
 use super::codes::{Bits, Fault};
-use super::frame::{Frame, Scan, Tables};
+use super::frame::{Component, Frame, Scan, Tables};
 
 /// Fails where codes, scans or the end are missing. What is not understood is left to the decoder,
 /// which says why.
@@ -89,6 +89,8 @@ impl Walk<'_> {
                 let interval = data.first_chunk::<2>().ok_or(Stop::Unknown)?;
                 self.interval = u16::from_be_bytes(*interval).into();
             }
+            // A frame of a film, which may do without tables.
+            0xe0 if data.starts_with(b"AVI1\0") => self.tables.fill().ok_or(Stop::Unknown)?,
             0xda => return self.scan(data, end),
             _ => {}
         }
@@ -98,19 +100,19 @@ impl Walk<'_> {
     fn scan(&mut self, data: &[u8], start: usize) -> Walked<usize> {
         let frame = self.frame.as_mut().ok_or(Stop::Unknown)?;
         let scan = Scan::parse(data, frame).ok_or(Stop::Unknown)?;
+        for part in &scan.parts {
+            let component = &mut frame.components[part.place];
+            component.begin(&scan).ok_or(Stop::Damaged("a scan out of turn"))?;
+        }
         let mut reader = Reader::new(Bits::new(self.bytes, start), &self.tables, &scan);
         reader.units(frame, self.interval)?;
-        for part in &scan.parts {
-            let done = &mut frame.components[part.place].done;
-            *done |= if scan.low == 0 { scan.mask() } else { 0 };
-        }
         reader.end()
     }
 
     /// At the end every coefficient has come, to its last bit.
     fn expect_all(&self) -> Walked<()> {
         let frame = self.frame.as_ref().ok_or(Stop::Unknown)?;
-        match frame.components.iter().all(|component| component.done == u64::MAX) {
+        match frame.components.iter().all(Component::is_done) {
             true => Ok(()),
             false => Err(Stop::Damaged("scans are missing")),
         }

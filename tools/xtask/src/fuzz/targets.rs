@@ -67,7 +67,9 @@ impl Target {
     pub(super) fn sources(self) -> &'static [&'static str] {
         match self {
             Self::Arrivals | Self::Classes | Self::Frames | Self::Idx | Self::Picture => &[],
-            Self::Config | Self::Preprocessor => &["weights/src/spec", "weights/src/image"],
+            Self::Config | Self::Preprocessor => {
+                &["weights/src/spec", "weights/src/image", "weights/src/keys"]
+            }
             Self::ConfigFile => &["tools/src/serve.rs", "tools/src/serve", "tools/src/args.rs"],
             Self::Index => &["weights/src/file/shards.rs"],
             Self::Lines => &["tools/src/rows"],
@@ -75,7 +77,9 @@ impl Target {
             Self::Ramps => &["weights/src/ramps", "weights/src/file/header.rs"],
             Self::Record => &["engine/src/feedback/record.rs", "engine/src/profile.rs"],
             Self::Safetensors => &["weights/src/file/header.rs", "weights/src/names.rs"],
-            Self::Text | Self::TokenizerConfig => &["engine/src/text.rs", "engine/src/text"],
+            Self::Text | Self::TokenizerConfig => {
+                &["engine/src/text", "weights/src/tokenizer_config.rs"]
+            }
             Self::Thresholds => &["weights/src/thresholds"],
             Self::Tokenizer => &["tests/fuzz/tokenizers"],
         }
@@ -98,5 +102,13 @@ mod tests {
         let mut targets: Vec<_> = Target::value_variants().iter().map(|it| it.name()).collect();
         targets.sort();
         assert_eq!(targets, files);
+    }
+
+    #[test]
+    fn every_source_is_there() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for source in Target::value_variants().iter().flat_map(|target| target.sources()) {
+            assert!(root.join(source).exists(), "{source}");
+        }
     }
 }
