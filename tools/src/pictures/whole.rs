@@ -136,10 +136,21 @@ fn runs(bytes: &[u8], are_halves: bool) -> Option<Checked> {
     }
 }
 
-/// As many bytes as the header says.
+/// As many bytes as the header says, in chunks that are all there: a decoder makes room for one, up
+/// to 4 GiB, before it reads it.
 fn webp(bytes: &[u8]) -> Option<Checked> {
-    let length = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?);
-    (bytes.len() as u64 >= u64::from(length) + 8).then_some(Ok(()))
+    let mut file = Bytes(bytes.get(4..)?);
+    let length = u32::from_le_bytes(file.four()?) as usize;
+    let mut chunks = Bytes(file.take(length)?);
+    chunks.take(b"WEBP".len())?;
+    // A rest that holds no chunk is nobody's.
+    while chunks.0.len() >= 8 {
+        chunks.four()?;
+        let size = u32::from_le_bytes(chunks.four()?) as usize;
+        chunks.take(size)?;
+        chunks.take(size % 2).unwrap_or_default();
+    }
+    Some(Ok(()))
 }
 
 #[cfg(test)]
@@ -180,11 +191,13 @@ mod tests {
     #[test]
     fn sums_and_sizes_that_do_not_fit_are_told() {
         let gif = b"GIF89a\x01\0\x01\0\0\0\0";
-        let cases: [(Kind, &[u8], &str); 4] = [
+        let cases: [(Kind, &[u8], &str); 6] = [
             (Kind::Png, b"\x89PNG\r\n\x1a\n\0\0\0\0IEND\0\0\0\0", "chunk IEND: expected the sum"),
             (Kind::Gif, &[&gif[..], b"?"].concat(), "a block of kind 0x3f"),
             (Kind::Gif, &[&gif[..], b"!\xf9\x02a"].concat(), CUT),
             (Kind::WebP, b"RIFF\x05\0\0\0WEBP", CUT),
+            (Kind::WebP, b"RIFF\x14\0\0\0WEBPEXIF\xff\xff\xff\xb8abcdefgh", CUT),
+            (Kind::WebP, b"RIFF\x14\0\0\0WEBPVP8 \x09\0\0\0abcdefgh", CUT),
         ];
         for (kind, bytes, expected) in cases {
             let error = check(kind, bytes).unwrap_err();
