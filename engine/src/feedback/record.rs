@@ -278,7 +278,7 @@ mod tests {
         let (file, link) = (dir.path().join("file"), dir.path().join("link"));
         std::fs::write(&file, "old").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        write(&link, 2);
+        RecordWriter::create(&link, &header()).unwrap().finish().unwrap();
         assert!(link.is_symlink() && RecordReader::open(&file).is_ok());
     }
 

@@ -1,9 +1,10 @@
 //! Text to tokens, by the model's own `tokenizer.json` and `tokenizer_config.json`.
 //!
 //! The `tokenizers` crate cuts a text once all of it is split, and keeps what it cut off: of a
-//! pair, every piece of one text with every piece of the other. Here a text is split only as far as its
-//! tokens can matter, so that work and memory follow the model, not the text. The crate reads the
-//! files, merges pairs of bytes and puts special tokens around; every answer is the one it gives.
+//! pair, every piece of one text with every piece of the other. Here a text is split only as far
+//! as its tokens can matter, so that work and memory follow the model, not the text. The crate
+//! reads the files, merges pairs of bytes and puts special tokens around; every answer is the one
+//! it gives.
 
 mod added;
 mod bytes;

@@ -131,7 +131,7 @@ fn running_out_of_descriptors_is_survived_with_any_log_and_told_seldom() {
     let serve = || {
         let mut command = Command::new("sh");
         let program = offramp(&[]);
-        command.args(["-c", "ulimit -n 40; exec \"$0\" \"$@\""]).arg(program.get_program());
+        command.args(["-c", "ulimit -n 24; exec \"$0\" \"$@\""]).arg(program.get_program());
         command.env("OFFRAMP_THREADS", "1").env("OFFRAMP_DEVICE", "cpu");
         command
     };

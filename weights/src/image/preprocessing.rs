@@ -190,8 +190,8 @@ fn interpolation(name: &str, file: &Path) -> Result<Interpolation> {
     })
 }
 
-/// Sets mean and deviation where they are given: of levels from 0 to 1. Those that are told for
-/// levels from 0 to 255, a usual slip, are refused.
+/// Sets mean and deviation where they are given: of levels from 0 to 1. A mean that is told for
+/// levels from 0 to 255, a usual slip, is refused.
 pub(super) fn scale(
     to: &mut Preprocessing,
     [mean_key, std_key]: [&str; 2],
@@ -207,15 +207,16 @@ pub(super) fn scale(
         }
         match values.iter().find(|value| !fits(**value)) {
             None => Ok(values),
-            Some(bad) => Err(Error::refused(file, key, format!("{range}, of levels 0 to 1"), bad)),
+            Some(bad) => Err(Error::refused(file, key, range, bad)),
         }
     };
     if let Some(mean) = mean {
-        to.mean = values(mean_key, &mean.0, |mean| (0.0..=1.0).contains(&mean), "from 0 to 1")?;
+        let range = "from 0 to 1, as levels are";
+        to.mean = values(mean_key, &mean.0, |mean| (0.0..=1.0).contains(&mean), range)?;
     }
     if let Some(std) = std {
-        let range = "above 0 and up to 1";
-        to.std = values(std_key, &std.0, |std| std > 0.0 && std <= 1.0, range)?;
+        let range = "finite, above 0";
+        to.std = values(std_key, &std.0, |std| std.is_finite() && std > 0.0, range)?;
     }
     Ok(())
 }

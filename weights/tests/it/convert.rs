@@ -107,10 +107,7 @@ fn settings_are_checked_as_those_of_a_file() {
     let error = run(&Conversion { architecture: "lenet".into(), ..tiny() }, &puts()).unwrap_err();
     assert!(error.starts_with("a/b/config.json: `architecture` must be one of"), "{error}");
     let error = run(&Conversion { std: Some(vec![0.0]), ..tiny() }, &puts()).unwrap_err();
-    assert_eq!(
-        error,
-        "a/b/config.json: `std` must be above 0 and up to 1, of levels 0 to 1, found 0"
-    );
+    assert_eq!(error, "a/b/config.json: `std` must be finite, above 0, found 0");
     let error = run(&Conversion { stride_in_1x1: true, ..tiny() }, &puts()).unwrap_err();
     assert!(error.contains("`stride_in_1x1` must be false"), "{error}");
     let other = Conversion { hidden_width: Some(8), ..tiny() };

@@ -228,14 +228,11 @@ fn preprocessing_out_of_range_is_refused() {
             r#""input_size": [3, 64, 64], "mean": [0.5]"#,
             "`mean` must be one value per channel, 3, found 1",
         ),
-        (r#""std": [0.5, 0, 0.5]"#, "`std` must be above 0 and up to 1, of levels 0 to 1, found 0"),
-        (
-            r#""std": [0.5, 1e300, 0.5]"#,
-            "`std` must be above 0 and up to 1, of levels 0 to 1, found inf",
-        ),
+        (r#""std": [0.5, 0, 0.5]"#, "`std` must be finite, above 0, found 0"),
+        (r#""std": [0.5, 1e300, 0.5]"#, "`std` must be finite, above 0, found inf"),
         (
             r#""mean": [123.675, 116.28, 103.53]"#,
-            "`mean` must be from 0 to 1, of levels 0 to 1, found 123.675",
+            "`mean` must be from 0 to 1, as levels are, found 123.675",
         ),
         (r#""crop_pct": 0"#, "`crop_pct` must be 0.01 to 1, found 0"),
         (r#""crop_pct": 1.5"#, "`crop_pct` must be 0.01 to 1, found 1.5"),
