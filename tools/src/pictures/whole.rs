@@ -63,11 +63,14 @@ fn png(bytes: &[u8]) -> Option<Checked> {
     }
 }
 
-/// Blocks up to the trailer.
+/// Blocks up to the trailer, the first frame no larger than the picture: a decoder makes room for
+/// it by its own size.
 fn gif(bytes: &[u8]) -> Option<Checked> {
     let mut bytes = Bytes(bytes.get(6..)?);
     let screen = bytes.take(7)?;
     bytes.take(colours(screen[4]))?;
+    let sides = |at: &[u8]| [[at[0], at[1]], [at[2], at[3]]].map(u16::from_le_bytes);
+    let mut is_first = true;
     loop {
         match bytes.byte()? {
             b'!' => {
@@ -75,6 +78,11 @@ fn gif(bytes: &[u8]) -> Option<Checked> {
             }
             b',' => {
                 let frame = bytes.take(9)?;
+                let [[wide, tall], [width, height]] = [sides(&frame[4..]), sides(screen)];
+                if std::mem::take(&mut is_first) && (wide > width || tall > height) {
+                    let what = format!("a frame of {tall} x {wide} in {height} x {width}");
+                    return Some(Err(format!("damaged GIF: {what}")));
+                }
                 bytes.take(colours(frame[8]))?;
                 // The size of its codes.
                 bytes.byte()?;
@@ -191,10 +199,11 @@ mod tests {
     #[test]
     fn sums_and_sizes_that_do_not_fit_are_told() {
         let gif = b"GIF89a\x01\0\x01\0\0\0\0";
-        let cases: [(Kind, &[u8], &str); 6] = [
+        let cases: [(Kind, &[u8], &str); 7] = [
             (Kind::Png, b"\x89PNG\r\n\x1a\n\0\0\0\0IEND\0\0\0\0", "chunk IEND: expected the sum"),
             (Kind::Gif, &[&gif[..], b"?"].concat(), "a block of kind 0x3f"),
             (Kind::Gif, &[&gif[..], b"!\xf9\x02a"].concat(), CUT),
+            (Kind::Gif, b"GIF89a\x09\0\x07\0\0\0\0,\0\0\0\0\x0a\0\x07\0\0", "7 x 10 in 7 x 9"),
             (Kind::WebP, b"RIFF\x05\0\0\0WEBP", CUT),
             (Kind::WebP, b"RIFF\x14\0\0\0WEBPEXIF\xff\xff\xff\xb8abcdefgh", CUT),
             (Kind::WebP, b"RIFF\x14\0\0\0WEBPVP8 \x09\0\0\0abcdefgh", CUT),
