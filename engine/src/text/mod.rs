@@ -185,10 +185,7 @@ impl Tokenizer {
             Encoding::from_tokens(ids.iter().map(token).collect(), kind)
         };
         let second = second.map(|ids| encoding(ids, 1));
-        let whole = self
-            .inner
-            .post_process(encoding(first, 0), second, true)
-            .map_err(|error| InputError::Tokenizer(error.to_string()))?;
+        let whole = self.inner.post_process(encoding(first, 0), second, true).map_err(refused)?;
         if whole.get_ids().is_empty() {
             return Err(InputError::Empty);
         }
@@ -203,6 +200,11 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, InputError>) -> Result<T, InputEr
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(malformed()))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn refused(error: tokenizers::Error) -> InputError {
+    InputError::Tokenizer(error.to_string())
+}
+
 fn malformed() -> InputError {
     let why = "tokenizer.json: a part that it asks for is missing or malformed";
     InputError::Tokenizer(why.to_owned())
@@ -210,17 +212,14 @@ fn malformed() -> InputError {
 
 /// Fails where no text can be read.
 fn probe(inner: &tokenizers::Tokenizer) -> Result<(), InputError> {
-    let read = |text| inner.encode_fast(text, true).map(drop);
-    let fault = |error: tokenizers::Error| InputError::Tokenizer(error.to_string());
-    guarded(|| ["", "a"].into_iter().try_for_each(read).map_err(fault))
+    guarded(|| inner.encode_fast("a", true).map(drop).map_err(refused))
 }
 
 /// The tokens around an empty text, or two.
 fn frame(inner: &tokenizers::Tokenizer, pair: Option<&str>) -> Result<Vec<u32>, InputError> {
     guarded(|| {
         let input = pair.map_or(EncodeInput::from(""), |pair| ("", pair).into());
-        let frame = inner.encode_fast(input, true);
-        let frame = frame.map_err(|error| InputError::Tokenizer(error.to_string()))?;
+        let frame = inner.encode_fast(input, true).map_err(refused)?;
         Ok(frame.get_ids().to_vec())
     })
 }

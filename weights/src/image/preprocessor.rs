@@ -239,21 +239,19 @@ impl Preprocessor {
             return Err(Error::refused(file, "rescale_factor", expected, factor));
         }
         let whole = BYTE_MAX * factor;
-        let all = |given: &Option<PerChannel>, usual: [f64; 3], off: f64| {
-            let values = match (self.do_normalize, given) {
-                (Some(false), _) => vec![off; count],
-                (_, Some(PerChannel::All(value))) => vec![*value; count],
-                (_, Some(PerChannel::Each(values))) => values.clone(),
-                (_, None) => usual[..count].to_vec(),
+        if self.do_normalize == Some(false) {
+            (to.mean, to.std) = (vec![0.0; count], vec![(1.0 / whole) as f32; count]);
+            return Ok(());
+        }
+        let all = |given: &Option<PerChannel>, usual: [f64; 3]| {
+            let values = match given {
+                Some(PerChannel::All(value)) => vec![*value; count],
+                Some(PerChannel::Each(values)) => values.clone(),
+                None => usual[..count].to_vec(),
             };
             Few(values.into_iter().map(|value| value / whole).collect())
         };
-        let (mean, std) = (all(&self.image_mean, by.mean, 0.0), all(&self.image_std, by.std, 1.0));
-        if self.do_normalize == Some(false) {
-            // Whatever the factor, that is no slip.
-            (to.mean, to.std) = ([0.0].repeat(count), vec![(1.0 / whole) as f32; count]);
-            return Ok(());
-        }
+        let (mean, std) = (all(&self.image_mean, by.mean), all(&self.image_std, by.std));
         scale(to, ["image_mean", "image_std"], [Some(&mean), Some(&std)], file)
     }
 }
