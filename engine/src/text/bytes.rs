@@ -11,6 +11,7 @@ use tokenizers::{Model as _, ModelWrapper};
 
 use super::added::Flow;
 use super::long_word::{LONG_BYTES, LongWords};
+use super::turns::Turns;
 use super::words::Take;
 
 /// GPT-2's pattern but for `\s+(?!\S)`, which needs a look ahead: see [`word_bytes`].
@@ -65,9 +66,10 @@ impl Bytes {
         take: &mut Take<'_>,
     ) -> Flow {
         let mut is_spaced = begins && self.adds_space && !text.starts_with(' ');
-        let mut word = Vec::new();
+        let (mut word, mut turns) = (Vec::new(), Turns::default());
         while !text.is_empty() {
             let (bytes, rest) = text.split_at(word_bytes(text, is_spaced));
+            turns.read(bytes.len());
             word.clear();
             word.extend(is_spaced.then_some(b' '));
             word.extend_from_slice(bytes.as_bytes());

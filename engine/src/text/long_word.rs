@@ -15,6 +15,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use tokenizers::{Model as _, ModelWrapper};
 
 use super::added::Flow;
+use super::turns::Turns;
 use super::words::Take;
 
 /// Shorter words are merged as a whole.
@@ -58,10 +59,12 @@ impl LongWords {
     ) -> Flow {
         let index = self.index.get_or_init(|| Index::new(model, bytes));
         let mut prefixes = Prefixes::new(model, index.bytes_max);
+        let mut turns = Turns::default();
         let mut done = 0;
         for token in index.finder.find_overlapping_iter(word) {
             if token.end() > done {
                 prefixes.settle(done, take)?;
+                turns.read(token.end() - done);
                 done = token.end();
             }
             prefixes.try_token(token.start(), token.end(), index.ids[token.pattern().as_usize()]);

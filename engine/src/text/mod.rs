@@ -14,6 +14,7 @@ mod settings;
 mod share;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod words;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

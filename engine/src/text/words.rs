@@ -12,6 +12,7 @@ use unicode_categories::UnicodeCategories;
 use unicode_normalization_alignments::char::{canonical_combining_class, decompose_canonical};
 
 use super::added::Flow;
+use super::turns::stretches;
 
 /// Characters whose class is looked up; those beyond are rare, and worked out each time.
 const TABLE_CHARS: u32 = 0x2_0000;
@@ -56,19 +57,8 @@ impl Words {
     /// The tokens of a piece of text between added tokens.
     pub(super) fn split(&self, text: &str, model: &ModelWrapper, take: &mut Take<'_>) -> Flow {
         let mut word = Word { words: self, model, text: String::new(), chars: 0, marks: vec![] };
-        for c in text.chars() {
-            let c = if self.rules.lowercase { c.to_ascii_lowercase() } else { c };
-            match self.look_up(c) {
-                Class::Dropped => {}
-                Class::Space => word.end(take)?,
-                Class::Alone => word.alone(c, take)?,
-                Class::Plain => {
-                    word.flush(take)?;
-                    word.push(c);
-                }
-                Class::Inside if word.is_too_long() => {}
-                Class::Inside | Class::Mixed => word.feed(c, take)?,
-            }
+        for stretch in stretches(text) {
+            stretch.chars().try_for_each(|c| word.read(c, take))?;
         }
         word.end(take)
     }
@@ -151,6 +141,22 @@ struct Word<'a> {
 impl Word<'_> {
     fn is_too_long(&self) -> bool {
         self.chars > self.words.pieces.chars_max
+    }
+
+    fn read(&mut self, c: char, take: &mut Take<'_>) -> Flow {
+        let c = if self.words.rules.lowercase { c.to_ascii_lowercase() } else { c };
+        match self.words.look_up(c) {
+            Class::Dropped => {}
+            Class::Space => self.end(take)?,
+            Class::Alone => self.alone(c, take)?,
+            Class::Plain => {
+                self.flush(take)?;
+                self.push(c);
+            }
+            Class::Inside if self.is_too_long() => {}
+            Class::Inside | Class::Mixed => self.feed(c, take)?,
+        }
+        Flow::Continue(())
     }
 
     fn push(&mut self, c: char) {
