@@ -5,6 +5,8 @@
 //! which go over the whole text at every step and keep the origin of each byte. Here a text is left
 //! as soon as enough tokens are known, and a word that is too long for the vocabulary is not kept.
 
+use std::sync::OnceLock;
+
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::{Model as _, ModelWrapper};
@@ -42,16 +44,27 @@ enum Class {
 pub(super) struct Words {
     rules: BertNormalizer,
     pieces: Pieces,
-    classes: Box<[Class]>,
+    classes: &'static [Class],
 }
+
+/// The classes of characters under each set of rules, made when it is first met.
+static CLASSES: [OnceLock<Box<[Class]>>; 16] = [const { OnceLock::new() }; 16];
 
 impl Words {
     /// None where the vocabulary lacks its unknown token.
     pub(super) fn new(rules: BertNormalizer, model: &WordPiece) -> Option<Self> {
-        let mut words = Self { rules, pieces: Pieces::new(model)?, classes: Box::default() };
+        let mut words = Self { rules, pieces: Pieces::new(model)?, classes: &[] };
         let class = |code| char::from_u32(code).map_or(Class::Plain, |c| words.class(c));
-        words.classes = (0..TABLE_CHARS).map(class).collect();
+        let make = || (0..TABLE_CHARS).map(class).collect();
+        words.classes = CLASSES[words.rule_set()].get_or_init(make);
         Some(words)
+    }
+
+    /// The place of its rules among all that there can be.
+    fn rule_set(&self) -> usize {
+        let BertNormalizer { clean_text, handle_chinese_chars, lowercase, .. } = self.rules;
+        let flags = [clean_text, handle_chinese_chars, lowercase, self.strips_accents()];
+        flags.into_iter().fold(0, |set, flag| 2 * set + usize::from(flag))
     }
 
     /// The tokens of a piece of text between added tokens.

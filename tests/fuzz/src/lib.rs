@@ -65,10 +65,11 @@ impl Rewritten {
     }
 }
 
-/// Whether to write what was read from `bytes`: one in four, the same ones each time. Replacing a
-/// file takes far longer than reading one.
-pub fn is_drawn(bytes: &[u8]) -> bool {
-    bytes.iter().fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(*byte)) < 64
+/// Whether to go on with `bytes` that were read: about one in `share`, the same ones each time. What
+/// comes behind reading, such as to replace a file, takes far longer.
+pub fn is_drawn(bytes: &[u8], share: u8) -> bool {
+    let sum = bytes.iter().fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(*byte));
+    sum.is_multiple_of(share)
 }
 
 /// Bytes of a file of weights and, in the last two, how many zeros follow as its data: values are

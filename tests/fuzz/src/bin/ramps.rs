@@ -67,7 +67,7 @@ fuzz_target!(
             let most = 2 * (head.len() + data) + (1 << 20);
             let Ok(bundle) = bounded(most, || read(STATE.given.path())) else { continue };
             assert!(bundle.ramps.iter().all(|ramp| ramp.width() == spec.site_width(ramp.site)));
-            if !is_drawn(bytes) {
+            if !is_drawn(bytes, 4) {
                 continue;
             }
             bundle.write(&STATE.written).expect("what was read can be written");

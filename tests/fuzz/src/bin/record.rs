@@ -59,7 +59,7 @@ fuzz_target!(
         given.put(bytes, 0);
         let read = bounded(8 * bytes.len() + (1 << 20), || read(given.path(), bytes.len()));
         let Some((header, rows, true)) = read else { return };
-        if !is_drawn(bytes) {
+        if !is_drawn(bytes, 4) {
             return;
         }
         write(written, &header, &rows);

@@ -39,7 +39,7 @@ fuzz_target!(
             let Ok(file) = bounded(most, || read(STATE.given.path())) else { continue };
             let sane = |threshold: f32| (0.0..=1.0).contains(&threshold) || threshold == OFF;
             assert!(file.thresholds.iter().all(|at| sane(at.threshold)));
-            if !is_drawn(bytes) {
+            if !is_drawn(bytes, 4) {
                 continue;
             }
             file.write(&STATE.written).expect("what was read can be written");

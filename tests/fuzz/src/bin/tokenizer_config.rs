@@ -50,7 +50,7 @@ fuzz_target!(
         let file = STATE.file.path();
         let read = bounded(2 * bytes.len() + (1 << 20), || TokenizerConfig::parse(bytes, file));
         // Opening a tokenizer takes a hundred times as long.
-        if read.is_err() || !is_drawn(bytes) {
+        if read.is_err() || !is_drawn(bytes, 32) {
             return;
         }
         STATE.file.put(bytes, 0);

@@ -56,7 +56,7 @@ impl Target {
             Self::Frames | Self::Arrivals | Self::Classes | Self::Preprocessor => 512,
             Self::ConfigFile | Self::Idx | Self::Lines | Self::Profile => 1024,
             Self::Record | Self::TokenizerConfig => 1024,
-            Self::Text => 384,
+            Self::Text => 192,
             Self::Config | Self::Index | Self::Picture | Self::Ramps | Self::Safetensors => 2048,
             Self::Thresholds => 1024,
             Self::Tokenizer => 2560,
