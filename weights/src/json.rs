@@ -38,6 +38,11 @@ pub(crate) fn parse<T: DeserializeOwned>(content: &[u8], file: &Path) -> Result<
     })
 }
 
+/// A value of such a document as its file has it, shortened.
+pub(crate) fn shown(value: &str) -> String {
+    clip(&python::word_of(value).unwrap_or(value))
+}
+
 /// The document as a JSON parser takes it, its tokens bounded.
 pub(crate) fn document<'a>(content: &'a [u8], file: &Path) -> Result<Cow<'a, [u8]>> {
     let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
@@ -47,6 +52,10 @@ pub(crate) fn document<'a>(content: &'a [u8], file: &Path) -> Result<Cow<'a, [u8
 
 /// The value of `document`, which is `content` as the parser takes it.
 fn typed<T: DeserializeOwned>(document: &[u8], content: &[u8], file: &Path) -> Result<T> {
+    // A list would be taken for the values of an object's keys, in their order.
+    if document.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err(Error::damaged(file, "not the JSON expected: not an object in braces"));
+    }
     let mut source = serde_json::Deserializer::from_slice(document);
     let parsed = serde_path_to_error::deserialize(&mut source);
     let value = parsed.map_err(|fault| named(file, content, &fault))?;

@@ -17,7 +17,7 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, Result};
 use crate::json;
 
 /// A key, and what becomes of it.
@@ -133,7 +133,7 @@ impl Table<'_> {
             let key = format!("{}{name}", self.path);
             let found = match &found {
                 Found::Text(text) => format!("`{text}`"),
-                _ => clip(&value.get()),
+                _ => json::shown(value.get()),
             };
             *self.first = Some(Misfit { key, expected, found });
         }
@@ -300,6 +300,7 @@ impl<'de> Visitor<'de> for FoundVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::{PREPROCESSOR_FILE, read_preprocessor};
 
     const INNER: &[Key] = &[off("b"), absent("c")];
     const FIRST: &[Key] = &[read("r"), harmless("h"), within("in", &[INNER])];
@@ -343,14 +344,19 @@ mod tests {
             (r#"{"gone": [0]}"#, "f: `gone` must be left out, found [0]"),
             (r#"{"in": {"c": {"a": false}}}"#, "f: `in.c` must be left out, found {\"a\": false}"),
             (r#"{"in": {"b": true}}"#, "f: `in.b` must be false, found true"),
+            (r#"{"stride": NaN}"#, "f: `stride` must be 32, found NaN"),
+            (r#"{"flag": -Infinity}"#, "f: `flag` must be false, found -Infinity"),
         ];
         for (json, expected) in cases {
             assert_eq!(refused(json).as_deref(), Some(expected));
         }
     }
 
-    /// Every table, with a document that its reader accepts.
-    fn tables() -> [(&'static [Key], &'static str); 8] {
+    /// Reads an object of these keys.
+    type Reader = fn(&str) -> Result<(), String>;
+
+    /// Every table, with the keys of a document that its reader accepts.
+    fn tables() -> [(&'static [Key], &'static str, Reader); 13] {
         const BERT: &str = r#""model_type": "bert", "hidden_size": 4, "num_hidden_layers": 2,
             "num_attention_heads": 2, "intermediate_size": 6, "vocab_size": 9,
             "max_position_embeddings": 8"#;
@@ -359,20 +365,34 @@ mod tests {
         const TIMM: &str = r#""architecture": "resnet18""#;
         const RESNET: &str = r#""model_type": "resnet""#;
         [
-            (text::COMMON, BERT),
-            (text::ENCODER, BERT),
-            (text::BERT, BERT),
-            (text::DISTILBERT, DISTILBERT),
-            (images::TIMM, TIMM),
-            (images::PRETRAINED, TIMM),
-            (images::VARIANT, TIMM),
-            (images::HUGGING_FACE, RESNET),
+            (text::COMMON, BERT, parsed),
+            (text::AUTO_MAP, "", |keys| parsed(&format!("{BERT}, \"auto_map\": {{{keys}}}"))),
+            (text::ADAPTERS, "", |keys| parsed(&format!("{BERT}, \"adapters\": {{{keys}}}"))),
+            (text::ENCODER, BERT, parsed),
+            (text::BERT, BERT, parsed),
+            (text::DISTILBERT, DISTILBERT, parsed),
+            (images::TIMM, TIMM, parsed),
+            (images::PRETRAINED, TIMM, parsed),
+            (images::VARIANT, TIMM, parsed),
+            (images::MODEL_ARGS, "", |keys| parsed(&format!("{TIMM}, \"model_args\": {{{keys}}}"))),
+            (images::HUGGING_FACE, RESNET, parsed),
+            (images::PREPROCESSOR, "", preprocessed),
+            (images::PROCESSOR_CODE, "", |keys| preprocessed(&format!("\"auto_map\": {{{keys}}}"))),
         ]
     }
 
-    fn parsed(keys: &str) -> Result<crate::ModelSpec, String> {
+    fn parsed(keys: &str) -> Result<(), String> {
         let parsed = crate::ModelSpec::parse(format!("{{{keys}}}").as_bytes(), "f".as_ref());
-        parsed.map_err(|error| error.to_string())
+        parsed.map(drop).map_err(|error| error.to_string())
+    }
+
+    fn preprocessed(keys: &str) -> Result<(), String> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(PREPROCESSOR_FILE), format!("{{{keys}}}")).unwrap();
+        let resnet = br#"{"model_type": "resnet"}"#;
+        let mut spec = crate::ModelSpec::parse(resnet, "f".as_ref()).unwrap();
+        let crate::ModelSpec::Image(spec) = &mut spec else { panic!("a network over images") };
+        read_preprocessor(spec, dir.path()).map_err(|error| error.to_string())
     }
 
     /// A key that is said to be read is: a value that no key could have is refused by name. One
@@ -380,14 +400,14 @@ mod tests {
     #[test]
     fn tables_say_what_readers_do() {
         let odd = r#"[{"odd": [1.5, "odd"]}]"#;
-        for (table, document) in tables() {
-            assert!(parsed(document).is_ok(), "{document}");
+        for (table, document, read) in tables() {
+            assert!(read(document).is_ok(), "{document}");
             for Key { name, rule } in table {
                 // The last of a key that comes twice would be an error of its own.
                 let others =
                     document.split(',').filter(|part| !part.contains(&format!("\"{name}\"")));
                 let others = others.collect::<Vec<_>>().join(",");
-                let found = parsed(&format!(
+                let found = read(&format!(
                     "{others}{}\"{name}\": {odd}",
                     match others.is_empty() {
                         true => "",
@@ -400,7 +420,11 @@ mod tests {
                     Rule::Harmless => assert!(found.is_ok(), "{name}: {found:?}"),
                     Rule::Read | Rule::Only { .. } => {
                         let error = found.unwrap_err();
-                        assert!(error.contains(&format!("`{name}")), "{name}: {error}");
+                        let is_named = ['`', '.'].map(|before| format!("{before}{name}"));
+                        assert!(
+                            is_named.iter().any(|name| error.contains(name)),
+                            "{name}: {error}"
+                        );
                     }
                     Rule::Within(_) => {}
                 }

@@ -34,7 +34,7 @@ pub fn resolve(spec: &mut TextSpec, checkpoint: &Checkpoint) -> Result<Names> {
     Ok(names)
 }
 
-/// The classifier's rows are the classes. Named labels must be as many; generic ones adapt.
+/// The classifier's rows are the classes. As many labels must be told of, or none.
 fn fit_head(spec: &mut TextSpec, classifier: &Tensor<'_>) -> Result<()> {
     let misfit = |rows: &str| {
         let expected = format!("shape [{rows}, {}]", spec.hidden);
@@ -44,7 +44,7 @@ fn fit_head(spec: &mut TextSpec, classifier: &Tensor<'_>) -> Result<()> {
         [classes, _] if (1..=CLASSES_MAX).contains(&classes) => classes,
         _ => return Err(misfit("classes")),
     };
-    let labels = refit(&spec.labels, classes);
+    let labels = refit(&spec.labels, spec.labels_are_told, classes);
     let labels = labels.ok_or_else(|| misfit(&spec.labels.len().to_string()))?;
     spec.classes = classes;
     spec.labels = labels;

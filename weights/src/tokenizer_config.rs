@@ -339,6 +339,8 @@ mod tests {
             assert!(error.starts_with("tokenizer_config.json: "), "{error}");
         }
         assert!(parse("version https://git-lfs.github.com/spec/v1").unwrap_err().contains("LFS"));
-        assert!(parse("[]").is_err());
+        for other in ["[]", " [\"Bert\"]"] {
+            assert!(parse(other).unwrap_err().contains("not an object in braces"), "{other}");
+        }
     }
 }

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 /// What wrappers put before every name, once or in each other.
-const BEFORE: [&str; 5] = ["module.", "model.", "backbone.", "net.", "_forward_module."];
+const BEFORE: [&str; 6] =
+    ["module.", "model.", "backbone.", "net.", "timm_model.", "_forward_module."];
 /// What compiled, sharded and checkpointed modules put at any place.
 const WITHIN: [&str; 3] = ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."];
 
@@ -51,6 +52,7 @@ mod tests {
             ("module.bert.x", "bert.x"),
             ("module._orig_mod.bert.x", "bert.x"),
             ("_orig_mod.module.model.x", "x"),
+            ("timm_model.layer1.0.x", "layer1.0.x"),
             (
                 "bert.encoder._orig_mod.layer.0._checkpoint_wrapped_module.x",
                 "bert.encoder.layer.0.x",

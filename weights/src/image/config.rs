@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::image::architecture::{Architecture, Block, KNOWN, ResNet, Shortcut, Vgg, stages};
 use crate::image::build::{Naming, Network, build};
 use crate::image::preprocessing::{Pretrained, Usual, order};
-use crate::image::{ImageSpec, Preprocessing, hugging_face};
+use crate::image::{ImageSpec, Preprocessing, Told, hugging_face};
 use crate::json::{self, Few};
 use crate::keys;
 use crate::spec::{
@@ -91,9 +91,13 @@ impl Config {
             ..pretrained.preprocessing(&usual, channels, file)?
         };
         let counted = self.classes(&pretrained, file)?;
+        let tells_channels = channels.is_some() || pretrained.tells_channels();
         let listed = self.label_names.take().or(pretrained.label_names).or(pretrained.labels);
+        let tells_classes = counted.is_some() || listed.is_some() || self.id2label.is_some();
+        let told = Told { classes: tells_classes, channels: tells_channels };
         let labels = labels(listed, self.id2label, counted, file)?;
-        assemble(name, &architecture, Naming::Torch, preprocessing, labels, file)
+        let spec = assemble(name, &architecture, Naming::Torch, preprocessing, labels, file)?;
+        Ok(ImageSpec { told, ..spec })
     }
 
     /// `num_classes`, from wherever timm looks for it.
@@ -167,7 +171,7 @@ impl Config {
     }
 }
 
-/// The whole spec. Error: an input that is too small for the network.
+/// The whole spec, as if nobody told of sizes. Error: an input that is too small for the network.
 pub(super) fn assemble(
     name: String,
     architecture: &Architecture,
@@ -185,6 +189,7 @@ pub(super) fn assemble(
         tail,
         head,
         labels,
+        told: Told::default(),
         scores: ScoreKeys::default(),
     };
     check_map(&spec, "input_size", file)?;

@@ -14,7 +14,7 @@ use crate::image::architecture::{Architecture, Block, ResNet, Shortcut, Stage, S
 use crate::image::build::Naming;
 use crate::image::config::{MODEL_TYPE, STAGES_MAX, assemble, check_stages, sizes};
 use crate::image::preprocessing::{Usual, order};
-use crate::image::{ImageSpec, Preprocessing};
+use crate::image::{ImageSpec, Preprocessing, Told};
 use crate::json::{self, Few};
 use crate::keys;
 use crate::spec::{HIDDEN_MAX, LAYERS_MAX, NamedLabels, labels, size};
@@ -37,6 +37,10 @@ struct Config {
 pub(super) fn parse(content: &[u8], file: &Path) -> Result<ImageSpec> {
     let mut config: Config = json::parse(content, file)?;
     keys::check(content, &[keys::images::HUGGING_FACE, keys::text::COMMON], file)?;
+    let told = Told {
+        classes: config.id2label.is_some() || config.num_labels.is_some(),
+        channels: config.num_channels.is_some(),
+    };
     let labels = labels(config.id2label.take(), config.num_labels, file)?;
     let channels = match config.num_channels.unwrap_or(3) {
         1 => 1,
@@ -49,7 +53,8 @@ pub(super) fn parse(content: &[u8], file: &Path) -> Result<ImageSpec> {
     };
     let architecture = Architecture::ResNet(config.resnet(file)?);
     let name = MODEL_TYPE.to_owned();
-    assemble(name, &architecture, Naming::HuggingFace, preprocessing, labels, file)
+    let spec = assemble(name, &architecture, Naming::HuggingFace, preprocessing, labels, file)?;
+    Ok(ImageSpec { told, ..spec })
 }
 
 impl Config {

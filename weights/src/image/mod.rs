@@ -83,8 +83,19 @@ pub struct ImageSpec {
     pub head: ImageHead,
     /// One name per class.
     pub labels: Vec<String>,
+    /// What the configuration tells of sizes.
+    pub told: Told,
     /// What the configuration says of the classifier's numbers.
     pub scores: ScoreKeys,
+}
+
+/// Whether the configuration tells of a size; otherwise the weights do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Told {
+    /// How many classes there are.
+    pub classes: bool,
+    /// Whether inputs are grey or coloured.
+    pub channels: bool,
 }
 
 impl ImageSpec {

@@ -75,16 +75,14 @@ fn usual_scale(channels: usize) -> (Vec<f32>, Vec<f32>) {
 }
 
 impl Preprocessing {
-    /// Grey instead of colour or the reverse, when mean and deviation are the usual ones; `None`
-    /// when somebody gave them, and so the number of channels.
+    /// Grey instead of colour or the reverse, with the usual mean and deviation; `None` for inputs
+    /// that are neither.
     pub(super) fn refit(&self, channels: usize) -> Option<Self> {
-        let is_usual = (self.mean.clone(), self.std.clone()) == usual_scale(self.channels);
         if channels == self.channels {
             return Some(self.clone());
         }
         let (mean, std) = usual_scale(channels);
-        let fits = is_usual && matches!(channels, 1 | 3);
-        fits.then(|| Self { channels, mean, std, ..self.clone() })
+        matches!(channels, 1 | 3).then(|| Self { channels, mean, std, ..self.clone() })
     }
 }
 
@@ -109,6 +107,11 @@ impl Pretrained {
         let Self { input_size, crop_pct, crop_mode, interpolation, mean, std, .. } = self;
         let texts = crop_mode.is_some() || interpolation.is_some();
         input_size.is_some() || crop_pct.is_some() || texts || mean.is_some() || std.is_some()
+    }
+
+    /// Whether a key tells how many channels an input has.
+    pub(super) fn tells_channels(&self) -> bool {
+        self.input_size.is_some() || self.mean.is_some() || self.std.is_some()
     }
 
     /// The input by these keys; `channels` is the network's own word for theirs.

@@ -131,7 +131,7 @@ impl Variant<'_> {
             [classes, _] if (1..=CLASSES_MAX).contains(&classes) => classes,
             _ => return Err(head_misfit(&weight, "classes", spec.head.features)),
         };
-        let Some(labels) = refit(&spec.labels, classes) else {
+        let Some(labels) = refit(&spec.labels, spec.told.classes, classes) else {
             let classes = spec.labels.len().to_string();
             return Err(head_misfit(&weight, &classes, spec.head.features));
         };
@@ -153,6 +153,9 @@ fn fit_channels(spec: &mut ImageSpec, checkpoint: &Checkpoint) -> Result<()> {
     let Some(stem) = spec.convs_mut().next() else { return Ok(()) };
     let Filter::Trained { weight, .. } = &stem.filter else { return Ok(()) };
     let [_, channels, _, _] = *checkpoint.tensor(weight)?.shape() else { return Ok(()) };
+    if spec.told.channels {
+        return Ok(());
+    }
     if let Some(preprocessing) = spec.preprocessing.refit(channels) {
         spec.preprocessing = preprocessing;
         if let Some(stem) = spec.convs_mut().next() {

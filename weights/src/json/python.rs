@@ -36,6 +36,11 @@ fn word_at(content: &[u8]) -> Option<(&'static str, &'static [u8])> {
     WORDS.into_iter().find(|(word, _)| content.starts_with(word.as_bytes()))
 }
 
+/// The word that a list stands for.
+pub(super) fn word_of(list: &str) -> Option<&'static str> {
+    WORDS.into_iter().find(|(_, stand_in)| *stand_in == list.as_bytes()).map(|(word, _)| word)
+}
+
 /// The word at which the parser stopped, where it is one: before its first letter, or within it.
 pub(super) fn odd_number_at(content: &[u8], fault: &serde_json::Error) -> Option<&'static str> {
     let mut lines = content.split_inclusive(|byte| *byte == b'\n');

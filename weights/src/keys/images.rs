@@ -54,7 +54,7 @@ pub(crate) const PRETRAINED: &[Key] = &[
 ];
 
 /// What timm builds the network with, where it is not read.
-const MODEL_ARGS: &[Key] = &[
+pub(super) const MODEL_ARGS: &[Key] = &[
     read("num_classes"),
     read("in_chans"),
     // timm's own words: they replace what the name of the architecture says.
@@ -160,4 +160,5 @@ pub(crate) const PREPROCESSOR: &[Key] = &[
     harmless("processor_class"),
 ];
 
-const PROCESSOR_CODE: &[Key] = &[absent("AutoImageProcessor"), absent("AutoFeatureExtractor")];
+pub(super) const PROCESSOR_CODE: &[Key] =
+    &[absent("AutoImageProcessor"), absent("AutoFeatureExtractor")];

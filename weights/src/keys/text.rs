@@ -47,7 +47,7 @@ pub(crate) const COMMON: &[Key] = &[
 ];
 
 /// Code beside the weights: what it computes is not in the configuration.
-const AUTO_MAP: &[Key] = &[
+pub(super) const AUTO_MAP: &[Key] = &[
     absent("AutoModel"),
     absent("AutoModelForSequenceClassification"),
     absent("AutoModelForImageClassification"),
@@ -57,7 +57,7 @@ const AUTO_MAP: &[Key] = &[
 ];
 
 /// What the `adapters` library leaves: adapters that are applied, beside their settings.
-const ADAPTERS: &[Key] = &[
+pub(super) const ADAPTERS: &[Key] = &[
     absent("adapters"),
     absent("fusions"),
     harmless("config_map"),

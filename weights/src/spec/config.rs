@@ -56,6 +56,7 @@ struct Sizes<'a> {
 
 pub(super) fn parse(content: &[u8], file: &Path) -> Result<TextSpec> {
     let mut config: Config = json::parse(content, file)?;
+    let labels_are_told = config.id2label.is_some() || config.num_labels.is_some();
     let labels = labels(config.id2label.take(), config.num_labels, file)?;
     let family = family(&config, file)?;
     check_kind(&config, family, content, file)?;
@@ -86,6 +87,7 @@ pub(super) fn parse(content: &[u8], file: &Path) -> Result<TextSpec> {
         has_pooler: true,
         classes: labels.len(),
         labels,
+        labels_are_told,
         scores: ScoreKeys::parse(content, file)?,
     })
 }

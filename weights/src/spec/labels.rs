@@ -178,11 +178,11 @@ pub(crate) fn generic(classes: usize) -> Vec<String> {
     (0..classes).map(|class| format!("LABEL_{class}")).collect()
 }
 
-/// The labels for a classifier of `classes` rows: `labels` when as many, new ones when those were
-/// generic, `None` when somebody named another number of classes.
-pub(crate) fn refit(labels: &[String], classes: usize) -> Option<Vec<String>> {
-    if labels.len() == classes {
-        return Some(labels.to_vec());
+/// The labels for a classifier of `classes` rows: `labels` when as many, generic ones when nobody
+/// told how many there are, `None` when somebody told of another number.
+pub(crate) fn refit(labels: &[String], are_told: bool, classes: usize) -> Option<Vec<String>> {
+    match labels.len() == classes {
+        true => Some(labels.to_vec()),
+        false => (!are_told).then(|| generic(classes)),
     }
-    (labels == generic(labels.len())).then(|| generic(classes))
 }

@@ -69,6 +69,8 @@ pub struct TextSpec {
     pub classes: usize,
     /// One name per class.
     pub labels: Vec<String>,
+    /// Whether the configuration tells how many classes there are; otherwise the weights do.
+    pub labels_are_told: bool,
     /// What the configuration says of the classifier's numbers.
     pub scores: ScoreKeys,
 }

@@ -40,6 +40,7 @@ fn bert() {
         has_pooler: true,
         classes: 3,
         labels,
+        labels_are_told: true,
         scores: Default::default(),
     };
     assert_eq!(spec, expected);

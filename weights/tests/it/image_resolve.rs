@@ -46,7 +46,7 @@ fn a_whole_network() {
 #[test]
 fn a_prefix_is_found() {
     for prefix in
-        ["module.", "model.", "backbone.", "_orig_mod.", "module._orig_mod.", "net.model."]
+        ["module.", "model.", "backbone.", "timm_model.", "module._orig_mod.", "net.model."]
     {
         let spec = resolved(IMAGE_CONFIG, &renamed(|name| format!("{prefix}{name}"))).unwrap();
         assert_eq!(spec, common::parse_image(IMAGE_CONFIG), "{prefix}");
@@ -84,6 +84,9 @@ fn the_classifier_says_how_many_classes() {
         "model.safetensors: tensor `fc.weight`: expected shape [3, 6], found shape [2, 6]";
     assert_eq!(error, expected);
     let unnamed = IMAGE_CONFIG.replace("label_names", "other");
+    let error = with_rows(&unnamed, 5).unwrap_err();
+    assert!(error.ends_with("expected shape [3, 6], found shape [5, 6]"), "{error}");
+    let unnamed = unnamed.replace("\"num_classes\": 3,", "");
     let spec = with_rows(&unnamed, 5).unwrap();
     assert_eq!((spec.head.classes, spec.labels[4].as_str()), (5, "LABEL_4"));
     let error = with_rows(&unnamed, 0).unwrap_err();
@@ -98,13 +101,19 @@ fn the_first_convolution_tells_grey_from_colour() {
         puts.push(ones("conv1.weight", &[2, 3, 3, 3]));
         resolved(config, &puts)
     };
-    let unsaid = IMAGE_CONFIG.replace("\"mean\": [0.5], \"std\": [0.25], ", "");
-    let spec = coloured(&unsaid).unwrap();
+    let sizes = "\"input_size\": [1, 8, 6], \"mean\": [0.5], \"std\": [0.25], ";
+    assert!(IMAGE_CONFIG.contains(sizes));
+    let spec = coloured(&IMAGE_CONFIG.replace(sizes, "")).unwrap();
     assert_eq!((spec.preprocessing.channels, spec.preprocessing.mean[0]), (3, 0.485));
     assert_eq!(spec.convs().next().unwrap().inputs, 3);
-    // Somebody who gave means has said how many channels there are.
-    let error = coloured(IMAGE_CONFIG).unwrap_err();
-    assert!(error.ends_with("expected shape [2, 1, 3, 3], found shape [2, 3, 3, 3]"), "{error}");
+    // Each of these has said how many channels there are.
+    for told in ["\"input_size\": [1, 8, 6], ", "\"mean\": [0.5], ", ""] {
+        let args = if told.is_empty() { "\"model_args\": {\"in_chans\": 1}, " } else { "" };
+        let config = IMAGE_CONFIG.replace(sizes, told).replacen('{', &format!("{{{args}"), 1);
+        let error = coloured(&config).unwrap_err();
+        let expected = "expected shape [2, 1, 3, 3], found shape [2, 3, 3, 3]";
+        assert!(error.ends_with(expected), "{error}");
+    }
 }
 
 #[test]

@@ -129,6 +129,9 @@ fn the_classifier_says_how_many_classes() {
         "model.safetensors: tensor `classifier.weight`: expected shape [3, 4], found shape [2, 4]";
     assert_eq!(error, expected);
     let unnamed = CONFIG.replace("id2label", "other");
+    let counted = unnamed.replacen('{', "{\"num_labels\": 3,", 1);
+    let error = with_rows(&counted, 5).unwrap_err();
+    assert!(error.ends_with("expected shape [3, 4], found shape [5, 4]"), "{error}");
     let (spec, _) = with_rows(&unnamed, 5).unwrap();
     assert_eq!((spec.classes, spec.labels[4].as_str()), (5, "LABEL_4"));
     let error = with_rows(&unnamed, 0).unwrap_err();
