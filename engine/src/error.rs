@@ -50,6 +50,14 @@ pub enum Error {
         /// Which.
         part: &'static str,
     },
+    /// A record or a profile cannot be written or read, or is none.
+    #[error("{}: {message}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// Decisions could not be written down; all else went on.
     #[error("{}: {message}", file.display())]
     Journal {

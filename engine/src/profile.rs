@@ -47,9 +47,9 @@ impl Profile {
     /// Reads a saved profile.
     ///
     /// # Errors
-    /// [`Error::Options`] where the file is missing, malformed or of another schema.
+    /// [`Error::File`] where the file is missing, malformed or of another schema.
     pub fn read(path: &Path) -> Result<Self> {
-        let fail = |why: String| Error::Options(format!("{}: {why}", path.display()));
+        let fail = |message| Error::File { file: path.to_owned(), message };
         let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
         let profile: Self = serde_json::from_str(&text).map_err(|error| fail(error.to_string()))?;
         if profile.schema_version != Self::SCHEMA_VERSION {

@@ -54,6 +54,31 @@ fn pipelined_requests_get_the_engines_answers() {
 }
 
 #[test]
+fn a_text_that_was_cut_is_told_to_whoever_asks() {
+    let server = start(&ServeOptions::default());
+    let mut client = Client::new([server.address().to_string()], RetryOptions::default());
+    let mut is_cut = |text: &str, pair, tell_cut| {
+        let options = InferOptions { tell_cut, ..InferOptions::default() };
+        client.classify(&Input::Text(text, pair), options).unwrap().is_cut
+    };
+    let long = "who wrote Hamlet ".repeat(40);
+    assert!(is_cut(&long, None, true) && is_cut("who", Some(&long), true));
+    assert!(!is_cut("who wrote Hamlet", None, true) && !is_cut(&long, None, false));
+    let two_phase = InferOptions { two_phase: true, tell_cut: true, ..InferOptions::default() };
+    let mut connection = Connection::open(&server.address().to_string(), None).unwrap();
+    let infer = Infer { input: Input::Text(&long, None), options: two_phase };
+    connection.send(&infer).unwrap();
+    loop {
+        let (_, Reply::Verdict(verdict)) = connection.receive().unwrap() else { panic!() };
+        assert!(verdict.is_cut, "{verdict:?}");
+        if verdict.phase != Phase::Early {
+            break;
+        }
+    }
+    server.drain().unwrap();
+}
+
+#[test]
 fn a_request_may_say_how_it_is_to_be_run() {
     let server = start(&ServeOptions::default());
     let mut client = Client::new([server.address().to_string()], RetryOptions::default());

@@ -52,15 +52,16 @@ class Error(Exception):
 
 
 #: `exit` is the site that answered, None for the model's own head; `top` lists (class, probability). `labels` are the names
-#: that hold, of a model whose labels do not exclude each other; `value` is the number, of a model that gives one.
+#: that hold, of a model whose labels do not exclude each other; `value` is the number, of a model that gives one. `truncated`
+#: says whether a text lost tokens, where `tell_cut=True` asked for it.
 Answer = collections.namedtuple(
     "Answer",
     "phase label label_name score exit depth queue_us compute_us threshold_version top "
-    "labels value")
+    "labels value truncated")
 
 
-def infer_frame(request, value, *, top=0, exits=True, two_phase=False, shallowest=None, deepest=None,
-                score_floor=0.0, deadline_s=None):
+def infer_frame(request, value, *, top=0, exits=True, two_phase=False, tell_cut=False, shallowest=None,
+                deepest=None, score_floor=0.0, deadline_s=None):
     """The bytes of an infer request: of a str, a pair of str, a list of token ids, or the bytes of an image."""
     if isinstance(value, str):
         kind, extent, body = 0, 0xFFFFFFFF, value.encode()
@@ -73,7 +74,7 @@ def infer_frame(request, value, *, top=0, exits=True, two_phase=False, shallowes
         kind, extent, body = 1, len(value), struct.pack(f"<{len(value)}I", *value)
     site = lambda number: ANY_SITE if number is None else number
     head = INFER.pack(kind, top, site(shallowest), site(deepest), 0, score_floor, extent)
-    flags = (0 if exits else 1) | (2 if two_phase else 0)
+    flags = (0 if exits else 1) | (2 if two_phase else 0) | (4 if tell_cut else 0)
     deadline_us = 0 if deadline_s is None else max(1, int(deadline_s * 1e6))
     return header(KIND_INFER, request, len(head) + len(body), flags, deadline_us) + head + body
 
@@ -140,8 +141,8 @@ class Connection:
         elif self.task in ("value", "score"):
             value = pairs[0][1]
         left = None if site == ANY_SITE else site
-        return Answer(PHASES[flags], label, name, score, left, depth, queue_us, compute_us, version, pairs, labels,
-                      value)
+        return Answer(PHASES[flags & 3], label, name, score, left, depth, queue_us, compute_us, version, pairs, labels,
+                      value, bool(flags & 4))
 
     def name(self, label):
         return self.labels[label] if label < len(self.labels) else str(label)

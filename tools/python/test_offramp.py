@@ -15,8 +15,8 @@ class Frames(unittest.TestCase):
     def test_bytes_are_those_committed(self):
         golden = dict(line.split(": ") for line in
                       (ROOT / "engine/src/serve/protocol/golden.txt").read_text().splitlines())
-        pair = offramp.infer_frame(9, ("a", "b"), top=2, exits=False, two_phase=True, shallowest=1, deepest=4,
-                                   score_floor=0.5, deadline_s=0.1)
+        pair = offramp.infer_frame(9, ("a", "b"), top=2, exits=False, two_phase=True, tell_cut=True,
+                                   shallowest=1, deepest=4, score_floor=0.5, deadline_s=0.1)
         self.assertEqual(offramp.infer_frame(9, "Who wrote Hamlet?").hex(), golden["infer text"])
         self.assertEqual(pair.hex(), golden["infer pair, all options"])
         self.assertEqual(offramp.infer_frame(9, bytes([0, 127, 255])).hex(), golden["infer image"])
@@ -34,6 +34,13 @@ class Served(unittest.TestCase):
         texts = ["Who wrote Hamlet?", "How many feet are in a mile?", "Where is Oslo?"] * 100
         names = [answer.label_name for answer in self.client.map(texts)]
         self.assertEqual(names, ["HUM", "NUM", "LOC"] * 100)
+
+    def test_a_text_that_was_cut_is_told_to_whoever_asks(self):
+        long = "who wrote Hamlet " * 40
+        self.assertTrue(self.client.classify(long, tell_cut=True).truncated)
+        self.assertFalse(self.client.classify("who wrote Hamlet", tell_cut=True).truncated)
+        self.assertFalse(self.client.classify(long).truncated)
+        self.assertTrue(all(answer.truncated for answer in self.client.two_phase(long, tell_cut=True)))
 
     def test_many_inputs_over_two_connections(self):
         texts = ["Who wrote Hamlet?", "How many feet are in a mile?", "Where is Oslo?"] * 500

@@ -214,7 +214,7 @@ fn bytes(file: &mut impl Read, count: usize) -> std::io::Result<Vec<u8>> {
 }
 
 fn failed(path: &Path, why: impl std::fmt::Display) -> Error {
-    Error::Options(format!("{}: {why}", path.display()))
+    Error::File { file: path.to_owned(), message: why.to_string() }
 }
 
 #[cfg(test)]

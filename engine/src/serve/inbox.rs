@@ -105,6 +105,8 @@ impl Drop for Promise {
 /// An accepted request.
 pub(super) struct Job {
     pub(super) row: Row,
+    /// Whether its text had more tokens.
+    pub(super) is_cut: bool,
     pub(super) options: InferOptions,
     pub(super) arrival_us: u64,
     pub(super) promise: Promise,

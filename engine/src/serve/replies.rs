@@ -51,6 +51,7 @@ impl<'a> Replies<'a> {
         let queue_us = self.started_us.saturating_sub(job.arrival_us);
         Verdict {
             phase: if answer.exit == Exit::Final { Phase::Final } else { Phase::Early },
+            is_cut: job.is_cut && job.options.tell_cut,
             label,
             score,
             exit: answer.exit,

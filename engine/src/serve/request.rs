@@ -22,7 +22,7 @@ pub(super) fn take(frame: &Frame<'_>, arrival_us: u64, hold: Hold, client: &Clie
             return order(kind, Ask::new(client.clone(), request, hold), state);
         }
         Some(Kind::Ping) => Reply::Pong(frame.payload.to_vec()),
-        Some(Kind::Ready) => match unready(state.life()) {
+        Some(Kind::Ready) => match unready(state) {
             Some(failure) => Reply::Failure(failure),
             None => Reply::Done,
         },
@@ -76,7 +76,7 @@ fn order(kind: Kind, mut ask: Ask, state: &State) {
         let _ = orders.try_send(Order::Drain);
         return ask.answer(Ok(()));
     }
-    if let Some(failure) = unready(state.life()) {
+    if let Some(failure) = unready(state) {
         return ask.fail(failure.status, failure.message);
     }
     let Some(turn) = state.reload.take() else {
@@ -87,16 +87,20 @@ fn order(kind: Kind, mut ask: Ask, state: &State) {
     let _ = orders.try_send(Order::Reload(ask));
 }
 
-fn unready(life: Life) -> Option<Failure> {
-    match life {
+pub(super) fn unready(state: &State) -> Option<Failure> {
+    match state.life() {
         Life::Ready => None,
         Life::Draining => Some(Failure::new(Status::ShuttingDown, "draining")),
-        Life::Failed => Some(Failure::new(Status::DeviceFailed, "the device failed")),
+        Life::Failed => {
+            let lost = state.lost.get().map(|part| format!("the {part} has panicked"));
+            let why = lost.unwrap_or_else(|| "the device failed".to_owned());
+            Some(Failure::new(Status::DeviceFailed, why))
+        }
     }
 }
 
 fn infer(frame: &Frame<'_>, arrival_us: u64, promise: Promise, state: &State) {
-    if let Some(failure) = unready(state.life()) {
+    if let Some(failure) = unready(state) {
         return promise.fail(failure);
     }
     if !promise.has_place() {
@@ -108,8 +112,8 @@ fn infer(frame: &Frame<'_>, arrival_us: u64, promise: Promise, state: &State) {
         return promise.fail(Failure { status: Status::Overloaded, retry_after_ms, message });
     }
     match decode(frame, state) {
-        Ok((row, options)) => {
-            let job = Job { row, options, arrival_us, promise };
+        Ok((Given { row, is_cut }, options)) => {
+            let job = Job { row, is_cut, options, arrival_us, promise };
             let deadline_us = job.deadline_us(state.margin_us);
             if deadline_us.is_some_and(|deadline_us| state.is_busy_beyond_us(deadline_us)) {
                 let message = "the deadline cannot be met: a pass runs for longer";
@@ -121,23 +125,30 @@ fn infer(frame: &Frame<'_>, arrival_us: u64, promise: Promise, state: &State) {
     }
 }
 
-fn decode(frame: &Frame<'_>, state: &State) -> Result<(Row, InferOptions), Failure> {
+fn decode(frame: &Frame<'_>, state: &State) -> Result<(Given, InferOptions), Failure> {
     let bad = |message: String| Failure::new(Status::BadInput, message);
     let Infer { input, options } = Infer::decode(&frame.header, frame.payload).map_err(bad)?;
     if options.deepest_site.is_some() && options.score_floor > 0.0 {
         return Err(bad("a deepest site and a score floor contradict each other".to_owned()));
     }
-    let row = row(input, state).map_err(|error| match error {
+    let given = given(input, state).map_err(|error| match error {
         InputError::TooLong { .. } | InputError::TextTooLong { .. } => {
             Failure::new(Status::TooLarge, error.to_string())
         }
         error => bad(error.to_string()),
     })?;
-    Ok((row, options))
+    Ok((given, options))
 }
 
 /// What the model is to read.
-fn row(input: Input<'_>, state: &State) -> Result<Row, InputError> {
+struct Given {
+    row: Row,
+    /// Whether it is less than was sent.
+    is_cut: bool,
+}
+
+fn given(input: Input<'_>, state: &State) -> Result<Given, InputError> {
+    let mut is_cut = false;
     let row = match input {
         Input::Text(text, pair) => {
             let lacking = || InputError::Tokenizer("the model has none: send tokens".to_owned());
@@ -146,7 +157,9 @@ fn row(input: Input<'_>, state: &State) -> Result<Row, InputError> {
                 (None, Some(_)) => return Err(InputError::NotAnImage),
                 (None, None) => return Err(lacking()),
             };
-            tokenizer.encode(text, pair)?.into()
+            let encoded = tokenizer.encode_noting_cuts(text, pair)?;
+            is_cut = encoded.is_cut;
+            encoded.row.into()
         }
         Input::Tokens(row) => row.into(),
         Input::Image(pixels) => Row::Image(pixels.to_vec()),
@@ -157,5 +170,5 @@ fn row(input: Input<'_>, state: &State) -> Result<Row, InputError> {
         }
     };
     state.reads.rules.check(&row)?;
-    Ok(row)
+    Ok(Given { row, is_cut })
 }

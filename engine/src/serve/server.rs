@@ -320,6 +320,7 @@ async fn accept(
 
 #[cfg(test)]
 mod tests {
+    use super::super::request;
     use super::*;
     use crate::RowRules;
 
@@ -360,6 +361,8 @@ mod tests {
             assert!(thread.unwrap().join().is_err());
             assert_eq!(state.life(), Life::Failed);
             assert!(state.inbox.is_over(), "nobody is let in");
+            let failure = request::unready(&state).unwrap();
+            assert_eq!(failure.message, format!("the {name} has panicked"));
             let told = String::from_utf8(state.exposition()).unwrap();
             let counted = format!("offramp_panics_total{{part=\"{name}\"}} 1");
             assert!(told.contains(&counted) && told.contains("offramp_ready 0"), "{told}");

@@ -218,6 +218,7 @@ mod tests {
     fn answered_after(ms: u64) -> End {
         let verdict = Verdict {
             phase: Phase::Final,
+            is_cut: false,
             label: 1,
             score: 0.5,
             exit: Exit::Final,

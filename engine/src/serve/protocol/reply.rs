@@ -6,7 +6,10 @@ use super::header::{Header, Kind};
 use super::status::Status;
 use crate::exec::Exit;
 
-/// Which of the replies to a request this is: header flags of [`Kind::Verdict`].
+/// In the header flags of a verdict, beside the phase: the text did not fit.
+const CUT: u16 = 4;
+
+/// Which of the replies to a request this is: in the header flags of [`Kind::Verdict`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Phase {
@@ -25,6 +28,9 @@ pub enum Phase {
 pub struct Verdict {
     /// Which reply it is.
     pub phase: Phase,
+    /// Whether the text was too long and lost tokens; told where
+    /// [`tell_cut`](super::InferOptions::tell_cut) asked for it.
+    pub is_cut: bool,
     /// The most probable class or label; 0 where the model gives a number.
     pub label: u32,
     /// Its score in [0, 1]; the number's sigmoid.
@@ -153,7 +159,8 @@ impl Verdict {
         };
         let payload_bytes = size_of::<VerdictHead>() + 8 * self.top.len();
         let header = Header::new(Kind::Verdict, request, payload_bytes);
-        append(out, header.with_flags(self.phase as u16), bytemuck::bytes_of(&head));
+        let flags = self.phase as u16 + u16::from(self.is_cut) * CUT;
+        append(out, header.with_flags(flags), bytemuck::bytes_of(&head));
         for (class, probability) in &self.top {
             out.extend_from_slice(&class.to_le_bytes());
             out.extend_from_slice(&probability.to_le_bytes());
@@ -169,7 +176,7 @@ impl Verdict {
             return Err(fail());
         }
         let phases = [Phase::Early, Phase::Final, Phase::Confirm, Phase::Correct];
-        let phase = phases.get(usize::from(header.flags())).ok_or_else(fail)?;
+        let phase = phases.get(usize::from(header.flags() & !CUT)).ok_or_else(fail)?;
         let site = u16::from_le_bytes(head.site);
         let pair = |p: &[u8; 8]| {
             let [a, b, c, d, e, f, g, h] = *p;
@@ -177,6 +184,7 @@ impl Verdict {
         };
         Ok(Self {
             phase: *phase,
+            is_cut: header.flags() & CUT != 0,
             label: u32::from_le_bytes(head.label),
             score: f32::from_le_bytes(head.score),
             exit: if site == FINAL_SITE { Exit::Final } else { Exit::Site(usize::from(site)) },

@@ -9,7 +9,8 @@ use crate::text::TokenRow;
 mod flags {
     pub(super) const EXITS_OFF: u16 = 1;
     pub(super) const TWO_PHASE: u16 = 2;
-    pub(super) const ALL: u16 = 3;
+    pub(super) const TELL_CUT: u16 = 4;
+    pub(super) const ALL: u16 = 7;
 }
 
 /// No exit named.
@@ -40,6 +41,8 @@ pub struct InferOptions {
     pub exits_off: bool,
     /// Answer early, and confirm or correct once the end is known.
     pub two_phase: bool,
+    /// Have [`Verdict::is_cut`](super::Verdict::is_cut) told.
+    pub tell_cut: bool,
     /// Classes to list with their probabilities, the likeliest first; 0 lists none.
     pub top: u8,
     /// The first site that may answer.
@@ -105,7 +108,8 @@ impl<'a> Infer<'a> {
             extent: extent.to_le_bytes(),
         };
         let flags = u16::from(options.exits_off) * flags::EXITS_OFF
-            + u16::from(options.two_phase) * flags::TWO_PHASE;
+            + u16::from(options.two_phase) * flags::TWO_PHASE
+            + u16::from(options.tell_cut) * flags::TELL_CUT;
         let header = Header::new(Kind::Infer, request, size_of::<Head>() + self.input.bytes())
             .with_flags(flags)
             .with_deadline_us(options.deadline_us.unwrap_or(0));
@@ -129,6 +133,7 @@ fn options(header: &Header, head: &Head) -> Result<InferOptions, String> {
     Ok(InferOptions {
         exits_off: given & flags::EXITS_OFF != 0,
         two_phase: given & flags::TWO_PHASE != 0,
+        tell_cut: given & flags::TELL_CUT != 0,
         top: head.top,
         shallowest_site: site(head.shallowest),
         deepest_site: site(head.deepest),

@@ -15,6 +15,7 @@ fn tokens() -> TokenRow {
 fn verdict() -> Verdict {
     Verdict {
         phase: Phase::Early,
+        is_cut: false,
         label: 3,
         score: 0.75,
         exit: Exit::Site(2),
@@ -35,6 +36,7 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
     let all = InferOptions {
         exits_off: true,
         two_phase: true,
+        tell_cut: true,
         top: 2,
         shallowest_site: Some(1),
         deepest_site: Some(4),
@@ -77,6 +79,7 @@ fn replies() -> Vec<(&'static str, Vec<u8>)> {
     };
     vec![
         ("verdict", reply(Reply::Verdict(verdict()))),
+        ("verdict on a cut text", reply(Reply::Verdict(Verdict { is_cut: true, ..verdict() }))),
         ("failure", reply(Reply::Failure(failure))),
         ("pong", reply(Reply::Pong(b"hello".to_vec()))),
         ("done", reply(Reply::Done)),
@@ -192,7 +195,7 @@ proptest! {
 
     #[test]
     fn noise_is_refused_or_read(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-        for flags in 0..4 {
+        for flags in 0..8 {
             let header = Header::new(Kind::Infer, 1, bytes.len()).with_flags(flags);
             let _ = Infer::decode(&header, &bytes);
             for kind in [Kind::Verdict, Kind::Failure, Kind::Json] {
