@@ -16,9 +16,10 @@ use crate::agreement::{Feedback, at};
 use crate::answers::{Kept, written};
 use crate::args::{AFTER_EXIT, AfterExitArg, EngineArgs, ExitArgs, ModelArg, share, switch};
 use crate::failure::{Failure, Result};
+use crate::given::Given;
 use crate::needless::{self, Rule};
 use crate::open::{ExitPlan, expect_audits, fitted, open};
-use crate::out::{Out, STANDARD, expect_writable, note};
+use crate::out::{Out, STANDARD, expect_open_for_writing, expect_writable, note};
 use crate::pictures::{PictureRules, shape};
 use crate::record::{self, Recorder};
 use crate::rows::{BadRow, Id, Row, RowReader};
@@ -74,6 +75,8 @@ The exit code is 1 where any line failed.";
 #[derive(Args, Debug)]
 pub(crate) struct Classify {
     #[command(flatten)]
+    given: Given,
+    #[command(flatten)]
     model: ModelArg,
     /// Lines of JSON or text, - is standard input; or images: files, a folder, IDX, raw bytes
     #[arg(long, value_name = "FILE", default_value = STANDARD, env = "OFFRAMP_INPUT")]
@@ -109,7 +112,7 @@ pub(crate) struct Classify {
 
 impl Classify {
     /// Flags that would change nothing.
-    pub(crate) fn needless(&self) -> Vec<Rule> {
+    fn needless(&self) -> Vec<Rule> {
         let mut rules = needless::of_exits(&self.exit, self.after_exit, &self.adapt);
         rules.push(needless::of_machine(&self.engine.machine));
         rules
@@ -118,15 +121,15 @@ impl Classify {
 
 /// Runs the verb.
 pub(crate) fn run(args: &Classify) -> Result<()> {
+    args.given.refuse_by(&args.needless())?;
     expect_two_files(("--input", &args.input), ("--output", &args.output))?;
     if let Some(record) = &args.record {
         expect_two_files(("--input", &args.input), ("--record", record))?;
         expect_two_files(("--output", &args.output), ("--record", record))?;
     }
-    [Some(&args.output), args.record.as_ref(), args.adapt.journal()]
-        .into_iter()
-        .flatten()
-        .try_for_each(|path| expect_writable(path))?;
+    let replaced = std::iter::once(&args.output).chain(&args.record);
+    replaced.into_iter().try_for_each(|path| expect_writable(path))?;
+    args.adapt.journal().map_or(Ok(()), |path| expect_open_for_writing(path))?;
     let (model, exit_plan) = open(&args.model.model, &args.exit)?;
     model.expect_classifier()?;
     expect_audits(args.audit_rate, &exit_plan, &args.adapt)?;

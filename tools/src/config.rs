@@ -15,11 +15,11 @@ use crate::text;
 const FLAG: &str = "config";
 
 /// Parses the command line, with the file's flags where it names one; ends the process where it
-/// cannot be parsed, as clap does. What was given, and how, beside it.
+/// cannot be parsed, as clap does.
 ///
 /// # Errors
 /// The file cannot be read, is no TOML, or has keys that the verb has no flag for.
-pub(crate) fn parse<C: Parser>() -> Result<(C, ArgMatches)> {
+pub(crate) fn parse<C: Parser>() -> Result<C> {
     let args: Vec<OsString> = std::env::args_os().collect();
     let command = without_empty_twins(C::command());
     let Some((path, more)) = from_file(&command, &args)? else {
@@ -37,10 +37,9 @@ pub(crate) fn parse<C: Parser>() -> Result<(C, ArgMatches)> {
 fn matched<C: Parser>(
     mut command: Command,
     args: impl IntoIterator<Item = OsString>,
-) -> Result<(C, ArgMatches), clap::Error> {
+) -> Result<C, clap::Error> {
     let given = command.try_get_matches_from_mut(args)?;
-    let parsed = C::from_arg_matches(&given).map_err(|error| error.format(&mut command))?;
-    Ok((parsed, given))
+    C::from_arg_matches(&given).map_err(|error| error.format(&mut command))
 }
 
 /// An empty variable counts as unset, as compose files and manifests leave them: its flag is not

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use crate::failure::Result;
-use crate::needless::changes_nothing;
+use crate::failure::{Failure, Result};
+use crate::needless::Rule;
 
 /// The flags of a verb that somebody set. It has to be the first field of a verb's flags: those
 /// before it would be missing, as each is taken out of the parser's hands when it is read.
@@ -23,9 +23,23 @@ impl Given {
     /// Refuses those of `flags` that were given, where `is_idle`: they change nothing `because`.
     pub(crate) fn refuse(&self, is_idle: bool, flags: &[&str], because: &str) -> Result<()> {
         let given = flags.iter().find(|flag| is_idle && self.has(flag));
-        let told =
-            |flag: &&str| changes_nothing(&id(flag), self.0.get(&id(flag)).copied(), because);
-        given.map_or(Ok(()), |flag| Err(told(flag)))
+        given.map_or(Ok(()), |flag| Err(self.changes_nothing(flag, because)))
+    }
+
+    /// Refuses the first flag that was given and changes nothing by a rule.
+    pub(crate) fn refuse_by(&self, rules: &[Rule]) -> Result<()> {
+        let mut rules = rules.iter();
+        let idle = rules.find(|(flag, is_idle, _)| *is_idle && self.has(flag));
+        idle.map_or(Ok(()), |(flag, _, because)| Err(self.changes_nothing(flag, because)))
+    }
+
+    fn changes_nothing(&self, flag: &str, because: &str) -> Failure {
+        let (id, name) = (id(flag), flag.replace('_', "-"));
+        let from = match self.0.get(&id) {
+            Some(ValueSource::EnvVariable) => format!(" (OFFRAMP_{})", id.to_uppercase()),
+            _ => String::new(),
+        };
+        Failure::Usage(format!("--{name}{from} changes nothing {because}: leave it out"))
     }
 }
 

@@ -49,7 +49,7 @@ mod tune;
 
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use failure::{Failure, Result};
 
@@ -110,10 +110,7 @@ enum Verb {
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let _told = log::End;
-    match config::parse().and_then(|(cli, given): (Cli, _)| {
-        refuse_needless(&cli.verb, &given)?;
-        dispatch(&cli.verb)
-    }) {
+    match config::parse().and_then(|cli: Cli| dispatch(&cli.verb)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !matches!(failure, Failure::Closed) {
@@ -122,15 +119,6 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
-}
-
-fn refuse_needless(verb: &Verb, given: &ArgMatches) -> Result<()> {
-    let rules = match verb {
-        Verb::Classify(args) => args.needless(),
-        Verb::Serve(args) => args.needless(),
-        _ => Vec::new(),
-    };
-    given.subcommand().map_or(Ok(()), |(_, given)| needless::refuse(&rules, given))
 }
 
 fn dispatch(verb: &Verb) -> Result<()> {

@@ -9,6 +9,7 @@ pub(crate) mod passes;
 pub(crate) mod plots;
 pub(crate) mod result;
 pub(crate) mod search;
+mod served;
 mod show;
 
 use std::collections::BTreeMap;
@@ -147,6 +148,7 @@ pub(crate) fn run(args: &Load) -> Result<()> {
     args.expect_sense()?;
     args.report.as_deref().map_or(Ok(()), expect_writable)?;
     let model = Model::open_bare(&args.model.model)?;
+    served::expect_model(&args.address, &model)?;
     let rows = read_labelled(&args.input, &model, args.rules)?;
     let inputs: Vec<Input<'_>> = rows.iter().map(|row| input(&row.input)).collect();
     let mut asker = Asker { args, inputs: &inputs, last: None };

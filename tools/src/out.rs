@@ -93,15 +93,25 @@ pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     done.map_err(|source| Failure::io(path, "write", source))
 }
 
-/// Fails where a file cannot be written, before the work that fills it; leaves nothing behind.
+/// Fails where a file cannot be replaced, before the work that fills it; leaves nothing behind.
 pub(crate) fn expect_writable(path: &Path) -> Result<()> {
+    expect(path, try_folder)
+}
+
+/// The same of a file that is written where it is: its folder need not be writable.
+pub(crate) fn expect_open_for_writing(path: &Path) -> Result<()> {
+    expect(path, |_| Ok(()))
+}
+
+/// `beside` says whether what else is needed of a file that is there can be done.
+fn expect(path: &Path, beside: fn(&Path) -> io::Result<()>) -> Result<()> {
     // Opening a pipe would wait for its reader.
     if path == Path::new(STANDARD) || is_stream(path) {
         return Ok(());
     }
     let tried = match fs::metadata(path) {
         Ok(about) if about.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-        Ok(_) => File::options().write(true).open(path).and_then(|_| try_folder(path)),
+        Ok(_) => File::options().write(true).open(path).and_then(|_| beside(path)),
         Err(_) => try_folder(path),
     };
     tried.map_err(|source| Failure::io(path, "write", source))

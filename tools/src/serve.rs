@@ -19,6 +19,7 @@ use crate::args::{
     switch,
 };
 use crate::failure::Result;
+use crate::given::Given;
 use crate::log::{self, LogArgs};
 use crate::needless::{self, Rule};
 use crate::open::ExitPlan;
@@ -53,6 +54,8 @@ const FILES: u64 = 256;
 /// Flags of `serve`.
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
+    #[command(flatten)]
+    given: Given,
     #[command(flatten)]
     model: ModelArg,
     /// Address and port of the protocol; port 0 takes a free one
@@ -144,7 +147,7 @@ pub(crate) enum Schedule {
 
 impl Serve {
     /// Flags that would change nothing.
-    pub(crate) fn needless(&self) -> Vec<Rule> {
+    fn needless(&self) -> Vec<Rule> {
         let mut rules = needless::of_exits(&self.exits, self.after_exit, &self.adapt);
         let is_off = self.exits.exits == ExitsSwitch::Off;
         let is_window = self.schedule == Schedule::Window;
@@ -157,6 +160,7 @@ impl Serve {
 
 /// Runs the verb.
 pub(crate) fn run(args: &Serve) -> Result<()> {
+    args.given.refuse_by(&args.needless())?;
     args.log.start();
     if let Some(file) = &args.config {
         tracing::info!(file = %file.display(), "flags were read");

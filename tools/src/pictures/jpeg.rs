@@ -101,6 +101,30 @@ mod tests {
         }
     }
 
+    /// A grey block of nothing: a scan for each coefficient, and one more for each further bit.
+    fn in_scans(bits: u8) -> Vec<u8> {
+        let table = |class: u8| [&[0xff, 0xc4, 0, 20, class, 1][..], &[0; 16]].concat();
+        let mut bytes = [&b"\xff\xd8\xff\xdb\0\x43\0"[..], &[1; 64]].concat();
+        bytes.extend(b"\xff\xc2\0\x0b\x08\0\x08\0\x08\x01\x01\x11\0");
+        bytes.extend([table(0), table(0x10)].concat());
+        for first in 0..64 {
+            for low in (0..bits).rev() {
+                let high = if low + 1 == bits { 0 } else { low + 1 };
+                // One code of one bit, then ones to the end of the byte.
+                bytes.extend([0xff, 0xda, 0, 8, 1, 1, 0, first, first, high << 4 | low, 0x7f]);
+            }
+        }
+        bytes.extend(b"\xff\xd9");
+        bytes
+    }
+
+    #[test]
+    fn more_scans_than_a_picture_needs_are_refused() {
+        let picture = decode(&in_scans(1), &PictureRules::default()).unwrap().picture;
+        assert!(picture.as_bytes().iter().all(|level| *level == 128));
+        assert!(error(&in_scans(2)).contains("over 100 scans"));
+    }
+
     #[test]
     fn scans_that_come_twice_or_too_early_are_refused() {
         for name in ["baseline.jpg", "progressive.jpg"] {

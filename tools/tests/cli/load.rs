@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::running::Running;
-use crate::support::{Folder, offramp, run, shipped};
+use crate::support::{Folder, copy_of, offramp, run, shipped, shipped_images};
 
 /// A busy machine may send late, which the run calls invalid; its counts hold.
 fn load(server: &Running, more: &[&str]) -> Value {
@@ -80,6 +80,24 @@ fn the_highest_rate_is_searched_and_reported() {
     assert!(page.matches("<svg").count() >= 6 && page.contains("<table>"), "{page}");
     assert!(page.contains("of which 99 % are answered within 2000 ms"), "{page}");
     assert!(!page.contains("<script") && !page.contains("http"), "it needs nothing else");
+    server.stop();
+}
+
+#[test]
+fn another_model_than_the_one_that_is_served_is_refused() {
+    let server = Running::start(&[]);
+    let images = shipped_images();
+    let other = copy_of(&shipped());
+    let config = std::fs::read_to_string(format!("{}/config.json", shipped())).unwrap();
+    let other_labels = other.write("config.json", &config.replace("\"HUM\"", "\"PER\""));
+    let other_labels = other_labels.trim_end_matches("/config.json");
+    for (model, input) in [(&*images, "test-images-idx3-ubyte.gz"), (other_labels, "test.jsonl")] {
+        let input = format!("{model}/{input}");
+        let flags = ["load", "--model", model, "--input", &input, "--address", &server.address];
+        let told = run(&flags, "").expect_code(2).err;
+        assert!(told.contains(&format!("--model {model}: `labels` [")), "{told}");
+        assert!(told.contains("serves \"trec-questions\""), "{told}");
+    }
     server.stop();
 }
 

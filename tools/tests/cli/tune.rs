@@ -67,7 +67,7 @@ fn recorded_rows_are_tuned_on_and_drawn() {
 fn what_cannot_be_tuned_on_is_named() {
     let folder = Folder::new();
     let none = folder.write("none.record", "not a record");
-    let failed = run(&["tune", "--record", &none], "").expect_code(2);
+    let failed = run(&["tune", "--record", &none], "").expect_code(1);
     assert!(failed.err.contains("none.record") && failed.err.contains("not a record"));
     let record = folder.path("early.record");
     let args = ["classify", "--model", &shipped(), "--record", &record];

@@ -7,10 +7,15 @@ use super::blocks::Reader;
 use super::codes::{Bits, Fault};
 use super::frame::{Component, Frame, Scan, Tables};
 
+/// Most scans of a picture: encoders write about ten. A scan goes over all blocks, and a few bytes
+/// can say that nothing changes in any.
+const SCANS_MAX: usize = 100;
+
 /// Fails where codes, scans or the end are missing. What is not understood is left to the decoder,
 /// which says why.
 pub(super) fn check(bytes: &[u8], sides: [usize; 2]) -> Result<(), String> {
-    let mut walk = Walk { bytes, sides, tables: Tables::default(), frame: None, interval: 0 };
+    let tables = Tables::default();
+    let mut walk = Walk { bytes, sides, tables, frame: None, interval: 0, scans: 0 };
     match walk.run() {
         Ok(()) | Err(Stop::Unknown) => Ok(()),
         Err(Stop::Cut) => Err(CUT.to_owned()),
@@ -49,6 +54,8 @@ struct Walk<'a> {
     frame: Option<Frame>,
     /// Units between two restarts; 0: there are none.
     interval: usize,
+    /// So far.
+    scans: usize,
 }
 
 impl Walk<'_> {
@@ -100,6 +107,10 @@ impl Walk<'_> {
     fn scan(&mut self, data: &[u8], start: usize) -> Walked<usize> {
         let frame = self.frame.as_mut().ok_or(Stop::Unknown)?;
         let scan = Scan::parse(data, frame).ok_or(Stop::Unknown)?;
+        self.scans += 1;
+        if self.scans > SCANS_MAX {
+            return Err(Stop::Damaged("over 100 scans, more than a picture needs"));
+        }
         for part in &scan.parts {
             let component = &mut frame.components[part.place];
             component.begin(&scan).ok_or(Stop::Damaged("a scan out of turn"))?;
