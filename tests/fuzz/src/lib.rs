@@ -65,8 +65,8 @@ impl Rewritten {
     }
 }
 
-/// Whether to go on with `bytes` that were read: about one in `share`, the same ones each time. What
-/// comes behind reading, such as to replace a file, takes far longer.
+/// Whether to go on with `bytes` that were read: about one in `share`, the same ones each time. To
+/// replace a file, say, takes far longer than to read one.
 pub fn is_drawn(bytes: &[u8], share: u8) -> bool {
     let sum = bytes.iter().fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(*byte));
     sum.is_multiple_of(share)
