@@ -46,6 +46,9 @@ pub(crate) fn shown(value: &str) -> String {
 /// The document as a JSON parser takes it, its tokens bounded.
 pub(crate) fn document<'a>(content: &'a [u8], file: &Path) -> Result<Cow<'a, [u8]>> {
     let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
+    // The parser looks at texts that are read, and not at others.
+    std::str::from_utf8(content)
+        .map_err(|fault| Error::damaged(file, format!("not the JSON expected: {fault}")))?;
     check_bounds(content, file)?;
     Ok(python::without_odd_numbers(content))
 }

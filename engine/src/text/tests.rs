@@ -323,6 +323,21 @@ fn every_character_is_normalised_as_by_the_crate() {
 }
 
 #[test]
+fn words_of_one_character_may_be_too_long_too() {
+    let normalizer = bert_normalizer(true, true, None, true);
+    let json = serde_json::to_value(bert_with(&normalizer, true)).unwrap();
+    for chars_max in 0..3 {
+        let mut json = json.clone();
+        json["model"]["max_input_chars_per_word"] = json!(chars_max);
+        let mut tokenizer = ours(read(json.to_string().as_bytes()).unwrap());
+        for text in ["a", "a.b", "é 中 ☃ !", "\u{10ffff} aa aaa", "[a"] {
+            let (found, expected) = both(&mut tokenizer, 64, Side::Right, (text, None));
+            assert_eq!(found, expected, "{chars_max}: {text}");
+        }
+    }
+}
+
+#[test]
 fn the_shipped_tokenizer_stops_early_from_both_sides() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions");
     let inner = read(&std::fs::read(format!("{file}/tokenizer.json")).unwrap()).unwrap();

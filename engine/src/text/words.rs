@@ -5,6 +5,7 @@
 //! which go over the whole text at every step and keep the origin of each byte. Here a text is left
 //! as soon as enough tokens are known, and a word that is too long for the vocabulary is not kept.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use tokenizers::models::wordpiece::WordPiece;
@@ -220,8 +221,7 @@ impl Word<'_> {
                 self.end_text(take)
             } else if is_alone(d) {
                 self.end_text(take)?;
-                self.push(d);
-                self.end_text(take)
+                take(self.words.pieces.of_char(d))
             } else {
                 self.push(d);
                 Flow::Continue(())
@@ -232,8 +232,7 @@ impl Word<'_> {
     /// Ends it; `c` is the next, and one by itself.
     fn alone(&mut self, c: char, take: &mut Take<'_>) -> Flow {
         self.end(take)?;
-        self.push(c);
-        self.end_text(take)
+        take(self.words.pieces.of_char(c))
     }
 
     fn end(&mut self, take: &mut Take<'_>) -> Flow {
@@ -265,20 +264,37 @@ struct Pieces {
     chars_max: usize,
     /// Longest entry of the vocabulary.
     bytes_max: usize,
+    /// The tokens of words of one character, by that; no need to look those up.
+    by_char: Vec<u32>,
 }
 
 impl Pieces {
     fn new(model: &WordPiece) -> Option<Self> {
+        let vocabulary = model.get_vocab();
+        let unknown = model.token_to_id(&model.unk_token)?;
+        let chars_max = model.max_input_chars_per_word;
+        // Where even one character is too long a word, all are unknown.
+        let by_char = if chars_max > 0 { by_char(&vocabulary, unknown) } else { Vec::new() };
         Some(Self {
-            unknown: model.token_to_id(&model.unk_token)?,
+            unknown,
             prefix: model.continuing_subword_prefix.clone(),
-            chars_max: model.max_input_chars_per_word,
-            bytes_max: model.get_vocab().keys().map(String::len).max()?,
+            chars_max,
+            bytes_max: vocabulary.keys().map(String::len).max()?,
+            by_char,
         })
+    }
+
+    /// The token of a word of one character.
+    fn of_char(&self, c: char) -> u32 {
+        self.by_char.get(c as usize).copied().unwrap_or(self.unknown)
     }
 
     /// The longest piece first, again and again.
     fn split(&self, word: &str, model: &ModelWrapper, take: &mut Take<'_>) -> Flow {
+        let mut chars = word.chars();
+        if let (Some(c), None) = (chars.next(), chars.next()) {
+            return take(self.of_char(c));
+        }
         if let Some(id) = model.token_to_id(word) {
             return take(id);
         }
@@ -307,6 +323,19 @@ impl Pieces {
         }
         found.into_iter().try_for_each(take)
     }
+}
+
+fn by_char(vocabulary: &HashMap<String, u32>, unknown: u32) -> Vec<u32> {
+    let single = |(token, &id): (&String, &u32)| {
+        let mut chars = token.chars();
+        let c = chars.next()?;
+        chars.next().is_none().then_some((c as usize, id))
+    };
+    let singles: Vec<(usize, u32)> = vocabulary.iter().filter_map(single).collect();
+    let most = singles.iter().map(|&(c, _)| c + 1).max().unwrap_or(0);
+    let mut by_char = vec![unknown; most];
+    singles.into_iter().for_each(|(c, id)| by_char[c] = id);
+    by_char
 }
 
 fn is_dropped(c: char) -> bool {

@@ -95,7 +95,12 @@ fn the_header_is_one_json_object() {
     refused_header("{", 0, "EOF while parsing");
     refused_header("{}{}", 0, "trailing characters");
     refused_header("{\"a\u{1}\":1}", 0, "control character");
-    refused(&common::file(ONE, &[0; 8]).map_byte(10, 0xff), "invalid unicode");
+    refused(&common::file(ONE, &[0; 8]).map_byte(10, 0xff), "invalid utf-8 sequence");
+    let unread = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"own":"x"}}"#;
+    let at = 8 + unread.find('x').unwrap();
+    let content = common::file(unread, &[0; 8]);
+    assert_eq!(answer(&content), Ok(vec!["a".into()]));
+    refused(&content.map_byte(at, 0xc2), "not the JSON expected: invalid utf-8 sequence");
     for nest in ["[", "{\"a\":"] {
         let deep = format!("{{\"a\":{}", nest.repeat(100_000));
         refused_header(&deep, 0, "nested over 64 deep");

@@ -87,8 +87,8 @@ fn halves(text: &str, share: u8) -> (&str, Option<&str>) {
 fn check(both: &Both, (text, pair): (&str, Option<&str>)) {
     let ours = bounded(HELD_MAX, || both.ours.encode(text, pair));
     let whole = match pair {
-        Some(pair) => both.whole.encode((text, pair), true),
-        None => both.whole.encode(text, true),
+        Some(pair) => both.whole.encode_fast((text, pair), true),
+        None => both.whole.encode_fast(text, true),
     };
     let whole = whole.expect("the tokenizer takes any text");
     match ours {
