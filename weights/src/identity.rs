@@ -13,12 +13,13 @@ use crate::image::PREPROCESSOR_FILE;
 use crate::spec::CONFIG_FILE;
 
 /// Files beside the weights that say how inputs are read and what is computed.
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     CONFIG_FILE,
     PREPROCESSOR_FILE,
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
     INDEX_FILE,
 ];
 /// Hexadecimal digits of a file's hash in a message.

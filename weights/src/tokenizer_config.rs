@@ -5,10 +5,11 @@
 //! (`do_basic_tokenize`, `never_split`), and what a caller may ask for anew (`max_length`,
 //! `stride`, `truncation_strategy`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::disk::read_whole;
 use crate::error::{Error, Result};
@@ -16,7 +17,9 @@ use crate::json;
 
 /// The name of the file in a model's folder.
 pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+/// Where older folders name their tokens.
 const SPECIAL_TOKENS: &str = "special_tokens_map.json";
+const ADDED_TOKENS: &str = "added_tokens.json";
 /// Longest file, bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Limits from here on are none: Python writes 1e30.
@@ -48,6 +51,8 @@ pub struct NamedToken {
     pub normalized: bool,
     /// Whether it is one that people do not write.
     pub special: bool,
+    /// Whether it takes the place of one of the same text in `tokenizer.json`.
+    pub replaces: bool,
 }
 
 /// The keys that change which tokens a text becomes; none where a key is not there.
@@ -84,29 +89,35 @@ pub struct TokenizerConfig {
 }
 
 impl TokenizerConfig {
-    /// Reads it from a model's folder; none where there is none.
+    /// Reads it from a model's folder; none where there is none. Where it does not number tokens
+    /// (`added_tokens_decoder`), those of `special_tokens_map.json` and `added_tokens.json` are its
+    /// own, and otherwise the two say nothing.
     ///
     /// # Errors
-    /// The file cannot be read, is no JSON, or a key has a value that nothing is known to do with.
+    /// A file cannot be read, is no JSON, or a key has a value that nothing is known to do with.
     pub fn read(dir: &Path) -> Result<Option<Self>> {
-        Self::read_file(dir, TOKENIZER_CONFIG)
+        let file = dir.join(TOKENIZER_CONFIG);
+        let Some(mut keys) = read::<Keys>(&file)? else { return Ok(None) };
+        let mut older = Vec::new();
+        if keys.added_tokens_decoder.is_none() {
+            keys.take_special(read(&dir.join(SPECIAL_TOKENS))?.unwrap_or_default());
+            older = numbered(dir)?;
+        }
+        Self::of(keys, older, &file).map(Some)
     }
 
-    /// Reads `special_tokens_map.json`, where older folders name their tokens, from a model's
-    /// folder; `None` where there is none.
+    /// Reads the files in which older folders name their tokens, as if each were a
+    /// `tokenizer_config.json`: for folders without one.
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn read_special(dir: &Path) -> Result<Option<Self>> {
-        Self::read_file(dir, SPECIAL_TOKENS)
-    }
-
-    fn read_file(dir: &Path, name: &str) -> Result<Option<Self>> {
-        let file = dir.join(name);
-        if !file.exists() {
-            return Ok(None);
-        }
-        Self::parse(&read_whole(&file, FILE_BYTES_MAX)?, &file).map(Some)
+    pub fn read_older(dir: &Path) -> Result<Vec<Self>> {
+        let (special, added) = (dir.join(SPECIAL_TOKENS), dir.join(ADDED_TOKENS));
+        let keys = read::<Keys>(&special)?.unwrap_or_default();
+        Ok(vec![
+            Self::of(keys, Vec::new(), &special)?,
+            Self::of(Keys::default(), numbered(dir)?, &added)?,
+        ])
     }
 
     /// Reads its content.
@@ -114,17 +125,17 @@ impl TokenizerConfig {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn parse(content: &[u8], file: &Path) -> Result<Self> {
-        let keys: Keys = json::parse(content, file)?;
+        Self::of(json::parse(content, file)?, Vec::new(), file)
+    }
+
+    /// `older` are tokens of `added_tokens.json`, in the order of their numbers.
+    fn of(keys: Keys, older: Vec<String>, file: &Path) -> Result<Self> {
         let tokens_max = tokens_max(&keys, file)?;
         let text = |token: &Option<Token>| token.as_ref().map(|token| token.content().to_owned());
-        let class = keys.tokenizer_class.as_deref().map(|class| {
-            let class = class.strip_suffix("Fast").unwrap_or(class);
-            class.strip_suffix("Tokenizer").unwrap_or(class).to_owned()
-        });
         let inputs = &keys.model_input_names;
         Ok(Self {
             file: file.to_owned(),
-            class,
+            class: keys.tokenizer_class.as_deref().map(bare_class),
             lowercase: keys.do_lower_case,
             strip_accents: keys.strip_accents,
             chinese_chars: keys.tokenize_chinese_chars,
@@ -138,7 +149,7 @@ impl TokenizerConfig {
             cls_token: text(&keys.cls_token),
             sep_token: text(&keys.sep_token),
             unk_token: text(&keys.unk_token),
-            named: keys.named(),
+            named: keys.named(older),
         })
     }
 
@@ -146,6 +157,28 @@ impl TokenizerConfig {
     pub fn refused(&self, key: &str, expected: String, found: &str) -> Error {
         Error::refused(&self.file, key, expected, found)
     }
+}
+
+/// `BertTokenizerFast` without "Fast" and "Tokenizer".
+pub(crate) fn bare_class(class: &str) -> String {
+    let class = class.strip_suffix("Fast").unwrap_or(class);
+    class.strip_suffix("Tokenizer").unwrap_or(class).to_owned()
+}
+
+/// What a file holds; none where there is none.
+fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
+    match file.exists() {
+        true => json::parse(&read_whole(file, FILE_BYTES_MAX)?, file).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// The tokens of `added_tokens.json`, in the order of their numbers.
+fn numbered(dir: &Path) -> Result<Vec<String>> {
+    let tokens: BTreeMap<String, u32> = read(&dir.join(ADDED_TOKENS))?.unwrap_or_default();
+    let mut tokens: Vec<(u32, String)> = tokens.into_iter().map(|(text, id)| (id, text)).collect();
+    tokens.sort_unstable();
+    Ok(tokens.into_iter().map(|(_, text)| text).collect())
 }
 
 /// The least of the two spellings that is a limit.
@@ -162,7 +195,7 @@ fn tokens_max(keys: &Keys, file: &Path) -> Result<Option<usize>> {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Keys {
     tokenizer_class: Option<String>,
     do_lower_case: Option<bool>,
@@ -188,8 +221,25 @@ struct Keys {
 }
 
 impl Keys {
-    /// All tokens: those with ids first, as transformers adds them.
-    fn named(self) -> Vec<NamedToken> {
+    /// The special tokens of `special_tokens_map.json` go before its own.
+    fn take_special(&mut self, map: Self) {
+        for (own, other) in [
+            (&mut self.unk_token, map.unk_token),
+            (&mut self.sep_token, map.sep_token),
+            (&mut self.pad_token, map.pad_token),
+            (&mut self.cls_token, map.cls_token),
+            (&mut self.mask_token, map.mask_token),
+            (&mut self.bos_token, map.bos_token),
+            (&mut self.eos_token, map.eos_token),
+        ] {
+            *own = other.or_else(|| own.take());
+        }
+        let own = self.additional_special_tokens.get_or_insert_default();
+        own.extend(map.additional_special_tokens.into_iter().flatten());
+    }
+
+    /// All tokens: those with numbers first, as transformers adds them.
+    fn named(self, older: Vec<String>) -> Vec<NamedToken> {
         let special = [
             self.bos_token,
             self.eos_token,
@@ -206,10 +256,19 @@ impl Keys {
         };
         let special = special.into_iter().flatten();
         let special = special.chain(self.additional_special_tokens.into_iter().flatten());
-        let with_ids = self.added_tokens_decoder.into_iter().flatten().map(|(_, token)| token);
-        let with_ids = with_ids.map(|token| token.named(false));
-        let special = special.chain(extra).map(|token| token.named(true));
-        with_ids.chain(special).filter(|token| !token.content.is_empty()).collect()
+        let special: Vec<Token> = special.chain(extra).collect();
+        let texts: BTreeSet<String> = special.iter().map(|t| t.content().to_owned()).collect();
+        let with_ids = self.added_tokens_decoder.into_iter().flatten().map(|(_, token)| {
+            let is_special = texts.contains(token.content());
+            NamedToken { replaces: true, ..token.named(is_special) }
+        });
+        let older = older.into_iter().map(|text| {
+            let is_special = texts.contains(&text);
+            Token::Text(text).named(is_special)
+        });
+        let special = special.into_iter().map(|token| token.named(true));
+        let all = with_ids.chain(older).chain(special);
+        all.filter(|token| !token.content.is_empty()).collect()
     }
 }
 
@@ -269,6 +328,7 @@ impl Token {
             single_word: whole.single_word,
             normalized: whole.normalized.unwrap_or(!special),
             special,
+            replaces: false,
         }
     }
 }
@@ -308,6 +368,39 @@ mod tests {
             ("<z>", true, false),
         ];
         assert_eq!(named, expected);
+    }
+
+    #[test]
+    fn older_files_are_read_where_no_token_is_numbered() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, json: &str| std::fs::write(dir.path().join(name), json).unwrap();
+        write(
+            SPECIAL_TOKENS,
+            r#"{"cls_token": {"content": "<c>"}, "additional_special_tokens": ["<y>"]}"#,
+        );
+        write(ADDED_TOKENS, r#"{"<z>": 9, "<y>": 8}"#);
+        assert_eq!(TokenizerConfig::read(dir.path()).unwrap(), None);
+        write(TOKENIZER_CONFIG, r#"{"cls_token": "[CLS]", "sep_token": "[SEP]"}"#);
+        let config = TokenizerConfig::read(dir.path()).unwrap().unwrap();
+        assert_eq!(config.cls_token.as_deref(), Some("<c>"));
+        let named = |config: &TokenizerConfig| -> Vec<(String, bool, bool)> {
+            let told = |t: &NamedToken| (t.content.clone(), t.special, t.replaces);
+            config.named.iter().map(told).collect()
+        };
+        let plain = |text: &str, is_special| (text.to_owned(), is_special, false);
+        let expected = [("<y>", true), ("<z>", false), ("[SEP]", true), ("<c>", true)];
+        let expected: Vec<_> = expected.map(|(text, special)| plain(text, special)).into();
+        assert_eq!(named(&config)[..4], expected);
+        write(
+            TOKENIZER_CONFIG,
+            r#"{"cls_token": "[CLS]", "added_tokens_decoder": {"2": {"content": "[CLS]"}}}"#,
+        );
+        let config = TokenizerConfig::read(dir.path()).unwrap().unwrap();
+        let expected = [("[CLS]".to_owned(), true, true), plain("[CLS]", true)];
+        assert_eq!(named(&config), expected);
+        write(ADDED_TOKENS, r#"{"<z>": -1}"#);
+        let error = TokenizerConfig::read_older(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("added_tokens.json: ") && error.contains("`<z>`"), "{error}");
     }
 
     #[test]

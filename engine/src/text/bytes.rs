@@ -53,7 +53,7 @@ impl Bytes {
             && is_bare(&model.end_of_word_suffix)
             && !model.ignore_merges
             && CHARS.iter().all(|c| model.token_to_id(c.encode_utf8(&mut [0; 4])).is_some());
-        is_plain.then(|| Self { adds_space, long_words: LongWords::default() })
+        is_plain.then(|| Self { adds_space, long_words: LongWords::new(model, bytes_of) })
     }
 
     /// The tokens of a piece of text between added tokens; `begins` where it is not the middle of
@@ -81,7 +81,7 @@ impl Bytes {
 
     fn merge(&self, word: &[u8], model: &ModelWrapper, take: &mut Take<'_>) -> Flow {
         if word.len() > LONG_BYTES {
-            return self.long_words.merge(word, bytes_of, model, take);
+            return self.long_words.merge(word, model, take);
         }
         let word: String = word.iter().map(|&byte| CHARS[usize::from(byte)]).collect();
         // A vocabulary with every byte in it splits every word.

@@ -9,9 +9,9 @@
 //! too, whatever follows: the tokens before it are known.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
+use tokenizers::models::bpe::BPE;
 use tokenizers::{Model as _, ModelWrapper};
 
 use super::added::Flow;
@@ -25,16 +25,10 @@ const PAIRS_MAX: usize = 1 << 16;
 /// Stands before the first token.
 const NONE: u32 = u32::MAX;
 
-/// Merges long words.
-#[derive(Debug, Default)]
-pub(super) struct LongWords {
-    /// Made where a long word comes for the first time: most servers never see one.
-    index: OnceLock<Index>,
-}
-
-/// Finds all tokens that end at a place.
+/// Merges long words. It takes a while to make, so it is made before any text comes.
 #[derive(Debug)]
-struct Index {
+pub(super) struct LongWords {
+    /// Finds all tokens that end at a place.
     finder: AhoCorasick,
     ids: Vec<u32>,
     bytes_max: usize,
@@ -49,32 +43,8 @@ struct Last {
 }
 
 impl LongWords {
-    /// Hands out the tokens of a word; `bytes` gives the bytes of a token of the vocabulary.
-    pub(super) fn merge(
-        &self,
-        word: &[u8],
-        bytes: fn(&str) -> Option<Vec<u8>>,
-        model: &ModelWrapper,
-        take: &mut Take<'_>,
-    ) -> Flow {
-        let index = self.index.get_or_init(|| Index::new(model, bytes));
-        let mut prefixes = Prefixes::new(model, index.bytes_max);
-        let mut turns = Turns::default();
-        let mut done = 0;
-        for token in index.finder.find_overlapping_iter(word) {
-            if token.end() > done {
-                prefixes.settle(done, take)?;
-                turns.read(token.end() - done);
-                done = token.end();
-            }
-            prefixes.try_token(token.start(), token.end(), index.ids[token.pattern().as_usize()]);
-        }
-        prefixes.hand_out(word.len(), take)
-    }
-}
-
-impl Index {
-    fn new(model: &ModelWrapper, bytes: fn(&str) -> Option<Vec<u8>>) -> Self {
+    /// `bytes` gives the bytes of a token of the vocabulary.
+    pub(super) fn new(model: &BPE, bytes: fn(&str) -> Option<Vec<u8>>) -> Self {
         let vocabulary = model.get_vocab().into_iter();
         let (tokens, ids): (Vec<_>, Vec<_>) = vocabulary
             .filter_map(|(token, id)| Some((bytes(&token).filter(|b| !b.is_empty())?, id)))
@@ -82,6 +52,22 @@ impl Index {
         let finder = AhoCorasick::builder().match_kind(MatchKind::Standard).build(&tokens);
         let finder = finder.expect("invariant: a vocabulary has fewer bytes than a finder takes");
         Self { finder, ids, bytes_max: tokens.iter().map(Vec::len).max().unwrap_or(1) }
+    }
+
+    /// Hands out the tokens of a word.
+    pub(super) fn merge(&self, word: &[u8], model: &ModelWrapper, take: &mut Take<'_>) -> Flow {
+        let mut prefixes = Prefixes::new(model, self.bytes_max);
+        let mut turns = Turns::default();
+        let mut done = 0;
+        for token in self.finder.find_overlapping_iter(word) {
+            if token.end() > done {
+                prefixes.settle(done, take)?;
+                turns.read(token.end() - done);
+                done = token.end();
+            }
+            prefixes.try_token(token.start(), token.end(), self.ids[token.pattern().as_usize()]);
+        }
+        prefixes.hand_out(word.len(), take)
     }
 }
 

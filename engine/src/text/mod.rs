@@ -28,6 +28,9 @@ use crate::error::{Error, InputError, Result};
 use scan::Scanner;
 use share::shares;
 
+/// Words that the crate remembers, up to some 8 KiB each: strangers choose them.
+const CACHED_WORDS: usize = 1000;
+
 /// The tokenizer of a model, truncating to what the model takes.
 #[derive(Debug)]
 pub struct Tokenizer {
@@ -77,6 +80,9 @@ impl Tokenizer {
         };
         inner.with_truncation(None).map_err(|error| fail(error.to_string()))?;
         inner.with_padding(None);
+        let mut model = inner.get_model().clone();
+        model.resize_cache(CACHED_WORDS);
+        inner.with_model(model);
         let mut tokens_max = spec.row_tokens_max();
         let mut has_kinds = spec.kinds > 1;
         if let Some(config) = &config {
@@ -84,9 +90,9 @@ impl Tokenizer {
             side = config.truncation_side.unwrap_or(side);
             tokens_max = tokens_max.min(config.tokens_max.unwrap_or(usize::MAX));
             has_kinds &= !config.lacks_kinds;
-        }
-        if let Some(map) = TokenizerConfig::read_special(dir)? {
-            settings::expect_special(&inner, &map)?;
+        } else {
+            let older = TokenizerConfig::read_older(dir)?;
+            older.iter().try_for_each(|older| settings::expect_tokens(&inner, older))?;
         }
         let scanner = Scanner::new(&inner);
         // Better now than at every text.

@@ -2,17 +2,22 @@
 //!
 //! For the classes of BERT and RoBERTa the keys win over `tokenizer.json`, and a key that is left
 //! out stands for its default (`do_lower_case` is true); the generic class takes `tokenizer.json`
-//! as it is. Without `tokenizer_config.json` there is nothing but `tokenizer.json` to go by.
+//! as it is. Where versions of transformers disagree, a key must say what `tokenizer.json` says.
+//! Without `tokenizer_config.json` there is nothing but `tokenizer.json` to go by: here alone
+//! `AutoTokenizer` does otherwise, and takes the defaults of the family's class.
 
+use std::collections::BTreeSet;
+
+use offramp_weights::tokenizer_config::NamedToken;
 use offramp_weights::{Family, TextSpec, TokenizerConfig};
 use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
-use tokenizers::{AddedToken, ModelWrapper};
+use tokenizers::{AddedToken, ModelWrapper, NormalizedString, Normalizer as _};
 
 use crate::error::Result;
 
 /// Classes that lower-case and strip accents by their keys.
-const LIKE_BERT: [&str; 11] = [
+const LIKE_BERT: [&str; 15] = [
     "Bert",
     "DistilBert",
     "Electra",
@@ -24,9 +29,13 @@ const LIKE_BERT: [&str; 11] = [
     "Funnel",
     "RetriBert",
     "Splinter",
+    "MPNet",
+    "DPRContextEncoder",
+    "DPRQuestionEncoder",
+    "DPRReader",
 ];
 /// Classes that put a space before a text by their key.
-const LIKE_ROBERTA: [&str; 5] = ["Roberta", "GPT2", "Bart", "Longformer", "LED"];
+const LIKE_ROBERTA: [&str; 7] = ["Roberta", "GPT2", "Bart", "Longformer", "LED", "Deberta", "Mvp"];
 /// Classes that read `tokenizer.json` as it is.
 const GENERIC: [&str; 3] = ["PreTrained", "TokenizersBackend", "PreTrainedTokenizer"];
 
@@ -57,7 +66,7 @@ pub(super) fn apply(
 }
 
 fn class(config: &TokenizerConfig, spec: &TextSpec) -> Class {
-    match config.class.as_deref() {
+    match config.class.as_deref().or(spec.tokenizer_class.as_deref()) {
         Some(name) if LIKE_BERT.contains(&name) => Class::Bert,
         Some(name) if LIKE_ROBERTA.contains(&name) => Class::Roberta,
         Some(name) if GENERIC.contains(&name) => Class::Generic,
@@ -72,26 +81,31 @@ fn normalise(
     config: &TokenizerConfig,
     class: Class,
 ) -> Result<()> {
-    let Some(NormalizerWrapper::BertNormalizer(mut rules)) = inner.get_normalizer().cloned() else {
-        return Ok(());
-    };
-    match class {
-        Class::Bert => {
+    match (class, inner.get_normalizer().cloned()) {
+        (Class::Bert, Some(NormalizerWrapper::BertNormalizer(mut rules))) => {
             rules.lowercase = config.lowercase.unwrap_or(true);
             rules.strip_accents = config.strip_accents;
             rules.handle_chinese_chars = config.chinese_chars.unwrap_or(true);
             inner.with_normalizer(Some(NormalizerWrapper::BertNormalizer(rules)));
+            Ok(())
         }
-        Class::Unknown => {
-            let strips = rules.strip_accents.unwrap_or(rules.lowercase);
-            expect(config, "do_lower_case", config.lowercase, rules.lowercase)?;
-            expect(config, "strip_accents", config.strip_accents, strips)?;
-            let chinese = rules.handle_chinese_chars;
-            expect(config, "tokenize_chinese_chars", config.chinese_chars, chinese)?;
-        }
-        Class::Roberta | Class::Generic => {}
+        (Class::Bert | Class::Unknown, rules) => expect_rules(config, rules.as_ref()),
+        (Class::Roberta | Class::Generic, _) => Ok(()),
     }
-    Ok(())
+}
+
+/// What becomes of a letter under rules that are left as they are tells whether a key holds.
+fn expect_rules(config: &TokenizerConfig, rules: Option<&NormalizerWrapper>) -> Result<()> {
+    let becomes = |text: &str| {
+        let mut text = NormalizedString::from(text);
+        // Rules that fail here fail at every text, which is told elsewhere.
+        let _ = rules.map(|rules| rules.normalize(&mut text));
+        text.get().to_owned()
+    };
+    expect(config, "do_lower_case", config.lowercase, becomes("A") == "a")?;
+    expect(config, "strip_accents", config.strip_accents, becomes("\u{e9}") == "e")?;
+    let is_parted = becomes("\u{4e2d}") == " \u{4e2d} ";
+    expect(config, "tokenize_chinese_chars", config.chinese_chars, is_parted)
 }
 
 fn space(inner: &mut tokenizers::Tokenizer, config: &TokenizerConfig, class: Class) -> Result<()> {
@@ -103,58 +117,57 @@ fn space(inner: &mut tokenizers::Tokenizer, config: &TokenizerConfig, class: Cla
             split.add_prefix_space = config.prefix_space.unwrap_or(false);
             inner.with_pre_tokenizer(Some(PreTokenizerWrapper::ByteLevel(split)));
         }
-        Class::Unknown => {
+        Class::Unknown | Class::Generic => {
             expect(config, "add_prefix_space", config.prefix_space, split.add_prefix_space)?;
         }
-        Class::Bert | Class::Generic => {}
+        Class::Bert => {}
     }
     Ok(())
 }
 
-/// Of a class that is not known, a key must say what `tokenizer.json` says.
+/// Where it is not known, or not agreed on, what becomes of a key, it must say what
+/// `tokenizer.json` says.
 fn expect(config: &TokenizerConfig, key: &str, asked: Option<bool>, is: bool) -> Result<()> {
     match asked {
         Some(asked) if asked != is => {
             let class = config.class.as_deref().unwrap_or_default();
-            let expected =
-                format!("{is}, as in tokenizer.json: what the class `{class}` does is not known");
+            let expected = format!(
+                "{is}, as in tokenizer.json: what the class `{class}` makes of another value there \
+                 is not known"
+            );
             Err(config.refused(key, expected, &asked.to_string()).into())
         }
         _ => Ok(()),
     }
 }
 
-/// Adds tokens that `tokenizer.json` has not.
+/// Adds tokens that `tokenizer.json` has not, or has otherwise where the configuration numbers them.
 fn add_tokens(inner: &mut tokenizers::Tokenizer, config: &TokenizerConfig) {
-    let mut there: Vec<AddedToken> = inner.get_added_tokens_decoder().into_values().collect();
-    let mut new = Vec::new();
-    for token in &config.named {
-        let is_there = there.iter().any(|known| known.content == token.content);
-        let token = AddedToken {
-            content: token.content.clone(),
-            single_word: token.single_word,
-            lstrip: token.lstrip,
-            rstrip: token.rstrip,
-            normalized: token.normalized,
-            special: token.special,
-        };
-        if !is_there {
-            there.push(token.clone());
-            new.push(token);
-        }
-    }
+    let added = |token: &NamedToken| AddedToken {
+        content: token.content.clone(),
+        single_word: token.single_word,
+        lstrip: token.lstrip,
+        rstrip: token.rstrip,
+        normalized: token.normalized,
+        special: token.special,
+    };
+    let mut there: BTreeSet<String> =
+        inner.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
+    let is_new = |token: &&NamedToken| there.insert(token.content.clone()) || token.replaces;
+    let new: Vec<AddedToken> = config.named.iter().filter(is_new).map(added).collect();
     // Also where there is none: those of tokenizer.json are found as they are normalised now.
     inner.add_tokens(&new);
 }
 
-/// Refuses tokens of `special_tokens_map.json` that `tokenizer.json` has not, or has otherwise.
-pub(super) fn expect_special(inner: &tokenizers::Tokenizer, map: &TokenizerConfig) -> Result<()> {
-    expect_frame(inner, map)?;
-    let lacking = map.named.iter().find(|token| inner.token_to_id(&token.content).is_none());
-    match lacking {
+/// Refuses tokens of older files that `tokenizer.json` does not add as well, or has otherwise.
+pub(super) fn expect_tokens(inner: &tokenizers::Tokenizer, older: &TokenizerConfig) -> Result<()> {
+    expect_frame(inner, older)?;
+    let there = inner.get_added_tokens_decoder();
+    let is_there = |token: &&NamedToken| there.values().any(|known| known.content == token.content);
+    match older.named.iter().find(|token| !is_there(token)) {
         Some(token) => {
-            let expected = "tokens of tokenizer.json".to_owned();
-            Err(map.refused("special tokens", expected, &token.content).into())
+            let expected = "tokens that tokenizer.json adds".to_owned();
+            Err(older.refused("tokens", expected, &token.content).into())
         }
         None => Ok(()),
     }
@@ -234,13 +247,22 @@ mod tests {
     }
 
     fn open(tokenizer: &Value, config: Option<Value>) -> Result<Tokenizer, String> {
-        open_with(tokenizer, config.map(|config| ("tokenizer_config.json", config)))
+        let config = config.map(|config| ("tokenizer_config.json", config));
+        open_with(tokenizer, config.as_slice())
     }
 
-    /// With a file beside it.
-    fn open_with(tokenizer: &Value, beside: Option<(&str, Value)>) -> Result<Tokenizer, String> {
+    fn open_with(tokenizer: &Value, beside: &[(&str, Value)]) -> Result<Tokenizer, String> {
+        open_model(&json!({}), tokenizer, beside)
+    }
+
+    /// With more keys in `config.json`, and files beside it.
+    fn open_model(
+        keys: &Value,
+        tokenizer: &Value,
+        beside: &[(&str, Value)],
+    ) -> Result<Tokenizer, String> {
         let dir = tempfile::tempdir().unwrap();
-        let model = json!({
+        let mut model = json!({
             "model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "vocab_size": 16,
             "num_attention_heads": 4, "intermediate_size": 64, "hidden_act": "gelu",
             "max_position_embeddings": 10, "type_vocab_size": 2, "layer_norm_eps": 1e-12,
@@ -249,11 +271,10 @@ mod tests {
         let write = |name: &str, value: &Value| {
             fs::write(dir.path().join(name), value.to_string()).unwrap();
         };
+        model.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
         write("config.json", &model);
         write("tokenizer.json", tokenizer);
-        if let Some((name, content)) = beside {
-            write(name, &content);
-        }
+        beside.iter().for_each(|(name, content)| write(name, content));
         let spec = ModelSpec::read(dir.path()).unwrap();
         Tokenizer::open(dir.path(), spec.text().unwrap()).map_err(|error| error.to_string())
     }
@@ -261,6 +282,89 @@ mod tests {
     fn ids(lowercase: bool, config: Value, text: &str) -> Vec<u32> {
         let tokenizer = open(&tokenizer(lowercase, &Value::Null), Some(config)).unwrap();
         tokenizer.encode(text, None).unwrap().ids
+    }
+
+    /// A token as `added_tokens_decoder` has it.
+    fn numbered(id: usize, flags: &Value) -> Value {
+        let mut token = json!({"content": VOCAB[id], "special": false, "single_word": false,
+                               "lstrip": false, "rstrip": false, "normalized": false});
+        let all = token.as_object_mut().unwrap();
+        all.extend(flags.as_object().unwrap().clone());
+        json!({id.to_string(): token})
+    }
+
+    /// What transformers 4.57 and 5.24 give.
+    #[test]
+    fn tokens_that_the_configuration_numbers_take_the_place_of_others() {
+        let text = "a[MASK]b";
+        let as_it_is = numbered(4, &json!({"special": true}));
+        assert_eq!(ids(true, json!({"added_tokens_decoder": as_it_is}), text), [2, 11, 4, 12, 3]);
+        let alone = numbered(4, &json!({"special": true, "single_word": true}));
+        let config = json!({"added_tokens_decoder": alone});
+        assert_eq!(ids(true, config.clone(), "a [MASK] b"), [2, 11, 4, 12, 3]);
+        assert_eq!(ids(true, config, text), [2, 11, 15, 1, 1, 12, 3]);
+        // A special token that has no number is taken as tokenizer.json has it.
+        let mask = json!({"content": "[MASK]", "single_word": true});
+        assert_eq!(ids(true, json!({"mask_token": mask}), text), [2, 11, 4, 12, 3]);
+    }
+
+    /// What transformers 4.57 and 5.24 give.
+    #[test]
+    fn tokens_of_older_files_are_added_where_none_is_numbered() {
+        let tokenizer = tokenizer(true, &Value::Null);
+        let folder = |config: &Value| {
+            let older = [
+                ("tokenizer_config.json", config.clone()),
+                ("added_tokens.json", json!({"Paris": 6})),
+                ("special_tokens_map.json", json!({"additional_special_tokens": ["b"]})),
+            ];
+            open_with(&tokenizer, &older).unwrap().encode("aParisbc", None).unwrap().ids
+        };
+        assert_eq!(folder(&json!({})), [2, 11, 6, 12, 13, 3]);
+        assert_eq!(folder(&json!({"added_tokens_decoder": {}})), [2, 1, 3]);
+        let added = |tokens| open_with(&tokenizer, &[("added_tokens.json", tokens)]).map(drop);
+        assert!(added(json!({"[MASK]": 4})).is_ok());
+        let error = added(json!({"Paris": 6})).unwrap_err();
+        assert!(error.contains("added_tokens.json: ") && error.contains("Paris"), "{error}");
+    }
+
+    #[test]
+    fn the_class_may_be_told_by_the_model() {
+        let text = "Paris é 中";
+        let (lower, cased) = (vec![2, 5, 7, 9, 3], vec![2, 6, 8, 9, 3]);
+        for (own, class, expected) in [
+            ("PreTrainedTokenizerFast", None, &cased),
+            ("BertTokenizerFast", None, &lower),
+            ("BertTokenizer", Some("PreTrainedTokenizerFast"), &cased),
+            ("PreTrainedTokenizerFast", Some("MPNetTokenizer"), &lower),
+        ] {
+            let config = class.map_or(json!({}), |class| json!({"tokenizer_class": class}));
+            let files = [("tokenizer_config.json", config)];
+            let model = json!({"tokenizer_class": own});
+            let opened = open_model(&model, &tokenizer(false, &Value::Null), &files).unwrap();
+            assert_eq!(opened.encode(text, None).unwrap().ids, *expected, "{own} {class:?}");
+        }
+    }
+
+    #[test]
+    fn keys_that_versions_read_otherwise_must_agree() {
+        let mut parts = tokenizer(true, &Value::Null);
+        parts["normalizer"] = json!({"type": "Sequence", "normalizers": [{"type": "Lowercase"}]});
+        let with = |key: &str, value: bool| open(&parts, Some(json!({key: value}))).map(drop);
+        for (key, is) in
+            [("do_lower_case", true), ("strip_accents", false), ("tokenize_chinese_chars", false)]
+        {
+            assert!(with(key, is).is_ok(), "{key}");
+            let error = with(key, !is).unwrap_err();
+            assert!(error.contains(&format!("`{key}` must be {is}")), "{error}");
+        }
+        let mut bytes = tokenizer(true, &Value::Null);
+        bytes["pre_tokenizer"] = json!({"type": "ByteLevel", "add_prefix_space": false,
+                                        "trim_offsets": true, "use_regex": true});
+        let class = "PreTrainedTokenizerFast";
+        let space = |key: bool| json!({"tokenizer_class": class, "add_prefix_space": key});
+        assert!(open(&bytes, Some(space(false))).is_ok());
+        assert!(open(&bytes, Some(space(true))).unwrap_err().contains("`add_prefix_space`"));
     }
 
     /// What transformers 4.57 and 5.24 give.
@@ -323,10 +427,10 @@ mod tests {
     #[test]
     fn special_tokens_of_older_folders_must_be_those_of_the_tokenizer() {
         let with = |map: Value| {
-            open_with(&tokenizer(true, &Value::Null), Some(("special_tokens_map.json", map)))
+            open_with(&tokenizer(true, &Value::Null), &[("special_tokens_map.json", map)])
         };
         let same = json!({"cls_token": "[CLS]", "sep_token": {"content": "[SEP]"},
-                          "unk_token": "[UNK]", "additional_special_tokens": ["Paris"]});
+                          "unk_token": "[UNK]", "additional_special_tokens": ["[MASK]"]});
         assert!(with(same).is_ok());
         for (map, expected) in [
             (

@@ -281,8 +281,9 @@ proptest! {
 
 fn merged(inner: &tokenizers::Tokenizer, word: &str) -> Vec<u32> {
     let mut ids = Vec::new();
-    let words = LongWords::default();
-    let _ = words.merge(word.as_bytes(), bytes::bytes_of, inner.get_model(), &mut |id| {
+    let tokenizers::ModelWrapper::BPE(model) = inner.get_model() else { panic!("of bytes") };
+    let words = LongWords::new(model, bytes::bytes_of);
+    let _ = words.merge(word.as_bytes(), inner.get_model(), &mut |id| {
         ids.push(id);
         std::ops::ControlFlow::Continue(())
     });

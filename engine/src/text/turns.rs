@@ -23,12 +23,17 @@ impl Turns {
 
 /// A text in stretches, each of which is read in a turn.
 pub(super) fn stretches(mut text: &str) -> impl Iterator<Item = &str> {
-    let mut turns = Turns::default();
+    let mut is_first = true;
     std::iter::from_fn(move || {
         let (stretch, rest) = text.split_at(text.floor_char_boundary(TURN_BYTES));
         text = rest;
-        turns.read(stretch.len());
-        (!stretch.is_empty()).then_some(stretch)
+        if stretch.is_empty() {
+            return None;
+        }
+        if !std::mem::take(&mut is_first) {
+            std::thread::yield_now();
+        }
+        Some(stretch)
     })
 }
 

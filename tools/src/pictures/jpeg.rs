@@ -125,6 +125,18 @@ mod tests {
         assert!(error(&in_scans(2)).contains("over 100 scans"));
     }
 
+    /// Such a picture may lack all of its data, and some decoders make one of it all the same.
+    #[test]
+    fn processes_that_are_not_checked_are_refused_by_name() {
+        for (frame, name) in [(0xc3, "lossless"), (0xc9, ""), (0xc6, ""), (0xcf, "")] {
+            let table = [&[0xff, 0xc4, 0, 20, 0, 1][..], &[0; 16]].concat();
+            let head = [0xff, frame, 0, 11, 8, 0, 28, 0, 28, 1, 1, 0x11, 0];
+            let scan = [0xff, 0xda, 0, 8, 1, 1, 0, 1, 0, 0, 0xff, 0xd9];
+            let told = error(&[&[0xff, 0xd8][..], &table, &head, &scan].concat());
+            assert!(told.contains(name), "{told}");
+        }
+    }
+
     #[test]
     fn scans_that_come_twice_or_too_early_are_refused() {
         for name in ["baseline.jpg", "progressive.jpg"] {

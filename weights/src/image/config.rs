@@ -20,6 +20,8 @@ use crate::spec::{
 
 /// The `model_type` of Hugging Face's ResNets, and their architecture here.
 pub(crate) const MODEL_TYPE: &str = "resnet";
+/// The `model_type` that Hugging Face gives to a network of timm's, beside timm's own keys.
+pub(crate) const TIMM_MODEL_TYPE: &str = "timm_wrapper";
 
 /// Most stages of a network.
 pub(super) const STAGES_MAX: usize = 8;

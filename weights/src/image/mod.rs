@@ -61,7 +61,7 @@ use std::fmt;
 
 use crate::spec::ScoreKeys;
 
-pub(crate) use config::{MODEL_TYPE, parse};
+pub(crate) use config::{MODEL_TYPE, TIMM_MODEL_TYPE, parse};
 pub use convert::Conversion;
 pub use preprocessing::SIDE_MAX;
 pub use preprocessor::PREPROCESSOR_FILE;

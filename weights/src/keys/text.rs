@@ -33,7 +33,7 @@ pub(crate) const COMMON: &[Key] = &[
     harmless("output_attentions"),
     harmless("output_hidden_states"),
     harmless("output_past"),
-    harmless("tokenizer_class"),
+    read("tokenizer_class"),
     harmless("finetuning_task"),
     harmless("task_specific_params"),
     harmless("gradient_checkpointing"),

@@ -12,6 +12,7 @@ use crate::spec::{
     Activation, Family, HIDDEN_MAX, INTERMEDIATE_MAX, KINDS_MAX, LAYERS_MAX, POSITIONS_MAX,
     ScoreKeys, TextSpec, UnknownActivation, VOCAB_MAX,
 };
+use crate::tokenizer_config::bare_class;
 
 const EPS_DEFAULT: f64 = 1e-12;
 
@@ -25,6 +26,7 @@ struct Config {
     vocab_size: Option<i64>,
     max_position_embeddings: Option<i64>,
     pad_token_id: Option<i64>,
+    tokenizer_class: Option<String>,
     id2label: Option<NamedLabels>,
     num_labels: Option<i64>,
     // BERT and RoBERTa.
@@ -88,6 +90,7 @@ pub(super) fn parse(content: &[u8], file: &Path) -> Result<TextSpec> {
         classes: labels.len(),
         labels,
         labels_are_told,
+        tokenizer_class: config.tokenizer_class.as_deref().map(bare_class),
         scores: ScoreKeys::parse(content, file)?,
     })
 }

@@ -76,7 +76,7 @@ impl ModelSpec {
     pub fn parse(json: &[u8], file: &Path) -> Result<Self> {
         let kind: Kind = json::parse(json, file)?;
         match (kind.model_type.as_deref(), kind.architecture) {
-            (Some(image::MODEL_TYPE), _) | (None, Some(_)) => {
+            (Some(image::MODEL_TYPE), _) | (None | Some(image::TIMM_MODEL_TYPE), Some(_)) => {
                 image::parse(json, file).map(Self::Image)
             }
             _ => config::parse(json, file).map(Self::Text),

@@ -71,6 +71,9 @@ pub struct TextSpec {
     pub labels: Vec<String>,
     /// Whether the configuration tells how many classes there are; otherwise the weights do.
     pub labels_are_told: bool,
+    /// `tokenizer_class` without "Fast" and "Tokenizer", which holds where
+    /// `tokenizer_config.json` names none.
+    pub tokenizer_class: Option<String>,
     /// What the configuration says of the classifier's numbers.
     pub scores: ScoreKeys,
 }

@@ -41,6 +41,7 @@ fn bert() {
         classes: 3,
         labels,
         labels_are_told: true,
+        tokenizer_class: None,
         scores: Default::default(),
     };
     assert_eq!(spec, expected);

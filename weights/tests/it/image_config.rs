@@ -335,3 +335,17 @@ fn a_spec_answers_for_text_and_images_alike() {
     assert_eq!(text.labels(), image.labels());
     assert!(text.image().is_none() && text.text().is_some());
 }
+
+#[test]
+fn a_network_of_timm_may_be_wrapped_by_transformers() {
+    let with = |keys: &str| {
+        let config = common::IMAGE_CONFIG.replacen('{', &format!("{{{keys}"), 1);
+        offramp_weights::ModelSpec::parse(config.as_bytes(), "config.json".as_ref())
+    };
+    let plain = with("").unwrap();
+    let wrapped = r#""model_type": "timm_wrapper", "do_pooling": true, "initializer_range": 0.02,
+        "architectures": ["TimmWrapperForImageClassification"], "#;
+    assert_eq!(with(wrapped).unwrap(), plain);
+    let error = with(r#""model_type": "vit", "#).unwrap_err().to_string();
+    assert!(error.contains("`model_type` must be one of"), "{error}");
+}

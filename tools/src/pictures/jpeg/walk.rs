@@ -20,6 +20,7 @@ pub(super) fn check(bytes: &[u8], sides: [usize; 2]) -> Result<(), String> {
         Ok(()) | Err(Stop::Unknown) => Ok(()),
         Err(Stop::Cut) => Err(CUT.to_owned()),
         Err(Stop::Damaged(what)) => Err(format!("damaged JPEG: {what}")),
+        Err(Stop::Other(kind)) => Err(format!("a {kind} JPEG, which is not read")),
     }
 }
 
@@ -28,6 +29,8 @@ pub(super) enum Stop {
     /// The file ends before the picture does.
     Cut,
     Damaged(&'static str),
+    /// Another process than those that are checked here. Some decoders take it, damage and all.
+    Other(&'static str),
     Unknown,
 }
 
@@ -90,8 +93,11 @@ impl Walk<'_> {
                 self.frame = Some(frame.ok_or(Stop::Unknown)?);
             }
             0xc4 => self.tables.take(data).ok_or(Stop::Unknown)?,
-            // Arithmetic codes, lossless and hierarchical pictures, a height that comes later.
-            0xc0..=0xcf | 0xdc | 0xde | 0xdf => return Err(Stop::Unknown),
+            0xc3 => return Err(Stop::Other("lossless")),
+            0xc5..=0xc7 | 0xcd..=0xcf | 0xde | 0xdf => return Err(Stop::Other("hierarchical")),
+            0xc9..=0xcc => return Err(Stop::Other("arithmetic-coded")),
+            // A second frame, a height that comes later.
+            0xc0..=0xcf | 0xdc => return Err(Stop::Unknown),
             0xdd => {
                 let interval = data.first_chunk::<2>().ok_or(Stop::Unknown)?;
                 self.interval = u16::from_be_bytes(*interval).into();
