@@ -339,8 +339,8 @@ fn a_spec_answers_for_text_and_images_alike() {
 #[test]
 fn a_network_of_timm_may_be_wrapped_by_transformers() {
     let with = |keys: &str| {
-        let config = common::IMAGE_CONFIG.replacen('{', &format!("{{{keys}"), 1);
-        offramp_weights::ModelSpec::parse(config.as_bytes(), "config.json".as_ref())
+        let config = IMAGE_CONFIG.replacen('{', &format!("{{{keys}"), 1);
+        ModelSpec::parse(config.as_bytes(), "config.json".as_ref())
     };
     let plain = with("").unwrap();
     let wrapped = r#""model_type": "timm_wrapper", "do_pooling": true, "initializer_range": 0.02,
