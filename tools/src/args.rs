@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use offramp::tune::Goal;
 use offramp::{AfterExit, DeviceChoice, EngineOptions, Limits, Model, Policy, Precision};
 
+use crate::files::Files;
 use crate::given::Given;
 
 /// Tokens a row is expected to have at most where `--tokens-max` is not given.
@@ -99,6 +100,11 @@ pub(crate) struct ExitArgs {
 }
 
 impl ExitArgs {
+    /// With the ramps and thresholds that are read.
+    pub(crate) fn files(&self, files: Files) -> Files {
+        files.read("--ramps", self.ramps.as_ref()).read("--thresholds", self.thresholds.as_ref())
+    }
+
     /// Refuses flags that nothing would come of.
     pub(crate) fn expect_sense(&self, given: &Given) -> crate::failure::Result<()> {
         let is_off = self.exits == ExitsSwitch::Off;

@@ -1,6 +1,5 @@
 //! `offramp classify`: labels for lines of JSON or text, or for images, in their order.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -16,6 +15,7 @@ use crate::agreement::{Feedback, at};
 use crate::answers::{Kept, written};
 use crate::args::{AFTER_EXIT, AfterExitArg, EngineArgs, ExitArgs, ModelArg, share, switch};
 use crate::failure::{Failure, Result};
+use crate::files::Files;
 use crate::given::Given;
 use crate::needless::{self, Rule};
 use crate::open::{ExitPlan, expect_audits, fitted, open};
@@ -122,11 +122,10 @@ impl Classify {
 /// Runs the verb.
 pub(crate) fn run(args: &Classify) -> Result<()> {
     args.given.refuse_by(&args.needless())?;
-    expect_two_files(("--input", &args.input), ("--output", &args.output))?;
-    if let Some(record) = &args.record {
-        expect_two_files(("--input", &args.input), ("--record", record))?;
-        expect_two_files(("--output", &args.output), ("--record", record))?;
-    }
+    let files = Files::default().model(&args.model.model, &[]);
+    let files = args.exit.files(files).read("--input", &args.input);
+    let files = files.written("--output", &args.output).written("--record", args.record.as_ref());
+    files.written("--journal", args.adapt.journal()).expect_apart()?;
     let replaced = std::iter::once(&args.output).chain(&args.record);
     replaced.into_iter().try_for_each(|path| expect_writable(path))?;
     args.adapt.journal().map_or(Ok(()), |path| expect_open_for_writing(path))?;
@@ -187,19 +186,6 @@ fn recorder(
     let by_ramp = |exits: Exits| exits.thresholds[..engine.plan().ramps()].to_vec();
     let how = (policy, fitted.map(by_ramp));
     Recorder::create(path, model, engine, shapes, how, &args.input).map(Some)
-}
-
-/// One would replace the other.
-fn expect_two_files((flag, one): (&str, &Path), (other_flag, other): (&str, &Path)) -> Result<()> {
-    let same = match (fs::canonicalize(one), fs::canonicalize(other)) {
-        (Ok(one), Ok(other)) => one == other && other.is_file(),
-        _ => one == other && one != Path::new(STANDARD),
-    };
-    if same {
-        let file = one.display();
-        return Err(Failure::Usage(format!("{file} is both {flag} and {other_flag}")));
-    }
-    Ok(())
 }
 
 /// A failure as it is written in an answer's place.

@@ -9,6 +9,7 @@ use offramp::ramps::FitOptions;
 
 use crate::args::{EngineArgs, JsonArg, ModelArg};
 use crate::failure::Result;
+use crate::files::Files;
 use crate::fit::{FitGoalArgs, fit_and_report};
 use crate::given::Given;
 use crate::out::{Out, expect_writable};
@@ -54,6 +55,8 @@ pub(crate) fn run(args: &FitThresholds) -> Result<()> {
     let ramps = args.ramps.clone().unwrap_or_else(|| model.path(files::RAMPS));
     model.load_ramps(&ramps)?;
     let path = args.out.clone().unwrap_or_else(|| ramps.with_file_name(files::THRESHOLDS));
+    let read = Files::default().read("--calibration", &args.calibration).read("--ramps", &ramps);
+    read.model(model.dir(), &[files::THRESHOLDS]).written("--out", &path).expect_apart()?;
     expect_writable(&path)?;
     let rows: Vec<_> =
         read_all(&args.calibration, &model, args.rules)?.into_iter().map(|row| row.input).collect();

@@ -18,6 +18,7 @@ mod demo;
 mod devices;
 mod evaluate;
 mod failure;
+mod files;
 mod fit;
 mod fit_thresholds;
 mod given;

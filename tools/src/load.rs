@@ -24,6 +24,7 @@ use crate::agreement::Agreement;
 use crate::answers::decided;
 use crate::args::{JsonArg, ModelArg, count, seconds, switch, tolerance};
 use crate::failure::{Failure, Result};
+use crate::files::Files;
 use crate::given::Given;
 use crate::out::{Out, expect_writable, note, write_whole};
 use crate::pictures::PictureRules;
@@ -146,6 +147,9 @@ pub(crate) enum Scenario {
 /// Runs the verb.
 pub(crate) fn run(args: &Load) -> Result<()> {
     args.expect_sense()?;
+    let read = Files::default().model(&args.model.model, &[]).read("--input", &args.input);
+    let read = read.read("--trace", args.trace.as_ref());
+    read.written("--report", args.report.as_ref()).expect_apart()?;
     args.report.as_deref().map_or(Ok(()), expect_writable)?;
     let model = Model::open_bare(&args.model.model)?;
     served::expect_model(&args.address, &model)?;

@@ -19,6 +19,7 @@ use crate::args::{
     switch,
 };
 use crate::failure::Result;
+use crate::files::Files;
 use crate::given::Given;
 use crate::log::{self, LogArgs};
 use crate::needless::{self, Rule};
@@ -162,6 +163,9 @@ impl Serve {
 pub(crate) fn run(args: &Serve) -> Result<()> {
     args.given.refuse_by(&args.needless())?;
     args.log.start();
+    let files =
+        Files::default().model(&args.model.model, &[]).read("--config", args.config.as_ref());
+    args.exits.files(files).written("--journal", args.adapt.journal()).expect_apart()?;
     if let Some(file) = &args.config {
         tracing::info!(file = %file.display(), "flags were read");
     }

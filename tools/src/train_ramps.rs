@@ -9,6 +9,7 @@ use offramp::{EngineOptions, Model, Pool};
 
 use crate::args::{EngineArgs, JsonArg, ModelArg, count, open_share};
 use crate::failure::{Failure, Result};
+use crate::files::Files;
 use crate::fit::{FitGoalArgs, RampReport, fit_and_report};
 use crate::given::Given;
 use crate::out::{Out, expect_writable, note};
@@ -85,10 +86,11 @@ pub(crate) fn run(args: &TrainRamps) -> Result<()> {
     let dir = args.out.as_deref().unwrap_or(&args.model.model);
     let mut model = Model::open_bare(&args.model.model)?;
     model.expect_classifier()?;
-    [files::RAMPS, files::THRESHOLDS]
-        .map(|name| dir.join(name))
-        .iter()
-        .try_for_each(|path| expect_writable(path))?;
+    let [ramps, thresholds] = [files::RAMPS, files::THRESHOLDS].map(|name| dir.join(name));
+    let read = Files::default().read("--inputs", &args.inputs);
+    let read = read.read("--calibration", args.calibration.as_ref());
+    read.written("--out", &ramps).written("--out", &thresholds).expect_apart()?;
+    [&ramps, &thresholds].into_iter().try_for_each(|path| expect_writable(path))?;
     let inputs = bare(read_all(&args.inputs, &model, args.rules)?);
     let calibration = match &args.calibration {
         Some(file) => Some(bare(read_all(file, &model, args.rules)?)),

@@ -21,6 +21,7 @@ use crate::args::{
     AFTER_EXIT, AfterExitArg, JsonArg, PromiseArg, PromiseArgs, count, share, switch, tolerance,
 };
 use crate::failure::{Failure, Result};
+use crate::files::Files;
 use crate::given::Given;
 use crate::out::{Aside, Out, expect_writable, write_whole};
 use crate::progress::bar;
@@ -141,6 +142,9 @@ struct Recorded {
 /// Runs the verb.
 pub(crate) fn run(args: &Tune) -> Result<()> {
     args.expect_sense()?;
+    let files = Files::default().read("--record", &args.record);
+    let files = files.written("--plot", args.plot.as_ref());
+    files.written("--journal", args.journal.as_ref()).expect_apart()?;
     args.plot.iter().chain(&args.journal).try_for_each(|path| expect_writable(path))?;
     let recorded = read(args)?;
     let chosen = if args.search.is_empty() { SearchArg::value_variants() } else { &args.search };

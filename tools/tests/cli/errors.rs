@@ -1,6 +1,6 @@
 //! What a user is told when something does not fit.
 
-use crate::support::{Folder, golden, run, shipped};
+use crate::support::{Folder, copy_of, golden, run, shipped};
 
 #[test]
 fn bad_options_end_with_2() {
@@ -79,4 +79,43 @@ fn an_input_that_no_pass_has_room_for_is_told() {
     let verb = ["evaluate", "--model", &model, "--input", &inputs, "--tokens-max", "8"];
     let done = run(&verb, "").expect_code(2);
     assert!(done.err.contains("11 tokens, at most 8 fit"), "{}", done.err);
+}
+
+#[test]
+fn what_a_command_reads_it_does_not_write() {
+    let folder = copy_of(&shipped());
+    let at = |name: &str| folder.path(name);
+    let model = at("config.json");
+    let model = model.trim_end_matches("/config.json");
+    let (calibration, record) = (at("calibration.jsonl"), folder.write("day.record", "x"));
+    let (weights, ramps) = (at("model.safetensors"), at("ramps.safetensors"));
+    let (config, new) = (at("config.json"), at("new"));
+    let fit = ["fit-thresholds", "--model", model, "--calibration", &calibration, "--out"];
+    let classify = ["classify", "--model", model, "--input", &calibration];
+    let load = ["load", "--model", model, "--input", &calibration, "--report"];
+    let tune = ["tune", "--record", &record];
+    let whole =
+        || [&calibration, &record, &weights, &ramps, &config].map(|f| std::fs::read(f).unwrap());
+    let before = whole();
+    for (command, more) in [
+        (&fit[..], &[&*calibration][..]),
+        (&fit, &[&*ramps]),
+        (&fit, &[&*config]),
+        (&classify, &["--output", &weights]),
+        (&classify, &["--exits", "watch", "--record", &weights]),
+        (&classify, &["--adapt", "--journal", &calibration]),
+        (&classify, &["--adapt", "--journal", &new, "--output", &new]),
+        (&load, &[&*calibration]),
+        (&tune, &["--plot", &record]),
+        (&tune, &["--journal", &record]),
+        (&tune, &["--journal", &new, "--plot", &new]),
+        (
+            &["serve", "--model", model, "--listen", "127.0.0.1:0", "--adapt"],
+            &["--journal", &config],
+        ),
+    ] {
+        let told = run(&[command, more].concat(), "").expect_code(2).err;
+        assert!(told.contains(" is both "), "{more:?}: {told}");
+    }
+    assert_eq!(whole(), before);
 }
