@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use offramp::model::files;
 use offramp::sched::Policy;
 use offramp::serve::{Exiting, Ports, ServeOptions, Served, Server, SessionLimits};
-use offramp::{Engine, EngineOptions, Limits, Model};
+use offramp::{Engine, EngineOptions, Exits, Limits, Model};
 
 use crate::adapt::AdaptArgs;
 use crate::address::Listen;
@@ -18,7 +18,7 @@ use crate::args::{
     AFTER_EXIT, AfterExitArg, EngineArgs, ExitArgs, ExitsSwitch, ModelArg, count, seconds, share,
     switch,
 };
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::files::Files;
 use crate::given::Given;
 use crate::log::{self, LogArgs};
@@ -51,6 +51,8 @@ Exit codes: 0 ended well, 1 failure, 2 bad options, 3 a device that failed or ca
 
 /// Files besides connections: the model, sockets, logs.
 const FILES: u64 = 256;
+/// With fewer files there is no room for health beside clients.
+const FILES_MIN: u64 = 64;
 
 /// Flags of `serve`.
 #[derive(Args, Debug)]
@@ -169,7 +171,7 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
     if let Some(file) = &args.config {
         tracing::info!(file = %file.display(), "flags were read");
     }
-    let connections_max = room(args.connections_max);
+    let connections_max = room(args.connections_max)?;
     // Before the model is loaded, which takes time: a port that is taken is told at once.
     let ports = Ports::bind(args.listen.candidates(), args.http.as_ref().map(Listen::candidates))?;
     let (served, limits) = served(args)?;
@@ -191,19 +193,22 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
 
 /// Lets the process open as many files as it may have connections, as far as it is allowed to; how
 /// many connections that leaves, so that health, metrics and a reload have files too.
-fn room(connections_max: usize) -> usize {
+fn room(connections_max: usize) -> Result<usize> {
     let wanted = connections_max as u64 + FILES;
     match rlimit::increase_nofile_limit(wanted) {
-        Ok(files) if files >= wanted => connections_max,
+        Ok(files) if files >= wanted => Ok(connections_max),
+        Ok(files) if files < FILES_MIN => Err(Failure::Failed(format!(
+            "{files} files may be open here (ulimit -n), and a server needs {FILES_MIN}"
+        ))),
         Ok(files) => {
             // Where there are few, half of them.
             let left = files.saturating_sub(FILES).max(files / 2).max(1);
             tracing::warn!(files, connections_max = left, "fewer files can be open than asked for");
-            left as usize
+            Ok(left as usize)
         }
         Err(error) => {
             tracing::warn!(%error, "how many files can be open is not known");
-            connections_max
+            Ok(connections_max)
         }
     }
 }
@@ -215,7 +220,7 @@ fn served_again(args: &Serve, server: &Server) -> Result<Served> {
     let (model, plan) = open::open(dir, &args.exits)?;
     told::refuse_half_pair(told::half_pair(args, &model, &plan), dir)?;
     let options = args.engine.options(&model);
-    let served = warm_up(args, model, &plan, &options)?;
+    let served = warm_up(args, model, &plan, &options, server.next_version())?;
     told::tell(args, &served, &plan);
     Ok(served)
 }
@@ -236,17 +241,24 @@ fn served(args: &Serve) -> Result<(Served, Limits)> {
     let Limits { rows_max, tokens_max } = options.limits;
     let dir = model.dir().display().to_string();
     tracing::info!(model = dir, rows_max, tokens_max, "warming up");
-    let served = warm_up(args, model, &plan, &options)?;
+    let served = warm_up(args, model, &plan, &options, 0)?;
     let device = served.engine.device_name();
     tracing::info!(model = dir, device, rows_max, "warmed up");
     told::tell(args, &served, &plan);
     Ok((served, options.limits))
 }
 
-fn warm_up(args: &Serve, model: Model, plan: &ExitPlan, options: &EngineOptions) -> Result<Served> {
+/// The exits have this version.
+fn warm_up(
+    args: &Serve,
+    model: Model,
+    plan: &ExitPlan,
+    options: &EngineOptions,
+    version: u64,
+) -> Result<Served> {
     open::expect_audits(args.audit_rate, plan, &args.adapt)?;
     let mut engine = Engine::new(&model, options)?;
-    let exits = plan.exits(engine.plan())?;
+    let exits = Exits { version, ..plan.exits(engine.plan())? };
     let shapes = record::shapes(&model, &mut engine, options.limits)?;
     let adaptive = args.adapt.start(&engine, &exits, &shapes, args.audit_rate)?;
     let exiting = match adaptive {

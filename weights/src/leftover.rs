@@ -81,10 +81,10 @@ fn first<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
 pub(crate) fn check_none(spec: &TextSpec, names: &Names, checkpoint: &Checkpoint) -> Result<()> {
     let spelt = |(part, layer)| names.spelt(checkpoint, part, layer);
     let used: BTreeSet<_> = Part::of(spec).map(spelt).collect();
-    let pooler = names.without_head().of(Part::Pooler, 0).replace("weight", "");
+    let pooler = Part::POOLER.map(|part| names.without_head().of(part, 0));
     let is_left = |name: &&str| {
-        let is_harmless =
-            name.starts_with(&pooler) || BUFFERS.iter().any(|buffer| name.ends_with(buffer));
+        let is_harmless = pooler.iter().any(|own| own == name)
+            || BUFFERS.iter().any(|buffer| name.ends_with(buffer));
         !used.contains(*name) && !is_harmless && is_own(name, spec.family, names)
     };
     match first(checkpoint.all_names().filter(is_left)) {

@@ -76,8 +76,8 @@ pub struct TokenizerConfig {
     pub tokens_max: Option<usize>,
     /// `split_special_tokens`: special tokens are plain text.
     pub splits_special: bool,
-    /// Whether `model_input_names` leaves out the kinds of tokens.
-    pub lacks_kinds: bool,
+    /// Whether `model_input_names` holds the kinds of tokens.
+    pub gives_kinds: Option<bool>,
     /// `cls_token`.
     pub cls_token: Option<String>,
     /// `sep_token`.
@@ -143,9 +143,9 @@ impl TokenizerConfig {
             truncation_side: keys.truncation_side,
             tokens_max,
             splits_special: keys.split_special_tokens.unwrap_or(false),
-            lacks_kinds: inputs
+            gives_kinds: inputs
                 .as_ref()
-                .is_some_and(|names| !names.iter().any(|name| name == "token_type_ids")),
+                .map(|names| names.iter().any(|name| name == "token_type_ids")),
             cls_token: text(&keys.cls_token),
             sep_token: text(&keys.sep_token),
             unk_token: text(&keys.unk_token),
@@ -357,7 +357,7 @@ mod tests {
         assert_eq!((config.lowercase, config.strip_accents), (Some(false), None));
         assert_eq!(config.truncation_side, Some(Side::Left));
         assert_eq!(config.tokens_max, Some(48));
-        assert!(config.lacks_kinds && !config.splits_special);
+        assert!(config.gives_kinds == Some(false) && !config.splits_special);
         assert_eq!(config.cls_token.as_deref(), Some("[CLS]"));
         let named: Vec<_> =
             config.named.iter().map(|t| (t.content.as_str(), t.special, t.normalized)).collect();

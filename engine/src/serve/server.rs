@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, RwLock};
 use std::thread::{Builder, JoinHandle};
@@ -155,8 +156,14 @@ impl Server {
         self.state.reads.expect_identity(dir, &Identity::read(dir)?)
     }
 
+    /// Version for the exits of the next [`reload`](Self::reload): above all that were served, as the
+    /// upper half of a version counts reloads.
+    pub fn next_version(&self) -> u64 {
+        (u64::from(self.state.reloads.load(Ordering::Relaxed)) + 1) << 32
+    }
+
     /// From the next pass on, another engine for the same model, compiled with the same limits:
-    /// other ramps and thresholds. Passes are predicted as before; `shapes` are not used.
+    /// other ramps and thresholds, whose version is [`next_version`](Self::next_version). Passes are predicted as before; `shapes` are not used.
     /// Returns once the former engine has ended; says what its adapting did. Not to be called
     /// within an async task.
     ///
@@ -172,6 +179,7 @@ impl Server {
         let ending = |_| Error::Options("the server is ending".to_owned());
         let (_engine, exiting) = ended.blocking_recv().map_err(ending)?;
         self.state.set_metadata(metadata);
+        self.state.reloads.fetch_add(1, Ordering::Relaxed);
         tracing::info!("reloaded");
         Ok(exiting.finish().unwrap_or_else(|error| {
             tracing::error!(%error, "the former exits ended badly");

@@ -128,6 +128,8 @@ pub(super) struct State {
     /// Where orders go; none where they are not taken.
     pub(super) orders: Option<Sender<Order>>,
     pub(super) reload: Turn,
+    /// Reloads that were done.
+    pub(super) reloads: AtomicU32,
     /// The part whose panic has failed the server.
     pub(super) lost: OnceLock<&'static str>,
     log_lines_dropped: fn() -> u64,
@@ -210,6 +212,7 @@ impl State {
             margin_us: options.margin.as_micros() as u64,
             orders,
             reload: Turn::default(),
+            reloads: AtomicU32::new(0),
             lost: OnceLock::new(),
             log_lines_dropped: options.log_lines_dropped,
             long_frames: Default::default(),

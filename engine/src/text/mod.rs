@@ -89,7 +89,7 @@ impl Tokenizer {
             settings::apply(&mut inner, config, spec)?;
             side = config.truncation_side.unwrap_or(side);
             tokens_max = tokens_max.min(config.tokens_max.unwrap_or(usize::MAX));
-            has_kinds &= !config.lacks_kinds;
+            has_kinds &= settings::gives_kinds(config, spec);
         } else {
             let older = TokenizerConfig::read_older(dir)?;
             older.iter().try_for_each(|older| settings::expect_tokens(&inner, older))?;

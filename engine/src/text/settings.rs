@@ -36,6 +36,8 @@ const LIKE_BERT: [&str; 15] = [
 ];
 /// Classes that put a space before a text by their key.
 const LIKE_ROBERTA: [&str; 7] = ["Roberta", "GPT2", "Bart", "Longformer", "LED", "Deberta", "Mvp"];
+/// Classes whose models read no kinds of tokens, unless `model_input_names` says so.
+const WITHOUT_KINDS: [&str; 2] = ["DistilBert", "MPNet"];
 /// Classes that read `tokenizer.json` as it is.
 const GENERIC: [&str; 3] = ["PreTrained", "TokenizersBackend", "PreTrainedTokenizer"];
 
@@ -63,6 +65,13 @@ pub(super) fn apply(
         expect_frame(inner, config)?;
     }
     Ok(())
+}
+
+/// Whether the tokenizer gives a kind for each token.
+pub(super) fn gives_kinds(config: &TokenizerConfig, spec: &TextSpec) -> bool {
+    let class = config.class.as_deref().or(spec.tokenizer_class.as_deref());
+    let is_without = class.is_some_and(|class| WITHOUT_KINDS.contains(&class));
+    config.gives_kinds.unwrap_or(!is_without)
 }
 
 fn class(config: &TokenizerConfig, spec: &TextSpec) -> Class {
@@ -500,8 +509,13 @@ mod tests {
 
     #[test]
     fn kinds_are_left_out_where_the_inputs_lack_them() {
-        let config = json!({"model_input_names": ["input_ids", "attention_mask"]});
-        let tokenizer = open(&tokenizer(true, &Value::Null), Some(config)).unwrap();
-        assert!(tokenizer.encode("a", Some("b")).unwrap().kinds.is_empty());
+        let without = json!({"model_input_names": ["input_ids", "attention_mask"]});
+        let class = json!({"tokenizer_class": "DistilBertTokenizerFast"});
+        let told = json!({"tokenizer_class": "DistilBertTokenizerFast",
+                          "model_input_names": ["input_ids", "token_type_ids"]});
+        for (config, is_empty) in [(without, true), (class, true), (told, false)] {
+            let tokenizer = open(&tokenizer(true, &Value::Null), Some(config)).unwrap();
+            assert_eq!(tokenizer.encode("a", Some("b")).unwrap().kinds.is_empty(), is_empty);
+        }
     }
 }

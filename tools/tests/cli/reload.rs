@@ -83,7 +83,23 @@ fn files_that_have_come_or_gone_are_told_too() {
     }
     server.signal("-HUP");
     server.line_with(" reloaded");
-    assert_eq!(ask(&mut client), before);
+    let threshold_version = before.threshold_version;
+    assert_eq!(Verdict { threshold_version, ..ask(&mut client) }, before);
+    server.stop();
+}
+
+#[test]
+fn versions_of_thresholds_never_go_back() {
+    let folder = copy_of(&shipped());
+    let mut server = serve(&folder);
+    let mut client = server.client();
+    let mut versions = vec![ask(&mut client).threshold_version];
+    for _ in 0..2 {
+        server.signal("-HUP");
+        server.line_with(" reloaded");
+        versions.push(ask(&mut client).threshold_version);
+    }
+    assert!(versions.is_sorted_by(|one, next| one < next), "{versions:?}");
     server.stop();
 }
 

@@ -28,7 +28,7 @@ const GREY_STD: f32 = 0.226;
 pub(super) struct Usual {
     pub(super) side: usize,
     pub(super) crop_share: f64,
-    /// Where somebody tells of pictures, and not of this.
+    /// As timm takes it.
     interpolation: Interpolation,
 }
 
@@ -102,13 +102,6 @@ pub(super) struct Pretrained {
 }
 
 impl Pretrained {
-    /// Whether it tells anything of pictures.
-    fn is_of_pictures(&self) -> bool {
-        let Self { input_size, crop_pct, crop_mode, interpolation, mean, std, .. } = self;
-        let texts = crop_mode.is_some() || interpolation.is_some();
-        input_size.is_some() || crop_pct.is_some() || texts || mean.is_some() || std.is_some()
-    }
-
     /// Whether a key tells how many channels an input has.
     pub(super) fn tells_channels(&self) -> bool {
         self.input_size.is_some() || self.mean.is_some() || self.std.is_some()
@@ -133,12 +126,8 @@ impl Pretrained {
         }
         let share = self.crop_pct.map(|share| crop_share(share, file)).transpose()?;
         found.resize = self.resize(&found, share.unwrap_or(usual.crop_share), file)?;
-        if self.is_of_pictures() {
-            found.interpolation = usual.interpolation;
-        }
-        if let Some(name) = &self.interpolation {
-            found.interpolation = interpolation(name, file)?;
-        }
+        let name = self.interpolation.as_deref();
+        found.interpolation = name.map_or(Ok(usual.interpolation), |n| interpolation(n, file))?;
         scale(&mut found, ["mean", "std"], [self.mean.as_ref(), self.std.as_ref()], file)?;
         Ok(found)
     }

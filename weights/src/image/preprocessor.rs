@@ -179,7 +179,7 @@ impl Preprocessor {
     }
 
     fn change_by_share(&self, size: Size, to: &mut Preprocessing, file: &Path) -> Result<()> {
-        let Size::Shortest(edge) = size else {
+        let (Size::Number(edge) | Size::Shortest(edge)) = size else {
             let expected = "an object with shortest_edge, for this processor";
             return Err(Error::refused(file, "size", expected, "height and width"));
         };
@@ -209,7 +209,9 @@ impl Preprocessor {
         let is_cropped = self.do_center_crop != Some(false);
         to.resize = match size {
             _ if !is_resized => Resize::Not,
-            Size::Shortest(edge) => Resize::Shorter { side: sides("size", edge, edge, file)?.0 },
+            Size::Number(edge) | Size::Shortest(edge) => {
+                Resize::Shorter { side: sides("size", edge, edge, file)?.0 }
+            }
             Size::Both { height, width } => {
                 let (height, width) = sides("size", height, width, file)?;
                 Resize::Squash { height, width }
@@ -272,20 +274,31 @@ fn resample(number: i64, file: &Path) -> Result<Interpolation> {
 /// A side, or an object that tells it.
 #[derive(Clone, Copy)]
 enum Size {
+    /// A number alone: what it means is the processor's to say.
+    Number(i64),
     Shortest(i64),
-    Both { height: i64, width: i64 },
+    Both {
+        height: i64,
+        width: i64,
+    },
 }
 
 impl Size {
     /// A shortest edge alone counts as both sides, as where transformers makes a number square.
     fn square(self, key: &str, file: &Path) -> Result<(usize, usize)> {
         match self {
-            Self::Shortest(side) => sides(key, side, side, file),
+            Self::Number(side) | Self::Shortest(side) => sides(key, side, side, file),
             Self::Both { height, width } => sides(key, height, width, file),
         }
     }
 
+    /// Of a processor that makes all pictures of one size.
     fn both(self, file: &Path) -> Result<(usize, usize)> {
+        if let Self::Shortest(side) = self {
+            let expected = "height and width: a shortest edge leaves pictures of several sizes";
+            let found = format_args!("shortest_edge {side}");
+            return Err(Error::refused(file, "size", expected, found));
+        }
         self.square("size", file)
     }
 }
@@ -308,11 +321,11 @@ impl<'de> Visitor<'de> for SizeVisitor {
     }
 
     fn visit_u64<E: serde::de::Error>(self, side: u64) -> Result<Size, E> {
-        Ok(Size::Shortest(i64::try_from(side).unwrap_or(i64::MAX)))
+        Ok(Size::Number(i64::try_from(side).unwrap_or(i64::MAX)))
     }
 
     fn visit_i64<E: serde::de::Error>(self, side: i64) -> Result<Size, E> {
-        Ok(Size::Shortest(side))
+        Ok(Size::Number(side))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Size, A::Error> {

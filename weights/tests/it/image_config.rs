@@ -194,14 +194,12 @@ fn what_is_not_given_is_as_usual() {
     let found = spec.preprocessing;
     assert_eq!((found.channels, found.height, found.width), (3, 224, 224));
     assert_eq!(found.resize, Resize::Shorter { side: 256 });
-    assert_eq!(found.interpolation, Interpolation::Bilinear);
+    assert_eq!(found.interpolation, Interpolation::Bicubic);
     assert_eq!((found.mean[0], found.std[2]), (0.485, 0.225));
     let found = named("resnet20", "").unwrap().preprocessing;
     assert_eq!((found.channels, found.height), (3, 32));
     assert_eq!(found.resize, Resize::Shorter { side: 32 });
-    // Somebody told of pictures, and not of this: as timm.
-    let found = named("resnet18", r#", "pretrained_cfg": {"crop_pct": 0.95}"#).unwrap();
-    assert_eq!(found.preprocessing.interpolation, Interpolation::Bicubic);
+    assert_eq!(found.interpolation, Interpolation::Bilinear);
     let grey = named("vgg11", r#", "pretrained_cfg": {"input_size": [1, 64, 64]}"#).unwrap();
     assert_eq!((grey.preprocessing.mean, grey.preprocessing.std), (vec![0.449], vec![0.226]));
     let grey = named("vgg11", r#", "pretrained_cfg": {"mean": [0.3], "std": [0.2]}"#).unwrap();

@@ -192,6 +192,10 @@ fn keys_that_are_not_followed_are_refused() {
     let cases = [
         (r#"{"resample": 1}"#, "`resample` must be 0 (nearest), 2 (bilinear) or 3 (bicubic)"),
         (r#"{"size": {}}"#, "a size has shortest_edge, or height and width"),
+        (
+            r#"{"image_processor_type": "ViTImageProcessor", "size": {"shortest_edge": 64}}"#,
+            "`size` must be height and width: a shortest edge leaves pictures of several sizes",
+        ),
         (r#"{"size": -4}"#, "`size` must be 1 to 4096 pixels high and wide, found -4"),
         (r#"{"image_std": [0.5]}"#, "`image_std` must be one value per channel, 3, found 1"),
         (r#"{"image_std": [0.5, 0, 1]}"#, "`image_std` must be finite, above 0, found 0"),
