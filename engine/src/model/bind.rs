@@ -104,10 +104,7 @@ impl Binder<'_> {
 
     fn head_bias(&self) -> Result<Vec<f32>> {
         let head = &self.image()?.head;
-        match &head.bias {
-            Some(bias) => Ok(self.model.checkpoint.tensor(bias)?.to_vec()?),
-            None => Ok(vec![0.0; head.classes]),
-        }
+        Ok(self.model.checkpoint.tensor(&head.bias)?.to_vec()?)
     }
 
     /// Headless ramps have no weights, so a plan that asks for some has a bundle behind it.

@@ -96,7 +96,7 @@ fn biased(stem: &str, norm: Option<String>) -> Filter {
 
 fn linear(stem: &str, features: usize, classes: usize) -> ImageHead {
     let weight = format!("{stem}.weight");
-    ImageHead { weight, bias: Some(format!("{stem}.bias")), features, classes }
+    ImageHead { weight, bias: format!("{stem}.bias"), features, classes }
 }
 
 /// A residual network under construction.

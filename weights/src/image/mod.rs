@@ -265,7 +265,7 @@ pub struct ImageHead {
     /// `[classes, features]`.
     pub weight: String,
     /// `[classes]`.
-    pub bias: Option<String>,
+    pub bias: String,
     /// Channels read.
     pub features: usize,
     /// Rows of the classifier.

@@ -135,8 +135,7 @@ impl Variant<'_> {
             let classes = spec.labels.len().to_string();
             return Err(head_misfit(&weight, &classes, spec.head.features));
         };
-        let bias = format!("{stem}.bias");
-        spec.head.bias = self.has(&bias).then_some(bias);
+        spec.head.bias = format!("{stem}.bias");
         (spec.head.weight, spec.head.classes) = (format!("{stem}.weight"), classes);
         spec.labels = labels;
         Ok(())
@@ -181,10 +180,7 @@ fn check_conv(conv: &Conv, checkpoint: &Checkpoint) -> Result<()> {
 fn check_head(spec: &ImageSpec, checkpoint: &Checkpoint) -> Result<()> {
     let head = &spec.head;
     checkpoint.tensor(&head.weight)?.expect_shape(&[head.classes, head.features])?;
-    match &head.bias {
-        Some(bias) => checkpoint.tensor(bias)?.expect_shape(&[head.classes]),
-        None => Ok(()),
-    }
+    checkpoint.tensor(&head.bias)?.expect_shape(&[head.classes])
 }
 
 /// A tensor whose name begins as the network's own do, and that it has no use for, means another
@@ -212,8 +208,7 @@ fn root(name: &str) -> &str {
 impl ImageSpec {
     /// The names of all tensors that it reads.
     pub fn tensors(&self) -> BTreeSet<String> {
-        let mut names = BTreeSet::from([self.head.weight.clone()]);
-        names.extend(self.head.bias.clone());
+        let mut names = BTreeSet::from([self.head.weight.clone(), self.head.bias.clone()]);
         for conv in self.convs() {
             let Filter::Trained { weight, bias, norm } = &conv.filter else { continue };
             names.insert(weight.clone());

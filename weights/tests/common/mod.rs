@@ -113,7 +113,7 @@ pub(crate) fn parse_image(config: &str) -> ImageSpec {
 /// All tensors of `spec` as f32, under the names it has, each with other values.
 pub(crate) fn image_tensors(spec: &ImageSpec) -> Vec<Put> {
     let mut shapes = vec![(spec.head.weight.clone(), vec![spec.head.classes, spec.head.features])];
-    shapes.extend(spec.head.bias.clone().map(|bias| (bias, vec![spec.head.classes])));
+    shapes.push((spec.head.bias.clone(), vec![spec.head.classes]));
     for conv in spec.convs() {
         let Filter::Trained { weight, bias, norm } = &conv.filter else { continue };
         shapes.push((weight.clone(), vec![conv.outputs, conv.inputs, conv.kernel, conv.kernel]));

@@ -29,7 +29,7 @@ pub(crate) fn forward(spec: &ImageSpec, checkpoint: &Checkpoint, pixels: &[u8]) 
     let features = spec.tail.iter().fold(map, |map, step| map.step(step, checkpoint)).mean();
     let values = |name: &str| checkpoint.tensor(name).unwrap().to_vec().unwrap();
     let weights = values(&spec.head.weight);
-    let biases = spec.head.bias.as_deref().map_or(vec![0.0; spec.head.classes], values);
+    let biases = values(&spec.head.bias);
     let logit = |(row, bias): (&[f32], &f32)| {
         let dot: f64 = row.iter().zip(&features).map(|(w, x)| f64::from(*w) * x).sum();
         dot + f64::from(*bias)

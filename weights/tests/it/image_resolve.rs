@@ -64,11 +64,12 @@ fn the_classifier_has_several_names() {
     for name in ["linear", "classifier", "head.fc"] {
         let spec = resolved(IMAGE_CONFIG, &renamed(|old| old.replace("fc", name))).unwrap();
         assert_eq!(spec.head.weight, format!("{name}.weight"));
-        assert_eq!(spec.head.bias, Some(format!("{name}.bias")));
+        assert_eq!(spec.head.bias, format!("{name}.bias"));
     }
     let mut bare = puts();
     bare.retain(|put| put.name != "fc.bias");
-    assert_eq!(resolved(IMAGE_CONFIG, &bare).unwrap().head.bias, None);
+    let error = resolved(IMAGE_CONFIG, &bare).unwrap_err();
+    assert!(error.contains("no tensor `fc.bias`"), "{error}");
 }
 
 #[test]
