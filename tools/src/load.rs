@@ -7,6 +7,7 @@ mod lane;
 pub(crate) mod late;
 pub(crate) mod passes;
 pub(crate) mod plots;
+mod question;
 pub(crate) mod result;
 pub(crate) mod search;
 mod served;
@@ -33,6 +34,7 @@ use crate::report;
 use crate::rows::{Row as Labelled, read_labelled};
 use arrivals::Arrivals;
 use drive::{Driven, End, drive};
+use lane::PATIENCE;
 use plots::Run;
 use result::{LoadResult, tried};
 use search::{Search, Tried};
@@ -266,7 +268,7 @@ impl Asker<'_> {
     fn drive(&self, rate: f64, seed: u64) -> Result<Driven> {
         let Self { args, inputs, .. } = self;
         let closed = |connections, in_flight, is_query| {
-            let shape = closed::Loop { connections, in_flight, is_query };
+            let shape = closed::Loop { connections, in_flight, is_query, patience: PATIENCE };
             closed::drive(&args.address, shape, inputs, options(args), args.seconds)
         };
         match args.scenario {
@@ -365,7 +367,8 @@ fn full_answers(
     model: &Model,
 ) -> Option<Vec<Option<u32>>> {
     let options = InferOptions { exits_off: true, ..InferOptions::default() };
-    let shape = closed::Loop { connections: 1, in_flight: 32, is_query: false };
+    let (in_flight, patience) = (32, PATIENCE);
+    let shape = closed::Loop { connections: 1, in_flight, is_query: false, patience };
     let asked = driven.turns.iter().max().map_or(0, |&last| inputs.len().min(last + 1));
     let full = match closed::all(&args.address, shape, &inputs[..asked], options) {
         Ok(full) => full,

@@ -8,7 +8,7 @@ use offramp::client::{Receiver, Sender};
 use offramp::serve::protocol::{Infer, InferOptions, Input, Reply};
 
 use super::drive::{Driven, End};
-use super::lane::{Again, PATIENCE, open};
+use super::lane::{Again, open};
 use crate::failure::Result;
 
 /// Who waits for whom.
@@ -20,6 +20,8 @@ pub(crate) struct Loop {
     /// Whether they are one query: the next is sent once all are answered, and each of them took
     /// as long as the last.
     pub(crate) is_query: bool,
+    /// Longest wait for a reply.
+    pub(crate) patience: Duration,
 }
 
 /// A request that has ended.
@@ -61,7 +63,7 @@ fn drive_while(
     options: InferOptions,
     goes_on: &(dyn Fn(usize) -> bool + Sync),
 ) -> Result<Driven> {
-    let opened = open(address, shape.connections, PATIENCE)?;
+    let opened = open(address, shape.connections, shape.patience)?;
     let began = Instant::now();
     let all: Vec<(Vec<Done>, Option<Instant>)> = std::thread::scope(|scope| {
         let run = |(first, (sender, receiver))| {
@@ -101,20 +103,25 @@ struct One<'a> {
 impl One<'_> {
     /// What has ended, and when hope was lost, where it was.
     fn run(mut self, goes_on: &(dyn Fn(usize) -> bool + Sync)) -> (Vec<Done>, Option<Instant>) {
-        let mut done = Vec::new();
+        let (mut done, mut again, mut told) = (Vec::new(), Again::new(), 0);
         while !self.converse(goes_on, &mut done) {
-            let mut again = Again::new();
+            let is_heard = done[told..].iter().any(|done| !matches!(done.end, End::Lost));
+            told = done.len();
+            // One that hangs lets others connect, and is as good as gone.
+            if is_heard {
+                again = Again::new();
+            }
             loop {
-                std::thread::sleep(again.pause());
-                if let Some(opened) = again.connect(self.address, PATIENCE) {
-                    (self.sender, self.receiver) = opened;
-                    break;
-                }
                 if !goes_on(self.next) {
                     return (done, None);
                 }
                 if again.is_hopeless() {
                     return (done, Some(Instant::now()));
+                }
+                std::thread::sleep(again.pause());
+                if let Some(opened) = again.connect(self.address, self.shape.patience) {
+                    (self.sender, self.receiver) = opened;
+                    break;
                 }
             }
         }
@@ -175,4 +182,23 @@ impl Done {
 fn lost(done: &mut Vec<Done>, open: HashMap<u64, (usize, Instant)>) -> bool {
     done.extend(open.into_values().map(|(index, sent)| Done { index, sent, end: End::Lost }));
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_never_answers_is_given_up() {
+        let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = mute.local_addr().unwrap().to_string();
+        let patience = Duration::from_secs(1);
+        let shape = Loop { connections: 1, in_flight: 1, is_query: false, patience };
+        let inputs = vec![Input::Text("Who?", None); 40];
+        let driven = all(&address, shape, &inputs, InferOptions::default()).unwrap();
+        assert!(driven.stopped_s.is_some() && driven.ends.len() < 20, "{}", driven.ends.len());
+        assert!(driven.ends.iter().all(|end| matches!(end, End::Lost)));
+    }
 }

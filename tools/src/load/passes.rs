@@ -2,21 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use offramp::client::Connection;
-use offramp::serve::protocol::{Kind, Reply};
+use offramp::serve::protocol::Kind;
 
+use super::question::ask;
 use crate::failure::{Failure, Result};
 
 /// Passes so far, by the most rows they may have had; those with more stand under `u64::MAX`.
 pub(crate) fn by_rows(address: &str) -> Result<BTreeMap<u64, u64>> {
-    let failed = |error: &dyn std::fmt::Display| Failure::Failed(format!("{address}: {error}"));
-    let asked = Connection::open(address, None).and_then(|mut c| c.ask(Kind::Stats));
-    let Reply::Json(json) = asked.map_err(|error| Failure::Failed(error.to_string()))? else {
-        return Err(failed(&"the server tells no stats"));
-    };
-    let stats: serde_json::Value = serde_json::from_str(&json)?;
+    let stats = ask(address, Kind::Stats, "its passes")?;
     let Some(passes) = stats["pass_rows"].as_object() else {
-        return Err(failed(&"the server does not tell its passes"));
+        return Err(Failure::Failed(format!("{address}: the server does not tell its passes")));
     };
     let entry = |(rows, passes): (&String, &serde_json::Value)| {
         (rows.parse().unwrap_or(u64::MAX), passes.as_u64().unwrap_or(0))

@@ -1,10 +1,10 @@
 //! Whether the server serves the model that inputs and labels are read for.
 
 use offramp::Model;
-use offramp::client::Connection;
-use offramp::serve::protocol::{Kind, Reply};
+use offramp::serve::protocol::Kind;
 use serde_json::{Value, json};
 
+use super::question::ask;
 use crate::failure::{Failure, Result};
 
 /// Letters of a value that are shown.
@@ -13,11 +13,7 @@ const SHOWN_CHARS: usize = 80;
 /// Fails where the server's model reads, decides or names something else: every answer would be
 /// counted as wrong, or the wrong ones as right.
 pub(super) fn expect_model(address: &str, model: &Model) -> Result<()> {
-    let asked = Connection::open(address, None).and_then(|mut c| c.ask(Kind::Metadata));
-    let Reply::Json(told) = asked.map_err(|error| Failure::Failed(error.to_string()))? else {
-        return Err(Failure::Failed(format!("{address}: the server does not tell its model")));
-    };
-    let told: Value = serde_json::from_str(&told)?;
+    let told = ask(address, Kind::Metadata, "its model")?;
     let reads = if model.spec().image().is_some() { "images" } else { "text" };
     let own = json!({
         "reads": reads, "task": model.task().to_string(), "labels": model.spec().labels(),

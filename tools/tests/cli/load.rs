@@ -1,7 +1,8 @@
 //! `offramp load` against a server as a process.
 
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -169,9 +170,62 @@ fn a_server_that_comes_back_is_asked_again() {
     again.stop();
 }
 
+/// A way to `server` that passes on so many connections, and takes others without a word.
+fn mute_after(server: &Running, connections: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, server) = (listener.local_addr().unwrap().to_string(), server.address.clone());
+    beside(move || {
+        let mut held = Vec::new();
+        for (index, client) in listener.incoming().enumerate() {
+            let client = client.unwrap();
+            if index < connections {
+                let behind = TcpStream::connect(&server).unwrap();
+                pass_on(client.try_clone().unwrap(), behind.try_clone().unwrap());
+                pass_on(behind, client);
+            } else {
+                held.push(client);
+            }
+        }
+    });
+    address
+}
+
+fn beside(work: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new().name("between".to_owned()).spawn(work).unwrap();
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream) {
+    beside(move || {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Write);
+    });
+}
+
+#[test]
+fn a_server_that_hangs_costs_neither_the_results_nor_for_ever() {
+    let server = Running::start(&[]);
+    // Its model, its passes before, and the load.
+    let address = mute_after(&server, 3);
+    let began = Instant::now();
+    let load = begin(&address, &["--rate", "50", "--seconds", "1", "--connections", "1"]);
+    let (result, _, told) = end(load);
+    assert!(result["ok"].as_u64().unwrap() > 0 && result["ok"] == result["sent"], "{told}");
+    assert_eq!(result["pass_rows"].as_object().map(|passes| passes.len()), Some(0), "{result}");
+    for (passed, what) in [(0, "its model"), (1, "its passes")] {
+        let address = mute_after(&server, passed);
+        let (model, input) = (shipped(), format!("{}/test.jsonl", shipped()));
+        let flags = ["load", "--model", &model, "--input", &input, "--address", &address];
+        let told = run(&flags, "").expect_code(1).err;
+        let expected = format!("error: {address}: the server does not tell {what} within 5 s");
+        assert!(told.contains(&expected), "{told}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(60));
+    server.stop();
+}
+
 #[test]
 fn a_load_without_a_server_says_so() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (model, input) = (shipped(), format!("{}/test.jsonl", shipped()));
     let address = port.to_string();
     let flags = ["load", "--model", &model, "--input", &input, "--address", &address];
