@@ -27,11 +27,12 @@ impl Out {
         Self { name: PathBuf::from("standard output"), to, aside: None }
     }
 
-    /// Opens `path` for writing; `-` is standard output.
+    /// Opens `path` for writing, and makes its folder; `-` is standard output.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         if path == Path::new(STANDARD) {
             return Ok(Self::stdout());
         }
+        make_folder_of(path)?;
         let file = File::create(path).map_err(|source| Failure::io(path, "create", source))?;
         Ok(Self { name: path.to_owned(), to: Box::new(BufWriter::new(file)), aside: None })
     }
@@ -127,6 +128,11 @@ fn try_folder(path: &Path) -> io::Result<()> {
     File::create(&tried.path).map(|_| ())
 }
 
+fn make_folder_of(path: &Path) -> Result<()> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    fs::create_dir_all(folder).map_err(|source| Failure::io(folder, "create", source))
+}
+
 /// Whether it is written as it is: a device, a pipe, or what a name of an open file stands for.
 fn is_stream(path: &Path) -> bool {
     let is_open = ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder));
@@ -151,9 +157,7 @@ impl Aside {
             return Ok(None);
         }
         let to = real(path);
-        if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder).map_err(|source| Failure::io(folder, "create", source))?;
-        }
+        make_folder_of(&to)?;
         let name = to.file_name().unwrap_or_default().to_string_lossy();
         let path = to.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
         Ok(Some(Self { path, to }))

@@ -24,6 +24,7 @@ use crate::given::Given;
 use crate::log::{self, LogArgs};
 use crate::needless::{self, Rule};
 use crate::open::ExitPlan;
+use crate::out::expect_open_for_writing;
 use crate::{open, record};
 
 pub(crate) const EXAMPLES: &str = "\
@@ -164,6 +165,8 @@ impl Serve {
 /// Runs the verb.
 pub(crate) fn run(args: &Serve) -> Result<()> {
     args.given.refuse_by(&args.needless())?;
+    // At once, and not after the warm-up. Later, what cannot be written is lost and counted.
+    args.adapt.journal().map_or(Ok(()), |path| expect_open_for_writing(path))?;
     args.log.start();
     let files =
         Files::default().model(&args.model.model, &[]).read("--config", args.config.as_ref());

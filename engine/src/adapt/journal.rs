@@ -1,6 +1,6 @@
 //! Every decision as a line of JSON.
 
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -97,21 +97,25 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Begins a journal; an old file of that name goes.
+    /// Begins a journal, and makes its folder; an old file of that name goes.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).map_err(|error| failed(path, &error))?;
-        Ok(Self { path: path.to_owned(), file })
+        Self::open(path, File::options().write(true).truncate(true))
     }
 
-    /// Goes on with the journal of that name, or begins it.
+    /// Goes on with the journal of that name, or begins it, and makes its folder.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn append(path: &Path) -> Result<Self> {
-        let opened = File::options().create(true).append(true).open(path);
+        Self::open(path, File::options().append(true))
+    }
+
+    fn open(path: &Path, options: &mut OpenOptions) -> Result<Self> {
+        let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+        let opened = folder.and_then(|()| options.create(true).open(path));
         let file = opened.map_err(|error| failed(path, &error))?;
         Ok(Self { path: path.to_owned(), file })
     }

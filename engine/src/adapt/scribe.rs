@@ -121,6 +121,20 @@ mod tests {
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "0\n\"a\"\n\"b\"\n");
     }
 
+    #[test]
+    fn a_missing_folder_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let begun = folder.path().join("begun/deep/journal.jsonl");
+        Journal::create(&begun).unwrap().add(&line("a")).unwrap();
+        let path = folder.path().join("new/deep/journal.jsonl");
+        let scribe = Scribe::start(&path, standing()).unwrap();
+        scribe.write(line("a"));
+        assert!(scribe.end().is_none());
+        for path in [begun, path] {
+            assert_eq!(std::fs::read_to_string(path).unwrap(), "\"a\"\n");
+        }
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn a_full_disk_costs_lines_and_nothing_else() {
@@ -152,7 +166,8 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_written_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        for path in [folder.path().to_owned(), folder.path().join("no/journal.jsonl")] {
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        for path in [folder.path().to_owned(), folder.path().join("file/journal.jsonl")] {
             let refused = Scribe::start(&path, standing()).unwrap_err().to_string();
             assert!(refused.starts_with(&path.display().to_string()), "{refused}");
         }

@@ -93,7 +93,8 @@ fn what_cannot_be_written_is_told_before_any_work() {
     let below = format!("{file}/below");
     let images = format!("{}/../fashion-mnist/test-images-idx3-ubyte.gz", shipped());
     let classify = ["classify", "--model", &model, "--input", &questions];
-    let calls: [&[&str]; 11] = [
+    let serve = ["serve", "--model", "no such folder", "--listen", "127.0.0.1:0", "--adapt"];
+    let calls: [&[&str]; 12] = [
         &["train-ramps", "--model", &model, "--inputs", &questions, "--out", &below],
         &["fit-thresholds", "--model", &model, "--calibration", &questions, "--out", &below],
         &["profile", "--model", &model, "--out", &below],
@@ -102,6 +103,7 @@ fn what_cannot_be_written_is_told_before_any_work() {
         &[&classify[..], &["--output", &below]].concat(),
         &[&classify[..], &["--exits", "watch", "--record", &below]].concat(),
         &[&classify[..], &["--adapt", "--journal", &below]].concat(),
+        &[&serve[..], &["--journal", &below]].concat(),
         &["tune", "--record", "no such file", "--plot", &below],
         &["tune", "--record", "no such file", "--journal", &below],
         &["load", "--model", &model, "--input", "no such file", "--report", &below],
@@ -113,6 +115,17 @@ fn what_cannot_be_written_is_told_before_any_work() {
         assert_eq!(done.out, "", "{call:?}");
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
+}
+
+#[test]
+fn missing_folders_of_what_is_written_as_it_comes_are_made() {
+    let (folder, model) = (Folder::new(), shipped());
+    let (output, journal) = (folder.path("new/deep/out.jsonl"), folder.path("other/deep/j.jsonl"));
+    let call = ["classify", "--model", &model, "--output", &output, "--adapt"];
+    run(&[&call[..], &["--journal", &journal]].concat(), "Who wrote Hamlet?\n").expect_code(0);
+    for written in [output, journal] {
+        assert_eq!(std::fs::read_to_string(written).unwrap().lines().count(), 1);
+    }
 }
 
 #[test]
