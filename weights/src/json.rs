@@ -2,7 +2,8 @@
 //!
 //! The parser quotes values in its messages, buffers long numbers, and keeps a stack even for what
 //! it skips: one giant token or nest would cost several times its size. [`check_bounds`] refuses
-//! those before parsing; [`Few`] and [`Pairs`] bound what many small values can cost.
+//! those before parsing; [`Few`] and [`Pairs`] bound what many small values can cost. [`Object`]
+//! takes no list for the values of an object.
 
 mod python;
 
@@ -11,6 +12,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::path::Path;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -137,15 +139,6 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Few<T, MAX
     }
 }
 
-/// [`Few`] for the fields of public types, which are plain lists.
-pub(crate) fn few<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    Few::<T, MAX>::deserialize(deserializer).map(|few| few.0)
-}
-
 struct FewVisitor<T, const MAX: usize>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for FewVisitor<T, MAX> {
@@ -165,6 +158,50 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for FewVisitor<T, 
         }
         items.shrink_to_fit();
         Ok(Few(items))
+    }
+}
+
+/// A struct within another, which must be written as an object: a list would be taken for the
+/// values of its keys, in their order, and no table of keys would see them.
+#[derive(Debug)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+/// [`Object`] for the fields of public types.
+pub(crate) fn object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Object::deserialize(deserializer).map(|object| object.0)
+}
+
+/// [`Few`] of them for the fields of public types, which are plain lists.
+pub(crate) fn objects<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let Few(objects) = Few::<Object<T>, MAX>::deserialize(deserializer)?;
+    Ok(objects.into_iter().map(|object| object.0).collect())
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
     }
 }
 

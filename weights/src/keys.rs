@@ -13,7 +13,7 @@ pub(crate) mod text;
 use std::fmt;
 use std::path::Path;
 
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -127,6 +127,28 @@ impl Table<'_> {
         keys.find(|key| key.name == name).map(|key| &key.rule)
     }
 
+    /// Null is as good as left out.
+    fn check_within(
+        &mut self,
+        name: &str,
+        tables: &'static [&'static [Key]],
+        value: &RawValue,
+    ) -> serde_json::Result<()> {
+        let path = format!("{}{name}", self.path);
+        match value.get() {
+            "null" => Ok(()),
+            object if object.starts_with('{') => {
+                let table = Table { tables, path: format!("{path}."), first: &mut *self.first };
+                table.deserialize(&mut serde_json::Deserializer::from_str(object))
+            }
+            other => {
+                let found = json::shown(other);
+                self.first.get_or_insert(Misfit { key: path, expected: "an object", found });
+                Ok(())
+            }
+        }
+    }
+
     fn check(&mut self, name: &str, neutral: &[Plain], expected: &'static str, value: &RawValue) {
         let found: Found = serde_json::from_str(value.get()).unwrap_or(Found::Other);
         if self.first.is_none() && !neutral.iter().any(|plain| found.is(plain)) {
@@ -144,7 +166,7 @@ impl<'de> DeserializeSeed<'de> for Table<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+        deserializer.deserialize_map(self)
     }
 }
 
@@ -162,46 +184,15 @@ impl<'de> Visitor<'de> for Table<'_> {
                     let value = map.next_value::<&RawValue>()?;
                     self.check(&name, neutral, expected, value);
                 }
-                Some(Rule::Within(tables)) => map.next_value_seed(Table {
-                    tables,
-                    path: format!("{}{name}.", self.path),
-                    first: &mut *self.first,
-                })?,
+                Some(Rule::Within(tables)) => {
+                    let value = map.next_value::<&RawValue>()?;
+                    self.check_within(&name, tables, value).map_err(A::Error::custom)?;
+                }
                 Some(Rule::Read | Rule::Harmless) | None => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        Ok(())
-    }
-
-    // Null, and what is no object: who reads the key tells what is wrong with it.
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
         Ok(())
     }
 }
@@ -326,7 +317,6 @@ mod tests {
             r#"{"flag": null, "stride": 32.0, "act": "", "gone": {"a": [], "b": {"c": ""}}}"#,
             r#"{"in": {"b": false, "c": [[], null], "d": 7}}"#,
             r#"{"in": null}"#,
-            r#"{"in": [7, {"b": true}]}"#,
         ];
         for json in all {
             assert_eq!(refused(json), None, "{json}");
@@ -344,6 +334,8 @@ mod tests {
             (r#"{"gone": [0]}"#, "f: `gone` must be left out, found [0]"),
             (r#"{"in": {"c": {"a": false}}}"#, "f: `in.c` must be left out, found {\"a\": false}"),
             (r#"{"in": {"b": true}}"#, "f: `in.b` must be false, found true"),
+            (r#"{"in": [7, {"b": true}]}"#, "f: `in` must be an object, found [7, {\"b\": true}]"),
+            (r#"{"in": true}"#, "f: `in` must be an object, found true"),
             (r#"{"stride": NaN}"#, "f: `stride` must be 32, found NaN"),
             (r#"{"flag": -Infinity}"#, "f: `flag` must be false, found -Infinity"),
         ];
@@ -418,15 +410,17 @@ mod tests {
                     // Of another type they are not passed over: other models read them.
                     Rule::Harmless if ["layer_norm_eps", "architecture"].contains(name) => {}
                     Rule::Harmless => assert!(found.is_ok(), "{name}: {found:?}"),
-                    Rule::Read | Rule::Only { .. } => {
+                    Rule::Read | Rule::Only { .. } | Rule::Within(_) => {
                         let error = found.unwrap_err();
-                        let is_named = ['`', '.'].map(|before| format!("{before}{name}"));
-                        assert!(
-                            is_named.iter().any(|name| error.contains(name)),
-                            "{name}: {error}"
-                        );
+                        // Whole, and not as the beginning of another.
+                        let mut found = error
+                            .match_indices(name)
+                            .map(|(at, name)| (&error[..at], &error[at + name.len()..]));
+                        let is_named = found.any(|(before, after)| {
+                            before.ends_with(['`', '.']) && after.starts_with(['`', '['])
+                        });
+                        assert!(is_named, "{name}: {error}");
                     }
-                    Rule::Within(_) => {}
                 }
             }
         }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
 use crate::file::shown;
-use crate::json::{self, Few};
+use crate::json::{self, Few, Object};
 
 /// Longest header, bytes: the format's own limit.
 const HEADER_BYTES_MAX: u64 = 100_000_000;
@@ -176,7 +176,7 @@ impl<'de> Visitor<'de> for TableVisitor {
             if entries.len() == TENSORS_MAX {
                 return Err(A::Error::invalid_length(TENSORS_MAX + 1, &self));
             }
-            entries.push(entry(name, map.next_value()?)?);
+            entries.push(entry(name, map.next_value::<Object<Place>>()?.0)?);
         }
         let Metadata { note, format } = metadata.flatten().unwrap_or_default();
         Ok(Table { entries, note, format })

@@ -11,7 +11,7 @@ use crate::image::architecture::{Architecture, Block, KNOWN, ResNet, Shortcut, V
 use crate::image::build::{Naming, Network, build};
 use crate::image::preprocessing::{Pretrained, Usual, order};
 use crate::image::{ImageSpec, Preprocessing, Told, hugging_face};
-use crate::json::{self, Few};
+use crate::json::{self, Few, Object};
 use crate::keys;
 use crate::spec::{
     CLASSES_MAX, HIDDEN_MAX, LAYERS_MAX, ListedLabels, NamedLabels, ScoreKeys, generic, in_order,
@@ -37,8 +37,8 @@ struct Config {
     num_classes: Option<i64>,
     label_names: Option<ListedLabels>,
     id2label: Option<NamedLabels>,
-    pretrained_cfg: Option<Pretrained>,
-    model_args: Option<ModelArgs>,
+    pretrained_cfg: Option<Object<Pretrained>>,
+    model_args: Option<Object<ModelArgs>>,
     stride_in_1x1: Option<bool>,
     channel_order: Option<String>,
     depths: Option<Few<i64, STAGES_MAX>>,
@@ -48,7 +48,7 @@ struct Config {
 }
 
 /// What timm builds a network with.
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct ModelArgs {
     num_classes: Option<i64>,
     in_chans: Option<i64>,
@@ -73,7 +73,8 @@ pub(crate) fn parse(content: &[u8], file: &Path) -> Result<ImageSpec> {
     };
     let tables = [TIMM, VARIANT, keys::text::COMMON, PRETRAINED];
     keys::check(content, &tables[..if flat.is_some() { 4 } else { 3 }], file)?;
-    let pretrained = config.pretrained_cfg.take().or(flat).unwrap_or_default();
+    let pretrained =
+        config.pretrained_cfg.take().map(|object| object.0).or(flat).unwrap_or_default();
     config.spec(pretrained, file).map(|spec| ImageSpec { scores, ..spec })
 }
 
@@ -87,7 +88,7 @@ impl Config {
             Architecture::Vgg(vgg) => self.change_vgg(vgg, file)?,
         }
         let usual = Usual::of(&architecture);
-        let channels = self.model_args.as_ref().and_then(|args| args.in_chans);
+        let channels = self.model_args.as_ref().and_then(|args| args.0.in_chans);
         let preprocessing = Preprocessing {
             order: order(self.channel_order.as_deref(), file)?,
             ..pretrained.preprocessing(&usual, channels, file)?
@@ -104,7 +105,7 @@ impl Config {
 
     /// `num_classes`, from wherever timm looks for it.
     fn classes(&self, pretrained: &Pretrained, file: &Path) -> Result<Option<i64>> {
-        let args = self.model_args.as_ref().and_then(|args| args.num_classes);
+        let args = self.model_args.as_ref().and_then(|args| args.0.num_classes);
         match (self.num_classes, args) {
             (Some(count), Some(found)) if count != found => {
                 let expected = format!("{count}, as `num_classes`");

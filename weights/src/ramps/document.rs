@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hash::ModelHash;
-use crate::json::few;
+use crate::json::{object, objects};
 use crate::ramps::{Pool, RAMPS_MAX, TrainingNotes};
 use crate::spec::{Activation, Task};
 
@@ -24,8 +24,9 @@ pub(super) struct Document {
     /// Of all ramps, where they have one in common.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) width: Option<usize>,
-    #[serde(deserialize_with = "few::<_, _, RAMPS_MAX>")]
+    #[serde(deserialize_with = "objects::<_, _, RAMPS_MAX>")]
     pub(super) ramps: Vec<Described>,
+    #[serde(deserialize_with = "object")]
     pub(super) trained: TrainingNotes,
 }
 

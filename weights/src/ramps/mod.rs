@@ -58,7 +58,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::hash::{ModelHash, RampHash};
-use crate::json::few;
+use crate::json::objects;
 use crate::spec::{Activation, CLASSES_MAX, HIDDEN_MAX, LAYERS_MAX, ModelSpec, Task};
 
 /// Most ramps of a bundle: one after each layer but the last.
@@ -109,7 +109,7 @@ pub struct TrainingNotes {
     /// Inputs kept apart, that the figures below were measured on.
     pub held_out: usize,
     /// At most one note per ramp.
-    #[serde(deserialize_with = "few::<_, _, RAMPS_MAX>")]
+    #[serde(deserialize_with = "objects::<_, _, RAMPS_MAX>")]
     pub sites: Vec<SiteNotes>,
 }
 

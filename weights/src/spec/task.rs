@@ -12,7 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::json;
+use crate::json::{self, Object};
 
 /// What a classifier decides.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -121,7 +121,7 @@ const LINK_BEFORE: &str = "sbert_ce_default_activation_function";
 #[derive(Deserialize)]
 struct Keys {
     problem_type: Option<String>,
-    sentence_transformers: Option<SentenceTransformers>,
+    sentence_transformers: Option<Object<SentenceTransformers>>,
     sbert_ce_default_activation_function: Option<String>,
 }
 
@@ -134,7 +134,7 @@ impl ScoreKeys {
     /// Reads them. Errors: a problem or an activation of another name.
     pub(crate) fn parse(content: &[u8], file: &Path) -> Result<Self> {
         let keys: Keys = json::parse(content, file)?;
-        let now = keys.sentence_transformers.and_then(|keys| keys.activation_fn);
+        let now = keys.sentence_transformers.and_then(|keys| keys.0.activation_fn);
         let link = match (now, keys.sbert_ce_default_activation_function) {
             (Some(name), _) => Some(link(LINK, &name, file)?),
             (None, Some(name)) => Some(link(LINK_BEFORE, &name, file)?),

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::disk::{read_whole, write_atomically};
 use crate::error::{Error, Result};
 use crate::hash::{ModelHash, RampHash};
-use crate::json::{self, few};
+use crate::json::{self, object, objects};
 use crate::ramps::RAMPS_MAX;
 use crate::spec::Task;
 
@@ -69,6 +69,7 @@ pub struct ThresholdFile {
     /// How scores are made.
     pub policy: Policy,
     /// The model and the ramps.
+    #[serde(deserialize_with = "object")]
     pub fitted_on: FittedOn,
     /// What the model decides.
     #[serde(default, skip_serializing_if = "Task::is_classes")]
@@ -88,7 +89,7 @@ pub struct ThresholdFile {
     /// Share of the encoder layers that those rows ran through on average, in [0, 1].
     pub mean_depth: f64,
     /// By rising site.
-    #[serde(deserialize_with = "few::<_, _, RAMPS_MAX>")]
+    #[serde(deserialize_with = "objects::<_, _, RAMPS_MAX>")]
     pub thresholds: Vec<SiteThreshold>,
 }
 

@@ -101,6 +101,11 @@ fn the_header_is_one_json_object() {
     let content = common::file(unread, &[0; 8]);
     assert_eq!(answer(&content), Ok(vec!["a".into()]));
     refused(&content.map_byte(at, 0xc2), "not the JSON expected: invalid utf-8 sequence");
+    refused_header(
+        r#"{"a":["F32",[2],[0,8]]}"#,
+        8,
+        "`a`: invalid type: sequence, expected an object",
+    );
     for nest in ["[", "{\"a\":"] {
         let deep = format!("{{\"a\":{}", nest.repeat(100_000));
         refused_header(&deep, 0, "nested over 64 deep");

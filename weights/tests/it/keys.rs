@@ -164,6 +164,28 @@ fn timms_usual_network_passes() {
     }
 }
 
+#[test]
+fn a_list_is_no_object() {
+    let image = |key: &str| image(key).map(drop);
+    let text = |key: &str| text(key).map(drop);
+    let cases = [
+        ("model_args", image(r#""model_args": [10, 1]"#)),
+        ("pretrained_cfg", image(r#""pretrained_cfg": [[1, 28, 28]]"#)),
+        ("pretrained_cfg", image(r#""pretrained_cfg": []"#)),
+        ("sentence_transformers", image(r#""sentence_transformers": ["a.Sigmoid"]"#)),
+        ("sentence_transformers", text(r#""sentence_transformers": ["a.Sigmoid"]"#)),
+    ];
+    for (key, read) in cases {
+        let error = read.unwrap_err();
+        let expected = format!("`{key}`: invalid type: sequence, expected an object");
+        assert!(error.starts_with("config.json: ") && error.contains(&expected), "{error}");
+    }
+    let error = image(r#""model_args": {"in_chans": "1"}"#).unwrap_err();
+    assert!(error.contains("`model_args.in_chans`: invalid type: string"), "{error}");
+    let error = text(r#""auto_map": ["x.Y"]"#).unwrap_err();
+    assert!(error.contains("`auto_map` must be an object, found [\"x.Y\"]"), "{error}");
+}
+
 /// timm's older form: all of `config.json` is what `pretrained_cfg` is today.
 #[test]
 fn flat_keys_are_those_of_pretrained_cfg() {

@@ -188,6 +188,14 @@ fn what_leaves_pictures_of_several_sizes_is_refused() {
 }
 
 #[test]
+fn a_list_is_no_size() {
+    for key in ["size", "crop_size"] {
+        let expected = format!("`{key}`: invalid type: sequence, expected a number, or an object");
+        refused(&format!(r#"{{"{key}": [224, 224]}}"#), &expected);
+    }
+}
+
+#[test]
 fn keys_that_are_not_followed_are_refused() {
     let cases = [
         (r#"{"resample": 1}"#, "`resample` must be 0 (nearest), 2 (bilinear) or 3 (bicubic)"),

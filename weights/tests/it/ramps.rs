@@ -189,6 +189,18 @@ fn damaged_documents() {
     assert!(with("\"classes\":3,", "").contains("missing field `classes`"));
     assert!(with("\"classes\":3,", "\"classes\":3,\"x\":1,").contains("unknown field `x`"));
     assert!(with(",\"hidden\":null", "").contains("missing field `hidden`"));
+    for (object, list, key) in [
+        ("{\"site\":0,\"pool\":\"first\",\"hidden\":null}", "[0,\"first\",null]", "ramps[0]"),
+        (
+            "{\"site\":0,\"agreement\":0.30000000000000004,",
+            "[{\"agreement\":1,",
+            "trained.sites[0]",
+        ),
+    ] {
+        let told = with(object, list);
+        let expected = format!("`{key}`: invalid type: sequence, expected an object");
+        assert!(told.contains(&expected), "{told}");
+    }
     assert!(with("\"site\":3,\"pool\"", "\"site\":0,\"pool\"").contains("tensor"));
     assert!(
         with("\"site\":3,\"pool\"", "\"site\":4,\"pool\"")

@@ -153,3 +153,16 @@ fn numbers_have_a_tolerance_and_nothing_else_has() {
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.contains("\"task\": \"labels\"") && !text.contains("tolerance"), "{text}");
 }
+
+#[test]
+fn lists_are_no_objects() {
+    let fitted_on = format!(
+        "\"fitted_on\": {{\n    \"model\": \"{}\",\n    \"ramps\": \"{}\"\n  }}",
+        "01".repeat(32),
+        "02".repeat(32)
+    );
+    let list = format!("\"fitted_on\": [\"{}\", \"{}\"]", "01".repeat(32), "02".repeat(32));
+    refused(&fitted_on, &list, "`fitted_on`: invalid type: sequence, expected an object");
+    let site = "{\n      \"site\": 0,\n      \"threshold\": 0.97\n    }";
+    refused(site, "[0, 0.97]", "`thresholds[0]`: invalid type: sequence, expected an object");
+}
