@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use offramp::Conversion;
+use offramp::model::is_there;
 use serde::Serialize;
 
 use crate::args::{JsonArg, count, share, switch};
@@ -251,7 +252,7 @@ fn check_weights(weights: &Path) -> Result<()> {
 /// A model that is there is not written over: its ramps would be lost with it.
 fn check_out(out: &Path) -> Result<()> {
     let taken = ["config.json", "model.safetensors"].map(|name| out.join(name));
-    match taken.iter().find(|path| path.exists()) {
+    match taken.iter().find(|path| is_there(path)) {
         Some(path) => {
             let path = path.display();
             Err(Failure::Usage(format!("{path} exists: --out is a folder without a model")))

@@ -1,9 +1,9 @@
 //! `offramp inspect`: what a model is, what it costs, and what its exits promise.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use offramp::model::files;
+use offramp::model::{files, is_there};
 use offramp::plan::Plan;
 use offramp::profile::Profile;
 use offramp::{Cost, Engine, LiveBound, Model, ModelSpec, OFF, ThresholdFile};
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Inspect) -> Result<()> {
     let is_image = model.spec().image().is_some();
     args.given.refuse(is_image, &["tokens"], "for a model that reads images")?;
     let ramps = model.path(files::RAMPS);
-    if ramps.exists() {
+    if is_there(&ramps) {
         model.load_ramps(&ramps)?;
     }
     let engine = Engine::new(&model, &args.engine.options(&model))?;
@@ -331,7 +331,7 @@ fn thresholds(model: &Model) -> Result<ThresholdFile, String> {
     if model.ramps().is_none() {
         return Err("no ramps".to_owned());
     }
-    if !Path::exists(&path) {
+    if !is_there(&path) {
         return Err("ramps without thresholds".to_owned());
     }
     model.read_thresholds(&path).map_err(|error| error.to_string())
@@ -340,7 +340,7 @@ fn thresholds(model: &Model) -> Result<ThresholdFile, String> {
 /// The largest shape of the profile in the model's folder, or why it says nothing.
 fn profile(model: &Model) -> Option<String> {
     let path = model.path(files::PROFILE);
-    if !path.exists() {
+    if !is_there(&path) {
         return None;
     }
     let profile = match Profile::read(&path) {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use offramp::model::files;
+use offramp::model::{files, is_there};
 use offramp::plan::Plan;
 use offramp::{Exits, Model, Policy, ThresholdFile, score_of};
 
@@ -89,7 +89,7 @@ pub(crate) fn open(dir: &Path, args: &ExitArgs) -> Result<(Model, ExitPlan)> {
         return Ok((model, ExitPlan::Off));
     }
     let ramps = args.ramps.clone().unwrap_or_else(|| model.path(files::RAMPS));
-    if args.ramps.is_none() && !ramps.exists() {
+    if args.ramps.is_none() && !is_there(&ramps) {
         return without_ramps(model, args);
     }
     model.load_ramps(&ramps)?;
@@ -139,7 +139,7 @@ fn exit_plan(model: &Model, ramps: &Path, args: &ExitArgs) -> Result<ExitPlan> {
     }
     let beside = ramps.with_file_name(files::THRESHOLDS);
     let file: Option<PathBuf> =
-        args.thresholds.clone().or_else(|| beside.exists().then(|| beside.clone()));
+        args.thresholds.clone().or_else(|| is_there(&beside).then(|| beside.clone()));
     if let Some(threshold) = args.threshold {
         return Ok(ExitPlan::Uniform(args.policy.unwrap_or(Policy::Confidence), threshold));
     }

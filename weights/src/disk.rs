@@ -7,6 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 
+/// Whether there is an entry of that name, be it a link that leads nowhere: such a file was meant
+/// to be read, and reading it tells what is wrong.
+pub fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
 /// Opens a regular file and says how long it is, bytes. A pipe or a device is refused unopened,
 /// since opening one may block for ever.
 pub(crate) fn open_regular(path: &Path) -> Result<(File, u64)> {
@@ -18,7 +24,8 @@ pub(crate) fn open_regular(path: &Path) -> Result<(File, u64)> {
     Ok((file, about.len()))
 }
 
-fn absent(path: &Path, source: io::Error) -> Error {
+/// Why a file cannot be opened or looked at.
+pub(crate) fn absent(path: &Path, source: io::Error) -> Error {
     if source.kind() != io::ErrorKind::NotFound {
         return Error::io(path, "open", source);
     }

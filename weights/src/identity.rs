@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::disk::open_regular;
+use crate::disk::{absent, is_there, open_regular};
 use crate::error::{Error, Result};
 use crate::file::{INDEX_FILE, weight_files};
 use crate::image::PREPROCESSOR_FILE;
@@ -87,7 +87,7 @@ impl Stamps {
     pub fn look(dir: &Path) -> Result<Self> {
         let stamp = |name: Box<str>| {
             let path = dir.join(&*name);
-            let about = fs::metadata(&path).map_err(|source| Error::io(&path, "open", source))?;
+            let about = fs::metadata(&path).map_err(|source| absent(&path, source))?;
             Ok((name, about.len(), about.modified().ok()))
         };
         present(dir)?.into_iter().map(stamp).collect::<Result<_>>().map(Self)
@@ -97,7 +97,7 @@ impl Stamps {
 /// The names of those that are there.
 fn present(dir: &Path) -> Result<Vec<Box<str>>> {
     let (weights, _) = weight_files(dir)?;
-    let beside = FILES.into_iter().filter(|name| dir.join(name).exists());
+    let beside = FILES.into_iter().filter(|name| is_there(&dir.join(name)));
     Ok(beside.map(Into::into).chain(weights).collect())
 }
 

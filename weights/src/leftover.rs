@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::disk::is_there;
 use crate::error::{Error, Result};
 use crate::file::Checkpoint;
 use crate::names::{Names, Part};
@@ -40,7 +41,7 @@ const ADAPTER_FILES: [&str; 3] =
 
 /// Refuses a folder that holds an adapter, alone or beside a model.
 pub(crate) fn check_no_adapter_files(dir: &Path) -> Result<()> {
-    match ADAPTER_FILES.into_iter().find(|name| dir.join(name).exists()) {
+    match ADAPTER_FILES.into_iter().find(|name| is_there(&dir.join(name))) {
         None => Ok(()),
         Some(name) => {
             let expected = "a whole model".into();

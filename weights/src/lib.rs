@@ -42,6 +42,7 @@ pub mod spec;
 pub mod thresholds;
 pub mod tokenizer_config;
 
+pub use disk::is_there;
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Checkpoint, Elem, Tensor};
 pub use foreign::Foreign;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::disk::read_whole;
+use crate::disk::{is_there, read_whole};
 use crate::error::{Error, Result};
 use crate::json;
 
@@ -167,7 +167,7 @@ pub(crate) fn bare_class(class: &str) -> String {
 
 /// What a file holds; none where there is none.
 fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
-    match file.exists() {
+    match is_there(file) {
         true => json::parse(&read_whole(file, FILE_BYTES_MAX)?, file).map(Some),
         false => Ok(None),
     }

@@ -11,6 +11,7 @@ use offramp_weights::{
 };
 
 pub use bind::bind;
+pub use offramp_weights::is_there;
 
 use crate::error::{Error, Result};
 use crate::image::Preprocessor;
@@ -54,10 +55,10 @@ impl Model {
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let mut model = Self::open_bare(dir.as_ref())?;
         let (ramps, thresholds) = (model.path(files::RAMPS), model.path(files::THRESHOLDS));
-        if ramps.exists() {
+        if is_there(&ramps) {
             model.load_ramps(&ramps)?;
         }
-        if model.ramps.is_some() && thresholds.exists() {
+        if model.ramps.is_some() && is_there(&thresholds) {
             model.thresholds = Some(model.read_thresholds(&thresholds)?);
         }
         Ok(model)
@@ -136,10 +137,8 @@ impl Model {
     /// # Errors
     /// [`Error::Tokenizer`] where the file is there, but malformed or not to be read.
     pub fn tokenizer_if_any(&self) -> Result<Option<Tokenizer>> {
-        // A link that leads nowhere is there too.
-        let is_there = self.path(files::TOKENIZER).symlink_metadata().is_ok();
-        let is_text = self.spec.text().is_some();
-        (is_text && is_there).then(|| self.tokenizer()).transpose()
+        let has_one = self.spec.text().is_some() && is_there(&self.path(files::TOKENIZER));
+        has_one.then(|| self.tokenizer()).transpose()
     }
 
     /// What its files hold, ramps and thresholds aside. Reads all of them.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use offramp::model::is_there;
+
 use super::content::Content;
 use crate::failure::Result;
 
@@ -13,7 +15,7 @@ pub(super) fn beside(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let labels = name.replace("images", "labels").replace("idx3", "idx1");
     let path = path.with_file_name(&labels);
-    (labels != name && path.exists()).then_some(path)
+    (labels != name && is_there(&path)).then_some(path)
 }
 
 /// Labels of `count` pictures: an IDX file, gzip too.
@@ -36,6 +38,17 @@ pub(super) fn idx(mut content: Content, count: usize) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn labels_behind_a_link_that_leads_nowhere_are_missed() {
+        let dir = tempfile::tempdir().unwrap();
+        let labels = dir.path().join("x-labels-idx1-ubyte");
+        let images = dir.path().join("x-images-idx3-ubyte");
+        assert_eq!(beside(&images), None);
+        std::os::unix::fs::symlink("gone", &labels).unwrap();
+        assert_eq!(beside(&images), Some(labels));
+    }
 
     #[test]
     fn what_are_no_labels_is_said() {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use offramp::adapt::AUDIT_RATE;
-use offramp::model::files;
+use offramp::model::{files, is_there};
 use offramp::serve::{Exiting, Served};
 use offramp::{Exits, Model};
 
@@ -18,10 +18,10 @@ pub(super) fn half_pair(args: &Serve, model: &Model, plan: &ExitPlan) -> Option<
     if !is_auto || !matches!(plan, ExitPlan::Off) {
         return None;
     }
-    let beside = |file: &str| model.path(file).exists();
+    let beside = |file: &str| is_there(&model.path(file));
     let dir = model.dir().display();
     let ramps = args.exits.ramps.clone().unwrap_or_else(|| model.path(files::RAMPS));
-    match (ramps.exists(), beside(files::THRESHOLDS)) {
+    match (is_there(&ramps), beside(files::THRESHOLDS)) {
         (true, _) => Some(format!(
             "{}: ramps without thresholds: fit some with `offramp fit-thresholds --model {dir} \
              --calibration FILE`",
@@ -67,7 +67,7 @@ pub(super) fn tell(args: &Serve, served: &Served, plan: &ExitPlan) {
     };
     let reads = if served.model.spec().image().is_some() {
         "images"
-    } else if served.model.path(files::TOKENIZER).exists() {
+    } else if is_there(&served.model.path(files::TOKENIZER)) {
         "texts and tokens"
     } else {
         "tokens"

@@ -120,6 +120,13 @@ fn options_that_cannot_be_meant_end_with_2() {
     let taken = golden_images("resnet-cifar");
     let error = convert(&call("resnet-cifar", "resnet20"), &["--out", &taken]).expect_code(2).err;
     assert!(error.contains("config.json exists: --out is a folder without a model"), "{error}");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("gone", folder.path("config.json")).unwrap();
+        let out = folder.path("");
+        let error = convert(&call("resnet-cifar", "resnet20"), &["--out", &out]).expect_code(2).err;
+        assert!(error.contains("config.json exists: --out is a folder without a"), "{error}");
+    }
     let (pickle, out) = (folder.write("net.pth", "x"), folder.path("made"));
     let args = ["convert", "--weights", &pickle, "--architecture", "resnet20", "--out", &out];
     let error = run(&args, "").expect_code(2).err;

@@ -152,6 +152,24 @@ fn one_line_says_what_will_be_done() {
     assert_eq!(told(&model, &["--exits", "off"])["exits"], "off");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_no_file_that_was_left_out() {
+    for name in ["tokenizer_config.json", "ramps.safetensors", "thresholds.json"] {
+        let folder = copy_of(&shipped());
+        let file = folder.path(name);
+        let _ = std::fs::remove_file(&file);
+        std::os::unix::fs::symlink("../blobs/gone", &file).unwrap();
+        let ran = finish(dry(&folder.path(""), &[]), "").expect_code(1);
+        let last = ran.err.lines().last().unwrap();
+        assert!(last.starts_with(&format!("error: {file}: ")), "{}", ran.err);
+        assert!(last.ends_with("it is a link that leads nowhere"), "{}", ran.err);
+        // What is not asked for is not read, and does no harm.
+        let code = i32::from(name == "tokenizer_config.json");
+        finish(dry(&folder.path(""), &["--exits", "off"]), "").expect_code(code);
+    }
+}
+
 #[test]
 fn half_of_a_pair_is_a_warning() {
     for (gone, expected) in [

@@ -10,7 +10,7 @@ mod tensor;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::disk::read_whole;
+use crate::disk::{is_there, read_whole};
 use crate::error::{Error, Result};
 use crate::hash::ModelHash;
 use crate::image::PREPROCESSOR_FILE;
@@ -75,7 +75,7 @@ impl Checkpoint {
         let (files, listed) = weight_files(dir)?;
         let mut configs = vec![read_whole(&dir.join(CONFIG_FILE), CONFIG_BYTES_MAX)?];
         let preprocessor = dir.join(PREPROCESSOR_FILE);
-        if preprocessor.exists() {
+        if is_there(&preprocessor) {
             configs.push(read_whole(&preprocessor, CONFIG_BYTES_MAX)?);
         }
         let shards = files.iter().map(|file| Archive::open(dir.join(&**file)));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::disk::read_whole;
+use crate::disk::{is_there, read_whole};
 use crate::error::{Error, Result};
 use crate::file::header::TENSORS_MAX;
 use crate::json::{self, Pairs};
@@ -30,11 +30,11 @@ pub(crate) type Listed = Vec<(Box<str>, Box<str>)>;
 
 /// The weight files of `dir`, plain names by rising order, and the index's list where there is one.
 pub(crate) fn weight_files(dir: &Path) -> Result<(Vec<Box<str>>, Listed)> {
-    if dir.join(WEIGHTS_FILE).exists() {
+    if is_there(&dir.join(WEIGHTS_FILE)) {
         return Ok((vec![WEIGHTS_FILE.into()], Listed::new()));
     }
     let index = dir.join(INDEX_FILE);
-    if !index.exists() {
+    if !is_there(&index) {
         return Err(no_weights(dir));
     }
     let content = read_whole(&index, INDEX_BYTES_MAX)?;

@@ -10,7 +10,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::disk::read_whole;
+use crate::disk::{is_there, read_whole};
 use crate::error::{Error, Result};
 use crate::image::config::{MODEL_TYPE, check_map};
 use crate::image::preprocessing::{crop_share, enlarged, scale, sides};
@@ -114,7 +114,7 @@ const PROCESSORS: [Processor; 5] = [
 /// from a Hugging Face configuration.
 pub(crate) fn read_preprocessor(spec: &mut ImageSpec, dir: &Path) -> Result<()> {
     let file = dir.join(PREPROCESSOR_FILE);
-    if spec.architecture != MODEL_TYPE || !file.exists() {
+    if spec.architecture != MODEL_TYPE || !is_there(&file) {
         return Ok(());
     }
     let content = read_whole(&file, CONFIG_BYTES_MAX)?;

@@ -15,6 +15,8 @@ mod golden_images;
 mod image_config;
 mod image_resolve;
 mod keys;
+#[cfg(unix)]
+mod links;
 mod preprocessor;
 mod ramps;
 mod resolve;
