@@ -377,6 +377,9 @@ fn full_answers(
             return None;
         }
     };
+    if full.stopped_s.is_some() {
+        note("the agreement is not known of all answers: the server was lost");
+    }
     let mut answers = vec![None; inputs.len()];
     for (turn, end) in full.turns.iter().zip(&full.ends) {
         if let End::Answered(_, verdict) = end {
