@@ -165,12 +165,12 @@ impl Serve {
 /// Runs the verb.
 pub(crate) fn run(args: &Serve) -> Result<()> {
     args.given.refuse_by(&args.needless())?;
-    // At once, and not after the warm-up. Later, what cannot be written is lost and counted.
-    args.adapt.journal().map_or(Ok(()), |path| expect_open_for_writing(path))?;
     args.log.start();
     let files =
         Files::default().model(&args.model.model, &[]).read("--config", args.config.as_ref());
     args.exits.files(files).written("--journal", args.adapt.journal()).expect_apart()?;
+    // At once, and not after the warm-up. Later, what cannot be written is lost and counted.
+    args.adapt.journal().map_or(Ok(()), |path| expect_open_for_writing(path))?;
     if let Some(file) = &args.config {
         tracing::info!(file = %file.display(), "flags were read");
     }
