@@ -94,8 +94,8 @@ pub(crate) struct Load {
     /// How requests are spaced
     #[arg(long, value_enum, default_value = "poisson", env = "OFFRAMP_ARRIVALS")]
     arrivals: Arrivals,
-    /// Space them as this trace does: in the first column of each line, behind a header, a time such
-    /// as 2023-11-16 18:17:03.9799600
+    /// Space them as this trace does: a header, then a time in the first column of each line, as in
+    /// 2023-11-16 18:17:03.9799600
     #[arg(long, value_name = "FILE", env = "OFFRAMP_TRACE", conflicts_with = "arrivals")]
     trace: Option<PathBuf>,
     /// Connections

@@ -52,8 +52,8 @@ Exit codes: 0 ended well, 1 failure, 2 bad options, 3 a device that failed or ca
 
 /// Files besides connections: the model, sockets, logs.
 const FILES: u64 = 256;
-/// With fewer files there is no room for health beside clients.
-const FILES_MIN: u64 = 64;
+/// With fewer files a server has not even what it opens for itself.
+const FILES_MIN: u64 = 24;
 
 /// Flags of `serve`.
 #[derive(Args, Debug)]

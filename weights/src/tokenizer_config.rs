@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::disk::{is_there, read_whole};
 use crate::error::{Error, Result};
-use crate::json;
+use crate::json::{self, Object};
 
 /// The name of the file in a model's folder.
 pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
@@ -285,7 +285,7 @@ enum Extra {
 #[serde(untagged)]
 enum Token {
     Text(String),
-    Whole(Whole),
+    Whole(Object<Whole>),
 }
 
 #[derive(Deserialize)]
@@ -304,7 +304,7 @@ struct Whole {
 impl Token {
     fn content(&self) -> &str {
         match self {
-            Self::Text(content) | Self::Whole(Whole { content, .. }) => content,
+            Self::Text(content) | Self::Whole(Object(Whole { content, .. })) => content,
         }
     }
 
@@ -318,7 +318,7 @@ impl Token {
                 normalized: None,
                 special: None,
             },
-            Self::Whole(whole) => whole,
+            Self::Whole(Object(whole)) => whole,
         };
         let special = is_special || whole.special.unwrap_or(false);
         NamedToken {
@@ -426,6 +426,7 @@ mod tests {
             (r#"{"strip_accents": 1}"#, "strip_accents"),
             (r#"{"split_special_tokens": "no"}"#, "split_special_tokens"),
             (r#"{"cls_token": 5}"#, "cls_token"),
+            (r#"{"cls_token": ["[CLS]"]}"#, "cls_token"),
         ] {
             let error = parse(json).unwrap_err();
             assert!(error.contains(&format!("`{key}`")), "{json}: {error}");

@@ -156,16 +156,16 @@ impl Server {
         self.state.reads.expect_identity(dir, &Identity::read(dir)?)
     }
 
-    /// Version for the exits of the next [`reload`](Self::reload): above all that were served, as the
-    /// upper half of a version counts reloads.
+    /// Version for the exits of the next [`reload`](Self::reload): above all that were served, as
+    /// the upper half of a version counts reloads.
     pub fn next_version(&self) -> u64 {
         (u64::from(self.state.reloads.load(Ordering::Relaxed)) + 1) << 32
     }
 
     /// From the next pass on, another engine for the same model, compiled with the same limits:
-    /// other ramps and thresholds, whose version is [`next_version`](Self::next_version). Passes are predicted as before; `shapes` are not used.
-    /// Returns once the former engine has ended; says what its adapting did. Not to be called
-    /// within an async task.
+    /// other ramps and thresholds, whose version is [`next_version`](Self::next_version). Passes
+    /// are predicted as before; `shapes` are not used. Returns once the former engine has ended;
+    /// says what its adapting did. Not to be called within an async task.
     ///
     /// # Errors
     /// It is another model, which reads, computes or says something else, or the server is ending:

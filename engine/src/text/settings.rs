@@ -150,7 +150,7 @@ fn expect(config: &TokenizerConfig, key: &str, asked: Option<bool>, is: bool) ->
     }
 }
 
-/// Adds tokens that `tokenizer.json` has not, or has otherwise where the configuration numbers them.
+/// Adds tokens that `tokenizer.json` has not, and those that the configuration numbers.
 fn add_tokens(inner: &mut tokenizers::Tokenizer, config: &TokenizerConfig) {
     let added = |token: &NamedToken| AddedToken {
         content: token.content.clone(),
