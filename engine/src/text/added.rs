@@ -1,7 +1,8 @@
 //! Tokens that are found in a text before it is split into words: `[MASK]`, `<s>`, added ones.
 //!
 //! The rules are those of the `tokenizers` crate, which looks for them in the whole text at once.
-//! Here they are found one after the other, so that what lies behind the cut is never looked at.
+//! Here they are found one after the other, so that nothing is looked at behind the first of them
+//! that follows the cut.
 
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
