@@ -6,73 +6,95 @@ use std::path::{Path, PathBuf};
 use offramp::model::files;
 
 use crate::failure::{Failure, Result};
-use crate::out::STANDARD;
+use crate::out::{STANDARD, expect_open_for_writing, expect_writable};
 
-/// What a model is made of, beside its weights.
-const OF_MODEL: [&str; 8] = [
-    "config.json",
-    files::TOKENIZER,
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "preprocessor_config.json",
-    "model.safetensors.index.json",
-    files::THRESHOLDS,
-];
+/// What becomes of a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Read,
+    /// Put in place whole.
+    Written,
+    /// Written where it is.
+    Appended,
+}
 
-/// A file by what names it.
-type Named = (&'static str, PathBuf);
+struct Named {
+    flag: &'static str,
+    path: PathBuf,
+    becomes: Use,
+}
 
 /// What a command reads and writes.
 #[derive(Default)]
-pub(crate) struct Files {
-    read: Vec<Named>,
-    written: Vec<Named>,
-}
+pub(crate) struct Files(Vec<Named>);
 
 impl Files {
     /// What a flag names is read.
-    pub(crate) fn read<'a>(
-        mut self,
-        flag: &'static str,
-        path: impl Into<Option<&'a PathBuf>>,
-    ) -> Self {
-        self.read.extend(path.into().map(|path| (flag, path.clone())));
-        self
+    pub(crate) fn read<'a>(self, flag: &'static str, path: impl Into<Option<&'a PathBuf>>) -> Self {
+        self.with(Use::Read, flag, path.into())
     }
 
-    /// What a flag names is written.
+    /// What a flag names is written, and put in its place whole.
     pub(crate) fn written<'a>(
-        mut self,
+        self,
         flag: &'static str,
         path: impl Into<Option<&'a PathBuf>>,
     ) -> Self {
-        self.written.extend(path.into().map(|path| (flag, path.clone())));
+        self.with(Use::Written, flag, path.into())
+    }
+
+    /// What a flag names is written where it is.
+    pub(crate) fn appended<'a>(
+        self,
+        flag: &'static str,
+        path: impl Into<Option<&'a PathBuf>>,
+    ) -> Self {
+        self.with(Use::Appended, flag, path.into())
+    }
+
+    fn with<'a>(
+        mut self,
+        becomes: Use,
+        flag: &'static str,
+        paths: impl IntoIterator<Item = &'a PathBuf>,
+    ) -> Self {
+        let named = |path: &PathBuf| Named { flag, path: path.clone(), becomes };
+        self.0.extend(paths.into_iter().map(named));
         self
     }
 
     /// The model in `dir` is read; the files called `own` are this command's to write.
-    pub(crate) fn model(mut self, dir: &Path, own: &[&str]) -> Self {
+    pub(crate) fn model(self, dir: &Path, own: &[&str]) -> Self {
         let entries = fs::read_dir(dir).into_iter().flatten().flatten();
         let weights = entries.map(|entry| entry.path());
         let weights =
             weights.filter(|path| path.extension().is_some_and(|ending| ending == "safetensors"));
-        let all = OF_MODEL.map(|name| dir.join(name)).into_iter().chain(weights);
+        let named = files::READ.into_iter().chain([files::THRESHOLDS]).map(|name| dir.join(name));
         let is_own = |path: &PathBuf| own.iter().any(|own| path.file_name() == Some(own.as_ref()));
-        self.read.extend(all.filter(|path| !is_own(path)).map(|path| ("a file of --model", path)));
-        self
+        let all: Vec<PathBuf> = named.chain(weights).filter(|path| !is_own(path)).collect();
+        self.with(Use::Read, "a file of --model", &all)
     }
 
-    /// Fails where a file is written that is read as well, or written twice.
-    pub(crate) fn expect_apart(&self) -> Result<()> {
-        for (at, (flag, path)) in self.written.iter().enumerate() {
-            let others = self.read.iter().chain(&self.written[..at]);
-            if let Some((other, _)) = others.into_iter().find(|(_, other)| are_same(path, other)) {
-                let file = path.display();
-                return Err(Failure::Usage(format!("{file} is both {other} and {flag}")));
-            }
-        }
-        Ok(())
+    /// Fails where a file is written that is read as well, or written twice, or that cannot be
+    /// written.
+    pub(crate) fn check(&self) -> Result<()> {
+        let written = || self.0.iter().enumerate().filter(|(_, file)| file.becomes != Use::Read);
+        written().try_for_each(|(at, file)| self.expect_apart(at, file))?;
+        written().try_for_each(|(_, file)| match file.becomes {
+            Use::Appended => expect_open_for_writing(&file.path),
+            Use::Read | Use::Written => expect_writable(&file.path),
+        })
+    }
+
+    /// A file at place `at` is none that is read, nor one of those before it.
+    fn expect_apart(&self, at: usize, file: &Named) -> Result<()> {
+        let mut others = self.0.iter().enumerate();
+        let other = others.find(|(place, other)| {
+            (other.becomes == Use::Read || *place < at) && are_same(&file.path, &other.path)
+        });
+        let Some((_, other)) = other else { return Ok(()) };
+        let path = file.path.display();
+        Err(Failure::Usage(format!("{path} is both {} and {}", other.flag, file.flag)))
     }
 }
 
@@ -109,7 +131,7 @@ mod tests {
         fs::write(at("in"), "").unwrap();
         fs::write(at("config.json"), "").unwrap();
         fs::write(at("ramps.safetensors"), "").unwrap();
-        let told = |files: Files| files.expect_apart().err().map(|failure| failure.to_string());
+        let told = |files: Files| files.check().err().map(|failure| failure.to_string());
         let reading = || Files::default().read("--input", &at("in"));
         assert_eq!(told(reading().written("--output", &at("out"))), None);
         let out = at("./in");

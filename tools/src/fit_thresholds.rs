@@ -12,7 +12,7 @@ use crate::failure::Result;
 use crate::files::Files;
 use crate::fit::{FitGoalArgs, fit_and_report};
 use crate::given::Given;
-use crate::out::{Out, expect_writable};
+use crate::out::Out;
 use crate::pictures::PictureRules;
 use crate::rows::read_all;
 
@@ -56,8 +56,7 @@ pub(crate) fn run(args: &FitThresholds) -> Result<()> {
     model.load_ramps(&ramps)?;
     let path = args.out.clone().unwrap_or_else(|| ramps.with_file_name(files::THRESHOLDS));
     let read = Files::default().read("--calibration", &args.calibration).read("--ramps", &ramps);
-    read.model(model.dir(), &[files::THRESHOLDS]).written("--out", &path).expect_apart()?;
-    expect_writable(&path)?;
+    read.model(model.dir(), &[files::THRESHOLDS]).written("--out", &path).check()?;
     let rows: Vec<_> =
         read_all(&args.calibration, &model, args.rules)?.into_iter().map(|row| row.input).collect();
     let engine = args.engine.options(&model);

@@ -27,7 +27,7 @@ use crate::args::{JsonArg, ModelArg, count, seconds, switch, tolerance};
 use crate::failure::{Failure, Result};
 use crate::files::Files;
 use crate::given::Given;
-use crate::out::{Out, expect_writable, note, write_whole};
+use crate::out::{Out, note, write_whole};
 use crate::pictures::PictureRules;
 use crate::quality::Quality;
 use crate::report;
@@ -152,8 +152,7 @@ pub(crate) fn run(args: &Load) -> Result<()> {
     args.expect_sense()?;
     let read = Files::default().model(&args.model.model, &[]).read("--input", &args.input);
     let read = read.read("--trace", args.trace.as_ref());
-    read.written("--report", args.report.as_ref()).expect_apart()?;
-    args.report.as_deref().map_or(Ok(()), expect_writable)?;
+    read.written("--report", args.report.as_ref()).check()?;
     let model = Model::open_bare(&args.model.model)?;
     served::expect_model(&args.address, &model)?;
     let rows = read_labelled(&args.input, &model, args.rules)?;

@@ -11,7 +11,7 @@ use crate::args::{JsonArg, MachineArgs, ModelArg, count};
 use crate::failure::Result;
 use crate::files::Files;
 use crate::given::Given;
-use crate::out::{Out, expect_writable, write_whole};
+use crate::out::{Out, write_whole};
 use crate::progress::bar;
 use crate::table::{Table, fine_percent, ms};
 
@@ -57,8 +57,7 @@ pub(crate) fn run(args: &Profile) -> Result<()> {
     let is_image = model.spec().image().is_some();
     args.given.refuse(is_image, &["tokens"], "for a model that reads images")?;
     let path = args.path(&model);
-    Files::default().model(model.dir(), &[]).written("--out", &path).expect_apart()?;
-    expect_writable(&path)?;
+    Files::default().model(model.dir(), &[]).written("--out", &path).check()?;
     let shapes = shapes(args, model.row_tokens_max());
     let rows_max = shapes.iter().map(|shape| shape.rows).max().unwrap_or(1);
     let tokens_max = shapes.iter().map(|shape| shape.rows * shape.tokens).max().unwrap_or(1);

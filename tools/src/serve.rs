@@ -24,7 +24,6 @@ use crate::given::Given;
 use crate::log::{self, LogArgs};
 use crate::needless::{self, Rule};
 use crate::open::ExitPlan;
-use crate::out::expect_open_for_writing;
 use crate::{open, record};
 
 pub(crate) const EXAMPLES: &str = "\
@@ -168,9 +167,8 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
     args.log.start();
     let files =
         Files::default().model(&args.model.model, &[]).read("--config", args.config.as_ref());
-    args.exits.files(files).written("--journal", args.adapt.journal()).expect_apart()?;
-    // At once, and not after the warm-up. Later, what cannot be written is lost and counted.
-    args.adapt.journal().map_or(Ok(()), |path| expect_open_for_writing(path))?;
+    // A journal is tried at once. Later, what cannot be written is lost and counted.
+    args.exits.files(files).appended("--journal", args.adapt.journal()).check()?;
     if let Some(file) = &args.config {
         tracing::info!(file = %file.display(), "flags were read");
     }

@@ -12,7 +12,7 @@ use crate::failure::{Failure, Result};
 use crate::files::Files;
 use crate::fit::{FitGoalArgs, RampReport, fit_and_report};
 use crate::given::Given;
-use crate::out::{Out, expect_writable, note};
+use crate::out::{Out, note};
 use crate::pictures::PictureRules;
 use crate::progress::{Bar, bar};
 use crate::rows::{Row, read_all};
@@ -89,8 +89,7 @@ pub(crate) fn run(args: &TrainRamps) -> Result<()> {
     let [ramps, thresholds] = [files::RAMPS, files::THRESHOLDS].map(|name| dir.join(name));
     let read = Files::default().read("--inputs", &args.inputs);
     let read = read.read("--calibration", args.calibration.as_ref());
-    read.written("--out", &ramps).written("--out", &thresholds).expect_apart()?;
-    [&ramps, &thresholds].into_iter().try_for_each(|path| expect_writable(path))?;
+    read.written("--out", &ramps).written("--out", &thresholds).check()?;
     let inputs = bare(read_all(&args.inputs, &model, args.rules)?);
     let calibration = match &args.calibration {
         Some(file) => Some(bare(read_all(file, &model, args.rules)?)),

@@ -23,7 +23,7 @@ use crate::args::{
 use crate::failure::{Failure, Result};
 use crate::files::Files;
 use crate::given::Given;
-use crate::out::{Aside, Out, expect_writable, write_whole};
+use crate::out::{Aside, Out, write_whole};
 use crate::progress::bar;
 use crate::table::counted;
 use result::{Figures, proof_note, table};
@@ -144,8 +144,7 @@ pub(crate) fn run(args: &Tune) -> Result<()> {
     args.expect_sense()?;
     let files = Files::default().read("--record", &args.record);
     let files = files.written("--plot", args.plot.as_ref());
-    files.written("--journal", args.journal.as_ref()).expect_apart()?;
-    args.plot.iter().chain(&args.journal).try_for_each(|path| expect_writable(path))?;
+    files.written("--journal", args.journal.as_ref()).check()?;
     let recorded = read(args)?;
     let chosen = if args.search.is_empty() { SearchArg::value_variants() } else { &args.search };
     let progress = bar("rehearsing", chosen.len() as u64);

@@ -13,7 +13,7 @@ use crate::image::PREPROCESSOR_FILE;
 use crate::spec::CONFIG_FILE;
 
 /// Files beside the weights that say how inputs are read and what is computed.
-const FILES: [&str; 7] = [
+pub const FILES: [&str; 7] = [
     CONFIG_FILE,
     PREPROCESSOR_FILE,
     "tokenizer.json",

@@ -21,6 +21,9 @@ use crate::text::Tokenizer;
 
 /// File names in a model directory.
 pub mod files {
+    /// What a model is read from, its weights aside.
+    pub use offramp_weights::identity::FILES as READ;
+
     /// How a text model splits texts.
     pub const TOKENIZER: &str = "tokenizer.json";
     /// Ramps trained for the model.
@@ -139,6 +142,11 @@ impl Model {
     pub fn tokenizer_if_any(&self) -> Result<Option<Tokenizer>> {
         let has_one = self.spec.text().is_some() && is_there(&self.path(files::TOKENIZER));
         has_one.then(|| self.tokenizer()).transpose()
+    }
+
+    /// What it reads: `images` or `text`.
+    pub fn reads(&self) -> &'static str {
+        if self.spec.image().is_some() { "images" } else { "text" }
     }
 
     /// What its files hold, ramps and thresholds aside. Reads all of them.

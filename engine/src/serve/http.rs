@@ -82,8 +82,6 @@ fn readiness(state: &State) -> (StatusCode, Bytes) {
 
 /// What ended it.
 fn why(state: &State) -> Bytes {
-    match state.lost.get() {
-        Some(part) => format!("the {part} has panicked\n").into(),
-        None => "device failed\n".into(),
-    }
+    let why = state.told_lost().unwrap_or_else(|| "device failed".to_owned());
+    (why + "\n").into()
 }

@@ -92,8 +92,7 @@ pub(super) fn unready(state: &State) -> Option<Failure> {
         Life::Ready => None,
         Life::Draining => Some(Failure::new(Status::ShuttingDown, "draining")),
         Life::Failed => {
-            let lost = state.lost.get().map(|part| format!("the {part} has panicked"));
-            let why = lost.unwrap_or_else(|| "the device failed".to_owned());
+            let why = state.told_lost().unwrap_or_else(|| "the device failed".to_owned());
             Some(Failure::new(Status::DeviceFailed, why))
         }
     }

@@ -295,7 +295,7 @@ fn metadata(model: &Model, engine: &Engine) -> String {
         "model_hash": model.hash().to_string(),
         "labels": model.spec().labels(),
         "task": model.task().to_string(),
-        "reads": if model.spec().image().is_some() { "images" } else { "text" },
+        "reads": model.reads(),
         "sites": engine.plan().ramp_sites().collect::<Vec<usize>>(),
         "row_tokens_max": model.row_tokens_max(),
         "device": engine.device_name(),

@@ -49,6 +49,11 @@ impl State {
         self.advance(Life::Failed);
         self.inbox.close();
     }
+
+    /// Which part has failed the server by its panic, if one has.
+    pub(super) fn told_lost(&self) -> Option<String> {
+        self.lost.get().map(|part| format!("the {part} has panicked"))
+    }
 }
 
 /// Lets one of many like warnings through at a time.

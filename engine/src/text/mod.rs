@@ -22,7 +22,9 @@ use std::path::Path;
 
 use offramp_weights::tokenizer_config::Side;
 use offramp_weights::{Foreign, TextSpec, TokenizerConfig};
-use tokenizers::{EncodeInput, Encoding, PostProcessor as _, Token, TruncationDirection};
+use tokenizers::{
+    EncodeInput, Encoding, ModelWrapper, PostProcessor as _, Token, TruncationDirection,
+};
 
 use crate::error::{Error, InputError, Result};
 use scan::Scanner;
@@ -80,9 +82,11 @@ impl Tokenizer {
         };
         inner.with_truncation(None).map_err(|error| fail(error.to_string()))?;
         inner.with_padding(None);
-        let mut model = inner.get_model().clone();
-        model.resize_cache(CACHED_WORDS);
-        inner.with_model(model);
+        if let model @ (ModelWrapper::BPE(_) | ModelWrapper::Unigram(_)) = inner.get_model() {
+            let mut model = model.clone();
+            model.resize_cache(CACHED_WORDS);
+            inner.with_model(model);
+        }
         let mut tokens_max = spec.row_tokens_max();
         let mut has_kinds = spec.kinds > 1;
         if let Some(config) = &config {

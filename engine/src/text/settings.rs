@@ -69,13 +69,16 @@ pub(super) fn apply(
 
 /// Whether the tokenizer gives a kind for each token.
 pub(super) fn gives_kinds(config: &TokenizerConfig, spec: &TextSpec) -> bool {
-    let class = config.class.as_deref().or(spec.tokenizer_class.as_deref());
-    let is_without = class.is_some_and(|class| WITHOUT_KINDS.contains(&class));
+    let is_without = class_name(config, spec).is_some_and(|class| WITHOUT_KINDS.contains(&class));
     config.gives_kinds.unwrap_or(!is_without)
 }
 
+fn class_name<'a>(config: &'a TokenizerConfig, spec: &'a TextSpec) -> Option<&'a str> {
+    config.class.as_deref().or(spec.tokenizer_class.as_deref())
+}
+
 fn class(config: &TokenizerConfig, spec: &TextSpec) -> Class {
-    match config.class.as_deref().or(spec.tokenizer_class.as_deref()) {
+    match class_name(config, spec) {
         Some(name) if LIKE_BERT.contains(&name) => Class::Bert,
         Some(name) if LIKE_ROBERTA.contains(&name) => Class::Roberta,
         Some(name) if GENERIC.contains(&name) => Class::Generic,

@@ -281,7 +281,7 @@ proptest! {
 
 fn merged(inner: &tokenizers::Tokenizer, word: &str) -> Vec<u32> {
     let mut ids = Vec::new();
-    let tokenizers::ModelWrapper::BPE(model) = inner.get_model() else { panic!("of bytes") };
+    let ModelWrapper::BPE(model) = inner.get_model() else { panic!("of bytes") };
     let words = LongWords::new(model, bytes::bytes_of);
     let _ = words.merge(word.as_bytes(), inner.get_model(), &mut |id| {
         ids.push(id);

@@ -14,9 +14,8 @@ const SHOWN_CHARS: usize = 80;
 /// counted as wrong, or the wrong ones as right.
 pub(super) fn expect_model(address: &str, model: &Model) -> Result<()> {
     let told = ask(address, Kind::Metadata, "its model")?;
-    let reads = if model.spec().image().is_some() { "images" } else { "text" };
     let own = json!({
-        "reads": reads, "task": model.task().to_string(), "labels": model.spec().labels(),
+        "reads": model.reads(), "task": model.task().to_string(), "labels": model.spec().labels(),
     });
     let keys = own.as_object().into_iter().flatten();
     let mut others = keys.filter(|(key, own)| !told[key.as_str()].is_null() && told[*key] != **own);
