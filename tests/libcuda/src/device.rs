@@ -5,28 +5,19 @@ use std::ffi::c_char;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::card::card;
 use crate::context::Context;
 use crate::error::{Code, Result};
 use crate::ffi::{Handle, Out};
 use crate::lock;
 use crate::settings::SETTINGS;
 
-/// Compute capability, major and minor.
-pub(crate) const CAPABILITY: (i32, i32) = (8, 0);
 /// Shared memory a block may have without asking for more.
 pub(crate) const SHARED_BYTES: u32 = 48 << 10;
-/// Shared memory a block may have after asking.
-pub(crate) const SHARED_BYTES_MAX: u32 = 163 << 10;
-/// Shared memory of a multiprocessor.
-pub(crate) const SHARED_BYTES_PER_SM: u32 = 164 << 10;
 /// Shared memory the driver takes of each block.
 pub(crate) const SHARED_BYTES_RESERVED: u32 = 1 << 10;
 /// Most threads of a block.
 pub(crate) const THREADS_MAX: u32 = 1024;
-/// Most threads of a multiprocessor.
-pub(crate) const THREADS_PER_SM: u32 = 2048;
-/// Most blocks of a multiprocessor.
-pub(crate) const BLOCKS_PER_SM: u32 = 32;
 /// Largest block by axis.
 pub(crate) const BLOCK_MAX: [u32; 3] = [1024, 1024, 64];
 /// Largest grid by axis.
@@ -86,7 +77,8 @@ pub(crate) fn get(out: Out<i32>, ordinal: i32) -> Result {
 /// `cuDeviceGetName`
 pub(crate) fn name(out: Out<c_char>, len: i32, device: i32) -> Result {
     check(device)?;
-    out.set_text("PTX interpreter", usize::try_from(len).unwrap_or(0))
+    let name = format!("PTX interpreter ({})", card().name);
+    out.set_text(&name, usize::try_from(len).unwrap_or(0))
 }
 
 /// `cuDeviceTotalMem`
@@ -110,9 +102,10 @@ pub(crate) fn pci_bus_id(out: Out<c_char>, len: i32, device: i32) -> Result {
     out.set_text(&id, usize::try_from(len).unwrap_or(0))
 }
 
-/// `cuDeviceGetAttribute`: an A100's answers, 0 for what the interpreter lacks.
+/// `cuDeviceGetAttribute`: the card's answers, 0 for what the interpreter lacks.
 pub(crate) fn attribute(out: Out<i32>, attribute: i32, device: i32) -> Result {
     check(device)?;
+    let card = card();
     out.set(match attribute {
         1 => THREADS_MAX as i32,
         2..=4 => BLOCK_MAX[attribute as usize - 2] as i32,
@@ -125,27 +118,24 @@ pub(crate) fn attribute(out: Out<i32>, attribute: i32, device: i32) -> Result {
         // Registers of a block, and of a multiprocessor.
         12 | 82 => 64 << 10,
         // Clocks of the cores and of the memory in kHz.
-        13 => 1_410_000,
-        36 => 1_215_000,
-        // Multiprocessors.
-        16 => 108,
+        13 => card.core_khz,
+        36 => card.memory_khz,
+        16 => card.multiprocessors,
         // Copies beside kernels, mapped host memory, kernels beside kernels, unified addresses,
         // stream priorities, memory pools.
         15 | 19 | 31 | 41 | 78 | 115 => 1,
         // PCI bus.
         33 => device + 1,
-        // Width of the memory bus in bits.
-        37 => 5120,
-        // Bytes of the second-level cache.
-        38 => 40 << 20,
-        39 => THREADS_PER_SM as i32,
+        37 => card.bus_bits,
+        38 => card.cache_bytes,
+        39 => card.threads_per_sm as i32,
         // Copy engines.
         40 => 3,
-        75 => CAPABILITY.0,
-        76 => CAPABILITY.1,
-        81 => SHARED_BYTES_PER_SM as i32,
-        97 => SHARED_BYTES_MAX as i32,
-        106 => BLOCKS_PER_SM as i32,
+        75 => card.capability.0 as i32,
+        76 => card.capability.1 as i32,
+        81 => card.shared_bytes_per_sm as i32,
+        97 => card.shared_bytes_max as i32,
+        106 => card.blocks_per_sm as i32,
         111 => SHARED_BYTES_RESERVED as i32,
         _ if (1..135).contains(&attribute) => 0,
         _ => return Err(Code::InvalidValue),

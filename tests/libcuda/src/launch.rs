@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use offramp_ptxsim::{Fault, Kernel, Launch};
 
+use crate::card::card;
 use crate::counts;
 use crate::device::{BLOCK_MAX, GRID_MAX, THREADS_MAX};
 use crate::error::{Code, Result};
@@ -39,6 +40,7 @@ impl Call {
             block,
             dynamic_shared_bytes,
             params: &self.params,
+            chip: card().chip(),
         };
         let counts = offramp_ptxsim::launch(&heap.memory, &launch)?;
         profile::add(self.kernel.name(), counts);

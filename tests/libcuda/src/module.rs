@@ -132,7 +132,9 @@ pub(crate) fn function(out: Out<Handle>, module: Handle, name: Text) -> Result {
     let kernel = loaded.module.kernel(&name).ok_or(Code::NotFound)?;
     let mut functions = lock(&loaded.functions);
     let handle = *functions.entry(name).or_insert_with(|| {
-        FUNCTIONS.insert(Arc::new(Function::new(&loaded.context, kernel.clone())))
+        let ptx_version = ptx::architecture(loaded.module.target()).unwrap_or(0);
+        let function = Function::new(&loaded.context, kernel.clone(), ptx_version);
+        FUNCTIONS.insert(Arc::new(function))
     });
     out.set(handle)
 }

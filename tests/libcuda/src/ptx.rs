@@ -1,6 +1,6 @@
 //! Which PTX a driver takes.
 
-use crate::device::CAPABILITY;
+use crate::card::card;
 use crate::error::Code;
 use crate::settings::SETTINGS;
 
@@ -40,17 +40,23 @@ pub(crate) fn check_version(text: &str) -> Result<(), (Code, String)> {
     Err((Code::UnsupportedPtxVersion, what))
 }
 
-/// Fails for PTX of a target the device is not.
+/// Fails for PTX of a target the device is not. What `sm_90a` and its like ask for only that very
+/// architecture has.
 pub(crate) fn check_target(target: &str) -> Result<(), (Code, String)> {
-    let own = (CAPABILITY.0 * 10 + CAPABILITY.1) as u32;
-    let number = target.strip_prefix("sm_").and_then(|number| number.parse::<u32>().ok());
-    match number {
-        Some(number) if number <= own => Ok(()),
-        _ => {
-            let what = format!("expected a target up to sm_{own}, found `{target}`");
-            Err((Code::InvalidPtx, what))
-        }
+    let own = card().architecture();
+    let is_fine = architecture(target)
+        .is_some_and(|wanted| wanted == own || (wanted < own && !target.ends_with('a')));
+    if is_fine {
+        return Ok(());
     }
+    let what = format!("expected a target up to sm_{own}, found `{target}`");
+    Err((Code::InvalidPtx, what))
+}
+
+/// The architecture that a target names: 90 for `sm_90a`.
+pub(crate) fn architecture(target: &str) -> Option<u32> {
+    let number = target.strip_prefix("sm_")?;
+    number.strip_suffix('a').unwrap_or(number).parse().ok()
 }
 
 /// What `.version` says.

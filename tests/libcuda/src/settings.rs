@@ -10,6 +10,8 @@ pub(crate) static SETTINGS: LazyLock<Settings> = LazyLock::new(Settings::from_en
 /// What the environment sets, read once.
 pub(crate) struct Settings {
     pub(crate) devices: usize,
+    /// Name of the card.
+    pub(crate) card: Option<String>,
     /// As `cuDriverGetVersion` gives it: 1000 times the major version and 10 times the minor.
     pub(crate) driver_version: i32,
     /// Memory of each device.
@@ -24,6 +26,7 @@ impl Settings {
         let memory_mb: u64 = number("OFFRAMP_SIM_MEMORY_MB", 4096);
         Self {
             devices: number("OFFRAMP_SIM_DEVICES", 1),
+            card: std::env::var("OFFRAMP_SIM_CARD").ok(),
             driver_version: number("OFFRAMP_SIM_DRIVER_VERSION", 12_040),
             memory_bytes: memory_mb.saturating_mul(1 << 20),
             failing_launch: number("OFFRAMP_SIM_FAILING_LAUNCH", 0),

@@ -10,6 +10,8 @@ use crate::SimCounts;
 /// The file cargo makes of this package.
 const FILE: &str = "libofframp_libcuda.so";
 
+/// `offrampSimCard`
+type ChooseCard = extern "C" fn(*const c_char) -> c_int;
 /// `offrampSimCounts`
 type ReadCounts = extern "C" fn(*mut SimCounts) -> c_int;
 /// `offrampSimReset`
@@ -22,6 +24,7 @@ type ReadLaunches = extern "C" fn(*mut c_char, usize, *mut usize) -> c_int;
 /// Everything that asks for `libcuda.so` afterwards gets it.
 #[derive(Clone, Copy)]
 pub struct Simulator {
+    card: ChooseCard,
     counts: ReadCounts,
     reset: Reset,
     launches: ReadLaunches,
@@ -82,6 +85,7 @@ impl Simulator {
         // SAFETY: the library exports each name with the signature it is asked for with.
         let simulator = unsafe {
             Self {
+                card: *library.get(c"offrampSimCard".to_bytes_with_nul()).map_err(refused)?,
                 counts: *library.get(c"offrampSimCounts".to_bytes_with_nul()).map_err(refused)?,
                 reset: *library.get(c"offrampSimReset".to_bytes_with_nul()).map_err(refused)?,
                 launches: *library
@@ -90,6 +94,14 @@ impl Simulator {
             }
         };
         Ok(simulator)
+    }
+
+    /// Makes every device a card of this name, whatever the environment says: `c"a100"`,
+    /// `c"h100"`, `c"l4"` or `c"rtx4090"`. False where there is no such card, or a call has
+    /// already met another one.
+    #[must_use]
+    pub fn choose_card(&self, name: &CStr) -> bool {
+        (self.card)(name.as_ptr()) == 0
     }
 
     /// What the program asked for since the start or the last reset.

@@ -8,7 +8,9 @@ use crate::error::{Code, Result};
 use crate::ffi::{Address, Handle, Host, Out, Text};
 use crate::launch::{Config, Shape};
 use crate::module::JitOptions;
-use crate::{SimCounts, capture, context, copy, counts, device, error, event, function, graph};
+use crate::{
+    SimCounts, capture, card, context, copy, counts, device, error, event, function, graph,
+};
 use crate::{launch, memory, module, profile, stream, trace, work};
 
 /// Calls it, tells the trace, and turns the outcome into what C expects.
@@ -183,6 +185,7 @@ calls! {
 }
 
 calls! {
+    offrampSimCard(name: Text) => card::choose(&name.read()?);
     offrampSimCounts(out: Out<SimCounts>) => out.set(counts::read());
     offrampSimReset() => {
         counts::reset();

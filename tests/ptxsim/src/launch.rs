@@ -8,10 +8,8 @@ use crate::block::{Grid, Rest, Running};
 use crate::kernel::Program;
 use crate::race::Writer;
 use crate::warp::Place;
-use crate::{Counts, Fault, FaultKind, Kernel, Memory};
+use crate::{Chip, Counts, Fault, FaultKind, Kernel, Memory};
 
-/// Shared memory a block may have, static and dynamic, in bytes.
-pub(crate) const SHARED_MAX: u32 = 227 << 10;
 /// Blocks that stand beside one another where they may wait for one another.
 const RESIDENT: usize = 64;
 /// Blocks that stand beside one another where one of them has used an atomic.
@@ -30,6 +28,8 @@ pub struct Launch<'a> {
     pub dynamic_shared_bytes: u32,
     /// The parameters at the offsets of [`crate::Param`].
     pub params: &'a [u8],
+    /// What it runs on.
+    pub chip: Chip,
 }
 
 /// Runs a kernel to its end.
@@ -105,10 +105,9 @@ fn check(program: &Program, launch: &Launch<'_>) -> Result<(), String> {
         return Err(format!("expected blocks of {exact:?}, found {:?}", launch.block));
     }
     let shared = u64::from(program.shared_bytes) + u64::from(launch.dynamic_shared_bytes);
-    if shared > SHARED_MAX.into() {
-        return Err(format!(
-            "expected at most {SHARED_MAX} bytes of shared memory, found {shared}"
-        ));
+    let max = launch.chip.shared_max;
+    if shared > max.into() {
+        return Err(format!("expected at most {max} bytes of shared memory, found {shared}"));
     }
     if launch.params.len() as u64 != program.params_bytes.into() {
         let (expected, found) = (program.params_bytes, launch.params.len());

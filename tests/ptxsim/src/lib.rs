@@ -9,6 +9,7 @@
 mod alu;
 mod async_copy;
 mod block;
+mod chip;
 mod counts;
 mod decode;
 mod exec;
@@ -24,6 +25,7 @@ mod simd;
 mod tensor;
 mod warp;
 
+pub use chip::Chip;
 pub use counts::Counts;
 pub use fault::{Fault, FaultKind, ParseError};
 pub use kernel::{Kernel, Module, Param, ParamKind};

@@ -2,11 +2,12 @@
 
 use std::process::Command;
 
-use cudarc::driver::sys::{self, CUresult};
+use cudarc::driver::sys::CUdevice_attribute as Attribute;
+use cudarc::driver::sys::{self, CUfunction_attribute, CUresult};
 use cudarc::driver::{CudaContext, result};
 use offramp_libcuda::Simulator;
 
-use crate::support::{PTX, Session, alloc, check, code};
+use crate::support::{PTX, Session, alloc, attribute, check, code};
 
 /// Runs the ignored test `part` of this file with settings.
 fn run(part: &str, settings: &[(&str, &str)]) {
@@ -97,4 +98,83 @@ fn a_trace_has_a_line_for_each_call() {
             && line.ends_with("bytes: 1) CUDA_ERROR_OUT_OF_MEMORY")
     };
     assert!(trace.lines().any(is_refusal), "{trace}");
+}
+
+/// What a card says of itself that others do not.
+const SAID: [Attribute; 6] = [
+    Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
+    Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+    Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR,
+    Attribute::CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR,
+    Attribute::CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR,
+    Attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE,
+];
+
+/// Fails unless the device is this card.
+fn expect_card(session: &Session, name: &str, capability: (i32, i32), said: [i32; 6]) {
+    let context = &session.context;
+    assert_eq!(context.name().unwrap(), format!("PTX interpreter ({name})"));
+    assert_eq!(context.compute_capability().unwrap(), capability);
+    assert_eq!(SAID.map(|what| attribute(context, what)), said);
+}
+
+#[test]
+fn the_card_may_be_another() {
+    run("an_l4", &[("OFFRAMP_SIM_CARD", "l4")]);
+    run("an_rtx4090", &[("OFFRAMP_SIM_CARD", "rtx4090")]);
+    run("an_h100", &[]);
+    run("an_a100", &[("OFFRAMP_SIM_CARD", "v100")]);
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn an_l4() {
+    let session = Session::begin();
+    let said = [58, 99 << 10, 100 << 10, 1536, 24, 48 << 20];
+    expect_card(&session, "l4", (8, 9), said);
+    let word = session.kernel("shared_word");
+    let (dynamic, binary, ptx) = (
+        CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+        CUfunction_attribute::CU_FUNC_ATTRIBUTE_BINARY_VERSION,
+        CUfunction_attribute::CU_FUNC_ATTRIBUTE_PTX_VERSION,
+    );
+    let refused = code(word.set_attribute(dynamic, 100 << 10));
+    assert_eq!(refused, CUresult::CUDA_ERROR_INVALID_VALUE);
+    word.set_attribute(dynamic, 99 << 10).unwrap();
+    assert_eq!([binary, ptx].map(|what| word.get_attribute(what).unwrap()), [89, 80]);
+    let blocks = word.occupancy_max_active_blocks_per_multiprocessor(32, 0, None);
+    assert_eq!(blocks.unwrap(), 24);
+    let hopper = PTX.replace("sm_80", "sm_90a");
+    let refused = code(session.context.load_module(hopper.into()));
+    assert_eq!(refused, CUresult::CUDA_ERROR_INVALID_PTX);
+    assert!(session.simulator.choose_card(c"l4") && !session.simulator.choose_card(c"a100"));
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn an_rtx4090() {
+    let said = [128, 99 << 10, 100 << 10, 1536, 24, 72 << 20];
+    expect_card(&Session::begin(), "rtx4090", (8, 9), said);
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn an_h100() {
+    assert!(Simulator::load().unwrap().choose_card(c"h100"));
+    let session = Session::begin();
+    expect_card(&session, "h100", (9, 0), [132, 227 << 10, 228 << 10, 2048, 32, 50 << 20]);
+    for (target, is_fine) in [("sm_80", true), ("sm_90", true), ("sm_90a", true), ("sm_80a", false)]
+    {
+        let loaded = session.context.load_module(PTX.replace("sm_80", target).into());
+        assert_eq!(loaded.is_ok(), is_fine, "{target}");
+    }
+}
+
+/// No card is called as asked for.
+#[test]
+#[ignore = "a part of another test"]
+fn an_a100() {
+    assert!(!Simulator::load().unwrap().choose_card(c"gtx1080"));
+    let said = [108, 163 << 10, 164 << 10, 2048, 32, 40 << 20];
+    expect_card(&Session::begin(), "a100", (8, 0), said);
 }

@@ -6,6 +6,7 @@ use super::cursor::Cursor;
 use super::operand::{self, Statement};
 use super::variable::{self, Symbol, Symbols};
 use super::{Operand, Parse, Registers};
+use crate::Chip;
 use crate::decode;
 use crate::isa::{Condition, Instr, Op, Reg};
 use crate::kernel::Program;
@@ -112,7 +113,7 @@ impl Body {
         let shared = cursor.next().is_some_and(|token| token.text == ".shared");
         let variable = variable::read(cursor)?;
         let (used, max) = if shared {
-            (&mut self.program.shared_bytes, crate::launch::SHARED_MAX)
+            (&mut self.program.shared_bytes, Chip::SHARED_MAX)
         } else {
             (&mut self.program.local_bytes, LOCAL_MAX)
         };
@@ -241,7 +242,7 @@ impl Names<'_> {
             Some(&Symbol::ModuleShared { bytes, align }) => {
                 let offset = self.program.shared_bytes.next_multiple_of(align);
                 self.program.shared_bytes = offset.saturating_add(bytes);
-                if self.program.shared_bytes > crate::launch::SHARED_MAX {
+                if self.program.shared_bytes > Chip::SHARED_MAX {
                     return Err(format!("{bytes} more bytes of shared memory"));
                 }
                 self.symbols.insert(name, Symbol::Shared(offset));

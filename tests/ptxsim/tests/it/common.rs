@@ -1,6 +1,6 @@
 //! Small kernels over one array of words.
 
-use offramp_ptxsim::{Contents, Counts, Fault, FaultKind, Launch, Memory, Module, launch};
+use offramp_ptxsim::{Chip, Contents, Counts, Fault, FaultKind, Launch, Memory, Module, launch};
 
 /// A kernel `k` of one pointer, in `%rd1`, with `%r1` the thread and `%r2` the block.
 pub(crate) fn kernel(body: &str) -> String {
@@ -37,6 +37,7 @@ pub(crate) fn run_grid(
             block: [threads, 1, 1],
             dynamic_shared_bytes: 256,
             params: &address.to_le_bytes(),
+            chip: Chip::default(),
         },
     )?;
     let mut out = vec![0; bytes.len()];

@@ -60,6 +60,22 @@ fn atomics_go_lane_by_lane() {
 }
 
 #[test]
+fn atomics_take_an_order_and_a_scope() {
+    for order in ["relaxed", "acquire", "release", "acq_rel"] {
+        for scope in ["cta", "gpu", "sys"] {
+            let body = format!(
+                "atom.{order}.{scope}.global.add.u32 %r9, [%rd1], 1;\
+                 red.{order}.{scope}.global.add.u32 [%rd1+4], 2; fence.sc.{scope};\
+                 fence.acq_rel.{scope}; add.u32 %r1, %r1, 2; {STORE}"
+            );
+            let out = run(&body, &[0; 34]);
+            assert_eq!(out[..2], [32, 64], "{order} {scope}");
+            assert!((0..32).all(|lane| out[2 + lane as usize] == lane), "{out:?}");
+        }
+    }
+}
+
+#[test]
 fn atomics_of_shared_memory_and_of_floats() {
     let body = format!(
         "setp.eq.u32 %p1, %r1, 0; mov.u32 %r4, 0; @%p1 st.shared.u32 [buffer], %r4; bar.sync 0;\

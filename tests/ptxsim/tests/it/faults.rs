@@ -1,7 +1,7 @@
 //! Every kind of bug is found, with its place; what looks alike but is sound passes.
 
 use crate::common::{AT, STORE, expect, kernel, run_grid};
-use offramp_ptxsim::{Contents, FaultKind, Launch, Memory, Module, launch};
+use offramp_ptxsim::{Chip, Contents, FaultKind, Launch, Memory, Module, launch};
 
 fn passes(body: &str) {
     run_grid(body, 1, 64, &[0; 256]).unwrap_or_else(|fault| panic!("{fault}"));
@@ -43,6 +43,7 @@ fn global_memory_that_was_never_written() {
                 block: [1; 3],
                 dynamic_shared_bytes: 0,
                 params: &address.to_le_bytes(),
+                chip: Chip::default(),
             },
         )
     };
@@ -218,6 +219,7 @@ fn launches_that_cannot_be() {
         block: [32, 1, 1],
         dynamic_shared_bytes: 0,
         params: &[0; 8],
+        chip: Chip::default(),
     };
     launch(&memory, &good).expect("a sound launch");
     let bad = [
@@ -230,7 +232,11 @@ fn launches_that_cannot_be() {
     for bad in bad {
         assert_eq!(launch(&memory, &bad).expect_err("a fault").kind, FaultKind::BadLaunch);
     }
-    launch(&memory, &Launch { dynamic_shared_bytes: 200 << 10, ..good }).expect("fits");
+    let large = Launch { dynamic_shared_bytes: 200 << 10, ..good };
+    launch(&memory, &large).expect("fits");
+    let small = Launch { chip: Chip { shared_max: 99 << 10 }, ..large };
+    let fault = launch(&memory, &small).expect_err("no room").to_string();
+    assert!(fault.contains("expected at most 101376 bytes of shared memory"), "{fault}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use half::{bf16, f16};
-use offramp_ptxsim::{Contents, Fault, Kernel, Launch, Memory, ParamKind, launch};
+use offramp_ptxsim::{Chip, Contents, Fault, Kernel, Launch, Memory, ParamKind, launch};
 
 /// Solves a problem with a kernel and checks the answer.
 pub(crate) type Run = fn(&Kernel, Elem) -> Result<(), Flaw>;
@@ -155,7 +155,9 @@ impl World {
                 (kind, arg) => panic!("{}: {arg:?} for a {kind:?}", kernel.name()),
             }
         }
-        let launched = Launch { kernel, grid, block, dynamic_shared_bytes, params: &params };
+        let params = &params[..];
+        let chip = Chip::default();
+        let launched = Launch { kernel, grid, block, dynamic_shared_bytes, params, chip };
         launch(&self.memory, &launched).map_err(|fault| Flaw::Fault(Box::new(fault)))?;
         Ok(())
     }
