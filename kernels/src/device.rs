@@ -4,6 +4,20 @@ use crate::{
     ArenaLayout, ExitId, ExitRecord, LiveBound, Op, PassInput, Result, RowSlot, Span, WeightId,
 };
 
+/// What a machine would rather run, where a plan may choose between ops that give the same values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preferences {
+    /// Channels that convolutions read at a time. An image whose channels are no multiple of it
+    /// is better turned into blocks of pixels first ([`crate::Fold`]). 1: any number will do.
+    pub channel_step: usize,
+}
+
+impl Default for Preferences {
+    fn default() -> Self {
+        Self { channel_step: 1 }
+    }
+}
+
 /// A machine that runs ops.
 ///
 /// The order of calls: [`reserve`](Self::reserve) once, [`load`](Self::load) for every weight,
@@ -21,6 +35,11 @@ pub trait Device: Send {
     /// decides what to issue next.
     fn runs_behind(&self) -> bool {
         false
+    }
+
+    /// What plans for it are made of, where there is a choice.
+    fn preferences(&self) -> Preferences {
+        Preferences::default()
     }
 
     /// Sets aside all memory that passes within `layout` need. The only allocation.

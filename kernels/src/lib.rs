@@ -26,13 +26,13 @@ mod pass;
 mod span;
 
 pub use cost::Cost;
-pub use device::Device;
+pub use device::{Device, Preferences};
 pub use error::{Error, Result};
 pub use layout::{ArenaLayout, Grid, RowTokens, WeightForm, WeightId};
 pub use op::Op;
 pub use ops::{
-    Activation, Attention, Compact, Conv2d, Decision, Embed, Hidden, Linear, Narrow, Norm, Pixels,
-    Pool, Pool2d, Ramp, RampHead, Window,
+    Activation, Attention, Compact, Conv2d, Decision, Embed, Fold, Hidden, Linear, Narrow, Norm,
+    Pixels, Pool, Pool2d, Ramp, RampHead, Window,
 };
 pub use pass::{
     ExitId, ExitRecord, ExitWindow, LiveBound, PassInput, RowInput, RowSlot, Score, Token,

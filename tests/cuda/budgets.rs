@@ -7,11 +7,12 @@ use std::fmt::Write as _;
 
 use offramp_kernels::cuda::Elem;
 use offramp_kernels::{
-    Activation, Attention, Compact, Conv2d, Decision, Embed, ExitId, Grid, Hidden, Linear, Narrow,
-    Norm, Op, Pool, Pool2d, Ramp, RampHead, RowTokens, Span, WeightId, Window,
+    Activation, Attention, Compact, Conv2d, Decision, Embed, ExitId, Fold, Grid, Hidden, Linear,
+    Narrow, Norm, Op, PassInput, Pixels, Pool, Pool2d, Ramp, RampHead, RowInput, RowTokens, Score,
+    Span, WeightId, Window,
 };
 use offramp_libcuda::Simulator;
-use offramp_tests::suite::{Make, Start, Suite, Tolerance};
+use offramp_tests::suite::{Make, Stage, Start, Suite, Tolerance};
 use serde::Deserialize;
 
 use crate::{alone, machine};
@@ -78,6 +79,9 @@ impl Case {
         let mut start = self.start();
         let (op, ..) = (self.declare)(&mut start);
         let mut stage = start.begin(&suite);
+        if matches!(op, Op::Pixels(_)) {
+            begin_images(&mut stage, self.rows);
+        }
         stage.device.finish().unwrap();
         driver.reset();
         stage.issue(op);
@@ -86,6 +90,18 @@ impl Case {
         let [counts] = counts.try_into().ok().unwrap();
         counts
     }
+}
+
+/// A pass over black images.
+fn begin_images(stage: &mut Stage, rows: usize) {
+    let pass = PassInput {
+        input: RowInput::Images(&vec![0; rows * stage.layout().row_pixels]),
+        stays: &vec![true; rows],
+        windows: &[],
+        score: Score::Confidence,
+        thresholds: &[2.0; 4],
+    };
+    stage.device.begin(&pass).unwrap();
 }
 
 fn linear(start: &mut Start, k: usize, n: usize, with_residual: bool) -> (Op, usize, usize) {
@@ -161,6 +177,21 @@ fn conv2d(
     (op.into(), reads, writes)
 }
 
+/// Images of three channels, pixel by pixel or as the blocks that a window reads.
+fn pixels(start: &mut Start, side: usize, window: Option<[usize; 3]>) -> (Op, usize, usize) {
+    let (grid, channels) = (Grid { height: side, width: side }, 3);
+    let fold = window.map(|window| Fold::of(grid, channels, window, 8).unwrap());
+    start.layout.row_pixels = grid.pixels() * channels;
+    let [scale, shift] = [start.vector(channels), start.vector(channels)];
+    let none = Span { at: 0, len: 0 };
+    let mut op = Pixels { grid, channels, scale, shift, fold, out: none };
+    let elements = op.to().pixels() * op.width();
+    op.out = aligned(start, elements);
+    let images = start.tokens();
+    let reads = images * start.layout.row_pixels + 2 * 4 * channels;
+    (op.into(), reads, 2 * images * elements)
+}
+
 fn pool2d(start: &mut Start, side: usize, window: Window) -> (Op, usize, usize) {
     let (from, width) = (Grid { height: side, width: side }, 64);
     let x = aligned(start, from.pixels() * width);
@@ -213,6 +244,14 @@ cases! {
     "conv2d 2x28x28x16, 3x3 to 16 + residual", F16, 2 x 1,
         |s| conv2d(s, 28, [16, 16], [3, 1, 1], true);
     "conv2d 1x32x32x3, 7x7/2 to 64", F16, 1 x 1, |s| conv2d(s, 32, [3, 64], [7, 2, 3], false);
+    "the same over blocks of 2x2 pixels", F16, 1 x 1, |s| conv2d(s, 19, [16, 64], [4, 1, 0], false);
+    "conv2d 2x32x32x3, 3x3 to 16", F16, 2 x 1, |s| conv2d(s, 32, [3, 16], [3, 1, 1], false);
+    "the same over 8 channels", F16, 2 x 1, |s| conv2d(s, 34, [8, 16], [3, 1, 0], false);
+    "conv2d 1x32x32x3, 3x3 to 64", F16, 1 x 1, |s| conv2d(s, 32, [3, 64], [3, 1, 1], false);
+    "the same over 8 channels", F16, 1 x 1, |s| conv2d(s, 34, [8, 64], [3, 1, 0], false);
+    "pixels 1x32x32x3", F16, 1 x 1, |start| pixels(start, 32, None);
+    "pixels 1x32x32x3, blocks of 2x2", F16, 1 x 1, |start| pixels(start, 32, Some([7, 2, 3]));
+    "pixels 1x32x32x3, 8 channels", F16, 1 x 1, |start| pixels(start, 32, Some([3, 1, 1]));
     "pool2d 2x28x28x64, max 3x3/2", F16, 2 x 1,
         |s| pool2d(s, 28, Window::Max { kernel: 3, stride: 2, padding: 1 });
     "pool2d 4x7x7x64, mean", F16, 4 x 1,

@@ -359,10 +359,12 @@ fn profile(model: &Model) -> Option<String> {
 
 /// Of the model, and of its ramps.
 fn parameters(plan: &Plan) -> (usize, usize) {
-    let pairs = plan.sources.iter().zip(&plan.layout.weights);
-    let of_model = pairs.filter(|(source, _)| !source.is_of_a_ramp()).map(|(_, form)| form.len());
-    let of_model: usize = of_model.sum();
-    (of_model, plan.layout.parameters() - of_model)
+    let sum = |of_a_ramp: bool| {
+        let pairs = plan.sources.iter().zip(&plan.layout.weights);
+        let own = pairs.filter(|(source, _)| source.is_of_a_ramp() == of_a_ramp);
+        own.map(|(source, &form)| source.parameters(form)).sum()
+    };
+    (sum(false), sum(true))
 }
 
 fn segments(

@@ -108,12 +108,12 @@ impl Engine {
         ramps: &[RampShape],
         options: &EngineOptions,
     ) -> Result<Self> {
-        let mut plan = lower(model.spec(), ramps, options.limits);
+        let mut device = crate::device::open(options.device, options.threads, options.precision)?;
+        let mut plan = lower(model.spec(), ramps, options.limits, device.preferences());
         if let Decision::Value { tolerance } = model.decision(options.tolerance)? {
             plan.tolerate(tolerance);
         }
         check(&plan).map_err(Error::Options)?;
-        let mut device = crate::device::open(options.device, options.threads, options.precision)?;
         device.reserve(&plan.layout)?;
         bind(&plan, model, device.as_mut())?;
         let mut engine = Self {

@@ -1,6 +1,6 @@
 //! Loads a plan's weights into a device: the only place where files and devices meet.
 
-use offramp_kernels::{Device, WeightForm, WeightId};
+use offramp_kernels::{Device, Fold, WeightForm, WeightId};
 use offramp_weights::image::{Conv, ImageSpec, Preprocessing};
 use offramp_weights::{Part, RampBundle, Tensor};
 
@@ -24,7 +24,10 @@ pub fn bind(plan: &Plan, model: &Model, device: &mut dyn Device) -> Result<()> {
             WeightSource::Checkpoint { layer, parts } => {
                 binder.parts(weight, plan.layout.weights[index], *layer, parts, device)?;
             }
-            WeightSource::Filter(conv) => biases = binder.filter(weight, conv, device)?,
+            WeightSource::Filter(conv) => biases = binder.filter(weight, conv, None, device)?,
+            WeightSource::FoldedFilter(conv, fold) => {
+                biases = binder.filter(weight, conv, Some(fold), device)?;
+            }
             WeightSource::FilterBias => device.load(weight, 0, &biases)?,
             WeightSource::Head => binder.head(weight, device)?,
             WeightSource::HeadBias => device.load(weight, 0, &binder.head_bias()?)?,
@@ -83,13 +86,22 @@ impl Binder<'_> {
         Ok(&self.image()?.preprocessing)
     }
 
-    /// Loads a convolution in pieces; gives its biases.
-    fn filter(&self, weight: WeightId, conv: &Conv, device: &mut dyn Device) -> Result<Vec<f32>> {
+    /// Loads a convolution in pieces, over blocks of pixels where `fold` says so; gives its biases.
+    fn filter(
+        &self,
+        weight: WeightId,
+        conv: &Conv,
+        fold: Option<&Fold>,
+        device: &mut dyn Device,
+    ) -> Result<Vec<f32>> {
         let step = (CHUNK / conv.columns()).max(1);
         let mut biases = Vec::with_capacity(conv.outputs);
         for first in (0..conv.outputs).step_by(step) {
             let rows = first..(first + step).min(conv.outputs);
-            let (values, more) = conv.rows(&self.model.checkpoint, rows)?;
+            let (mut values, more) = conv.rows(&self.model.checkpoint, rows)?;
+            if let Some(fold) = fold {
+                values = folded(fold, conv, &values);
+            }
             device.load(weight, first, &values)?;
             biases.extend(more);
         }
@@ -113,6 +125,12 @@ impl Binder<'_> {
         let bundle = self.model.ramps().ok_or_else(missing)?;
         ramp_values(bundle, source).ok_or_else(missing)
     }
+}
+
+/// Filters of `conv` as they read blocks of pixels.
+fn folded(fold: &Fold, conv: &Conv, filters: &[f32]) -> Vec<f32> {
+    let filters = filters.chunks_exact(conv.columns());
+    filters.flat_map(|filter| fold.filter(conv.kernel, conv.inputs, filter)).collect()
 }
 
 /// Loads a tensor in pieces, as rows `first_row ..` of a weight, `width` elements each.

@@ -107,7 +107,7 @@ fn operands(op: &Op, layout: &ArenaLayout) -> (Vec<Operand>, Option<Operand>) {
             let values = op.values.map(|value| text(value, op.width));
             (values.to_vec(), Some(text(op.scratch, 2 * op.width)))
         }
-        Op::Pixels(op) => (vec![], Some(map(op.out, op.grid, op.channels))),
+        Op::Pixels(op) => (vec![], Some(map(op.out, op.to(), op.width()))),
         Op::Conv2d(op) => {
             let residual = op.residual.map(|span| map(span, op.to(), op.outputs));
             let reads = [map(op.x, op.from, op.inputs)].into_iter().chain(residual).collect();

@@ -1,6 +1,6 @@
 //! Where the weights of a plan come from.
 
-use offramp_kernels::{WeightForm, WeightId};
+use offramp_kernels::{Fold, WeightForm, WeightId};
 use offramp_weights::Part;
 use offramp_weights::image::Conv;
 
@@ -16,6 +16,8 @@ pub enum WeightSource {
     },
     /// A convolution of the checkpoint, its batch norm folded in.
     Filter(Conv),
+    /// The same over blocks of pixels.
+    FoldedFilter(Conv, Fold),
     /// Its bias; follows its filter.
     FilterBias,
     /// The classifier of an image model.
@@ -37,6 +39,14 @@ pub enum WeightSource {
 }
 
 impl WeightSource {
+    /// Numbers that it has for a weight of `form`: zeros that only fill chunks do not count.
+    pub fn parameters(&self, form: WeightForm) -> usize {
+        match self {
+            Self::FoldedFilter(conv, _) => conv.outputs * conv.columns(),
+            _ => form.len(),
+        }
+    }
+
     /// Whether it belongs to a ramp of the bundle, not to the model.
     pub fn is_of_a_ramp(&self) -> bool {
         matches!(

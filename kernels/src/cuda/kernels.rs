@@ -66,6 +66,7 @@ macro_rules! kernels {
 kernels! {
     Embed: "embed" in "embed" x 128, 0;
     Pixels: "pixels" in "pixels" x 256, 0;
+    PixelBlocks: "pixel_blocks" in "pixels" x 256, 0;
     Norm: "layer_norm" in "norm" x 128, 0;
     LinearWide: "linear_wide" in "linear" x 256, 99_840;
     LinearFew: "linear_few" in "linear" x 128, 66_304;

@@ -42,8 +42,8 @@ pub(crate) use memory::Address;
 
 use crate::ops::linear_workspace;
 use crate::{
-    ArenaLayout, Device, Error, ExitId, ExitRecord, LiveBound, Op, PassInput, Result, RowSlot,
-    Span, WeightId,
+    ArenaLayout, Device, Error, ExitId, ExitRecord, LiveBound, Op, PassInput, Preferences, Result,
+    RowSlot, Span, WeightId,
 };
 use driver::Context;
 use exits::Exits;
@@ -249,6 +249,11 @@ impl Device for CudaDevice {
 
     fn runs_behind(&self) -> bool {
         true
+    }
+
+    /// Eight elements are the 16 bytes of one copy.
+    fn preferences(&self) -> Preferences {
+        Preferences { channel_step: 8 }
     }
 
     fn reserve(&mut self, layout: &ArenaLayout) -> Result<()> {

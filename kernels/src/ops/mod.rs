@@ -22,7 +22,7 @@ pub(crate) use linear::linear_workspace;
 pub use linear::{Activation, Linear};
 pub use narrow::Narrow;
 pub use norm::Norm;
-pub use pixels::Pixels;
+pub use pixels::{Fold, Pixels};
 pub use pool2d::{Pool2d, Window};
 pub(crate) use ramp::RampScratch;
 pub use ramp::{Decision, Hidden, Pool, Ramp, RampHead};

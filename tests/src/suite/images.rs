@@ -274,7 +274,7 @@ pub fn pixels(suite: &Suite) {
         let images: Vec<u8> = (0..3 * bytes).map(|_| stage.random.u8(..)).collect();
         begin(&mut stage, &images, 3);
         stage.poison(out, bytes);
-        stage.issue(Pixels { grid: size, channels, scale, shift, out });
+        stage.issue(Pixels { grid: size, channels, scale, shift, fold: None, out });
         let (scales, shifts) = (stage.weight(scale), stage.weight(shift));
         let expected = images.iter().enumerate().map(|(i, &byte)| {
             let channel = i % channels;

@@ -14,6 +14,7 @@ pub mod norm;
 pub mod pass;
 pub mod ramp;
 mod stage;
+pub mod stems;
 
 pub use stage::{Stage, Start, lens_to_offsets, tokens};
 
@@ -118,6 +119,9 @@ macro_rules! op_suite {
             pool2d_windows: images::pools,
             pool2d_nan: images::pool_nan,
             pixels: images::pixels,
+            stems_known: stems::known,
+            stems_random: stems::random,
+            malformed_stems: stems::malformed,
             malformed_images: images::malformed,
             empty_pass: pass::empty,
             passes_forget: pass::forgets,

@@ -5,10 +5,12 @@
 //! place 1   └─ conv ─► t1        ┌─ conv ─► next x        the one that crosses a site and two
 //! place 2              └─ conv ─► t2                      for what a step makes on the way.
 //! ```
+//!
+//! Where a device reads channels in chunks, the first convolution reads blocks of pixels.
 
 use offramp_kernels::{
-    Activation, ArenaLayout, Compact, Conv2d, Decision, ExitId, Grid, Op, Pixels, Pool, Pool2d,
-    Ramp, RampHead, RowTokens, Span, WeightForm, Window,
+    Activation, ArenaLayout, Compact, Conv2d, Decision, ExitId, Fold, Grid, Op, Pixels, Pool,
+    Pool2d, Preferences, Ramp, RampHead, RowTokens, Span, WeightForm, Window,
 };
 use offramp_weights::image::{Conv, ImageSpec, NetSegment, Step};
 
@@ -18,13 +20,33 @@ use crate::plan::weights::{WeightSource, WeightTable};
 use crate::plan::{Plan, Segment, Site};
 
 /// Compiles `spec` with `ramps` for batches of up to `limits.rows_max` images.
-pub(super) fn lower(spec: &ImageSpec, ramps: &[RampShape], limits: Limits) -> Plan {
+pub(super) fn lower(
+    spec: &ImageSpec,
+    ramps: &[RampShape],
+    limits: Limits,
+    prefers: Preferences,
+) -> Plan {
+    let fold = stem_fold(spec, prefers.channel_step);
+    let lowering = |starts| Lowering::new(spec, limits, fold, starts);
     // The first run finds out how large each place must be.
-    let sizes = Lowering::new(spec, limits, [0; PLACES]).run(ramps).1;
+    let sizes = lowering([0; PLACES]).run(ramps).1;
     let starts = [0, sizes[0], sizes[0] + sizes[1]];
-    let (mut plan, sizes) = Lowering::new(spec, limits, starts).run(ramps);
+    let (mut plan, sizes) = lowering(starts).run(ramps);
     plan.layout.activations = sizes.iter().sum();
     plan
+}
+
+/// The blocks that the first convolution reads in place of pixels, where channels do not come in
+/// steps of `step`.
+fn stem_fold(spec: &ImageSpec, step: usize) -> Option<Fold> {
+    let input = &spec.preprocessing;
+    let steps = spec.segments.iter().flat_map(|segment| &segment.steps);
+    let Some(Step::Conv(conv)) = steps.chain(&spec.tail).next() else { return None };
+    if input.channels.is_multiple_of(step) {
+        return None;
+    }
+    let grid = Grid { height: input.height, width: input.width };
+    Fold::of(grid, input.channels, [conv.kernel, conv.stride, conv.padding], step)
 }
 
 const PLACES: usize = 3;
@@ -49,6 +71,8 @@ impl Map {
 struct Lowering<'a> {
     spec: &'a ImageSpec,
     rows_max: usize,
+    /// How the first convolution reads pixels, until it is lowered.
+    fold: Option<Fold>,
     starts: [usize; PLACES],
     sizes: [usize; PLACES],
     weights: WeightTable,
@@ -56,9 +80,14 @@ struct Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
-    fn new(spec: &'a ImageSpec, limits: Limits, starts: [usize; PLACES]) -> Self {
+    fn new(
+        spec: &'a ImageSpec,
+        limits: Limits,
+        fold: Option<Fold>,
+        starts: [usize; PLACES],
+    ) -> Self {
         let (rows_max, weights) = (limits.rows_max, WeightTable::default());
-        Self { spec, rows_max, starts, sizes: [0; PLACES], weights, ops: Vec::new() }
+        Self { spec, rows_max, fold, starts, sizes: [0; PLACES], weights, ops: Vec::new() }
     }
 
     fn run(mut self, ramps: &[RampShape]) -> (Plan, [usize; PLACES]) {
@@ -105,8 +134,12 @@ impl<'a> Lowering<'a> {
         let vector = WeightForm::Vector { len: channels };
         let scale = self.weights.add(vector, WeightSource::PixelScale);
         let shift = self.weights.add(vector, WeightSource::PixelShift);
-        let map = self.map(&[], grid, channels);
-        self.ops.push(Op::Pixels(Pixels { grid, channels, scale, shift, out: map.span }));
+        let fold = self.fold;
+        let out = Span { at: 0, len: 0 };
+        let mut op = Pixels { grid, channels, scale, shift, fold, out };
+        let map = self.map(&[], op.to(), op.width());
+        op.out = map.span;
+        self.ops.push(Op::Pixels(op));
         map
     }
 
@@ -116,7 +149,10 @@ impl<'a> Lowering<'a> {
 
     fn step(&mut self, step: &Step, x: Map) -> Map {
         match *step {
-            Step::Conv(ref conv) => self.conv(conv, x, &[], None),
+            Step::Conv(ref conv) => match self.fold.take() {
+                Some(fold) => self.stem(conv, fold, x),
+                None => self.conv(conv, x, &[], None),
+            },
             Step::MaxPool { kernel, stride, padding } => {
                 self.pool(x, Window::Max { kernel, stride, padding })
             }
@@ -127,31 +163,55 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// The first convolution, over blocks of pixels.
+    fn stem(&mut self, conv: &Conv, fold: Fold, x: Map) -> Map {
+        let kernel = fold.kernel(conv.kernel);
+        let out = self.map(&[x], x.grid.windows(kernel, 1, 0), conv.outputs);
+        let source = WeightSource::FoldedFilter(conv.clone(), fold);
+        self.push_conv((x, out), conv, (source, [kernel, 1, 0]), None);
+        out
+    }
+
     /// `taken`: maps beside `x` that are still read; `added`: the residual.
     fn conv(&mut self, conv: &Conv, x: Map, taken: &[Map], added: Option<Map>) -> Map {
         let grid = x.grid.windows(conv.kernel, conv.stride, conv.padding);
         let in_place = added.filter(|added| taken.iter().all(|map| map.place != added.place));
         let taken: Vec<Map> = [x].into_iter().chain(taken.iter().copied()).chain(added).collect();
         let out = in_place.unwrap_or_else(|| self.map(&taken, grid, conv.outputs));
-        let matrix = WeightForm::Matrix { n: conv.outputs, k: conv.columns() };
+        let window = [conv.kernel, conv.stride, conv.padding];
+        let source = WeightSource::Filter(conv.clone());
+        self.push_conv((x, out), conv, (source, window), added);
+        out
+    }
+
+    /// Reads windows of `[kernel, stride, padding]` with the filter of `conv` as `source` has it.
+    fn push_conv(
+        &mut self,
+        (x, out): (Map, Map),
+        conv: &Conv,
+        (source, window): (WeightSource, [usize; 3]),
+        added: Option<Map>,
+    ) {
+        let [kernel, stride, padding] = window;
+        let k = kernel * kernel * x.width;
+        let matrix = WeightForm::Matrix { n: conv.outputs, k };
         let vector = WeightForm::Vector { len: conv.outputs };
         let relu = conv.relu || added.is_some();
         let op = Conv2d {
             x: x.span,
             from: x.grid,
-            inputs: conv.inputs,
-            weight: self.weights.add(matrix, WeightSource::Filter(conv.clone())),
+            inputs: x.width,
+            weight: self.weights.add(matrix, source),
             bias: self.weights.add(vector, WeightSource::FilterBias),
-            kernel: conv.kernel,
-            stride: conv.stride,
-            padding: conv.padding,
+            kernel,
+            stride,
+            padding,
             residual: added.map(|added| added.span),
             activation: if relu { Activation::Relu } else { Activation::None },
             out: out.span,
             outputs: conv.outputs,
         };
         self.ops.push(Op::Conv2d(op));
-        out
     }
 
     /// The shortcut's map receives the sum; without one the input stays, and the sum goes beside.

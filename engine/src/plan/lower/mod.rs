@@ -4,7 +4,7 @@ mod image;
 mod text;
 
 use offramp_kernels::{
-    Activation, ArenaLayout, Decision, Hidden, Pool, Ramp, RampHead, WeightForm,
+    Activation, ArenaLayout, Decision, Hidden, Pool, Preferences, Ramp, RampHead, WeightForm,
 };
 use offramp_weights::ModelSpec;
 
@@ -26,12 +26,13 @@ pub struct RampShape {
     pub classes: Option<usize>,
 }
 
-/// Compiles `spec` with `ramps` (by rising site, none at the last) for batches within `limits`.
+/// Compiles `spec` with `ramps` (by rising site, none at the last) for batches within `limits` on
+/// a device that prefers what `prefers` says.
 /// Numbers are the same answer within [`Decision::TOLERANCE`]; [`Plan::tolerate`] changes that.
-pub fn lower(spec: &ModelSpec, ramps: &[RampShape], limits: Limits) -> Plan {
+pub fn lower(spec: &ModelSpec, ramps: &[RampShape], limits: Limits, prefers: Preferences) -> Plan {
     match spec {
         ModelSpec::Text(spec) => text::lower(spec, ramps, limits),
-        ModelSpec::Image(spec) => image::lower(spec, ramps, limits),
+        ModelSpec::Image(spec) => image::lower(spec, ramps, limits, prefers),
     }
 }
 

@@ -1,4 +1,5 @@
-// Pixels to vectors: out = pixel * scale + shift, by channel.
+// Pixels to vectors: out = pixel * scale + shift, by channel. `pixels` writes pixel by pixel,
+// `pixel_blocks` blocks of pixels with all their channels; `fold.rs` says which element is which.
 #include "norm/chunk.cuh"
 
 #define THREADS 256u
@@ -35,4 +36,91 @@ pixels(const u8* __restrict__ pixels, const Live* __restrict__ live,
     }
     for (u64 at = first; at < min(first + WIDE, end); at++)
         convert<1>(pixels, scale, shift, out, at, channels);
+}
+
+// The image, and the blocks made of it.
+struct Blocks {
+    u32 height;
+    u32 width;
+    u32 channels;
+    u32 side;
+    u32 padding;
+    u32 to_pixels;
+    u32 to_width;
+    u32 depth;
+};
+
+// The first pixel of a block. What lies before the first line or pixel of the image has wrapped,
+// and is larger than any.
+struct Corner {
+    const u8* image;
+    u32 y;
+    u32 x;
+
+    __device__ __forceinline__ Corner(const u8* pixels, const Blocks& b, u32 block) {
+        const u32 at = block % b.to_pixels;
+        image = pixels + (u64)(block / b.to_pixels) * b.height * b.width * b.channels;
+        y = at / b.to_width * b.side - b.padding;
+        x = at % b.to_width * b.side - b.padding;
+    }
+};
+
+// A block of a shape that the compiler knows.
+template <u32 SIDE, u32 CHANNELS>
+__device__ __forceinline__ void
+convert_known(const Corner& corner, const float* scale, const float* shift, elem* out,
+              const Blocks& b) {
+    constexpr u32 CHUNKS = (SIDE * SIDE * CHANNELS + WIDE - 1) / WIDE;
+    float v[CHUNKS][WIDE] = {};
+#pragma unroll
+    for (u32 pixel = 0; pixel < SIDE * SIDE; pixel++) {
+        const u32 y = corner.y + pixel / SIDE, x = corner.x + pixel % SIDE;
+        if (y >= b.height || x >= b.width)
+            continue;
+        const u8* bytes = corner.image + (y * b.width + x) * CHANNELS;
+#pragma unroll
+        for (u32 c = 0; c < CHANNELS; c++) {
+            const u32 at = pixel * CHANNELS + c;
+            v[at / WIDE][at % WIDE] = fmaf((float)bytes[c], scale[c], shift[c]);
+        }
+    }
+#pragma unroll
+    for (u32 i = 0; i < CHUNKS; i++)
+        store_chunk(out + i * WIDE, v[i]);
+}
+
+// Any block, element by element.
+__device__ __forceinline__ void
+convert_any(const Corner& corner, const float* scale, const float* shift, elem* out,
+            const Blocks& b) {
+    for (u32 at = 0; at < b.depth; at++) {
+        const u32 pixel = at / b.channels, channel = at % b.channels;
+        const u32 y = corner.y + pixel / b.side, x = corner.x + pixel % b.side;
+        float v = 0.0f;
+        if (pixel < b.side * b.side && y < b.height && x < b.width) {
+            const u8 byte = corner.image[(y * b.width + x) * b.channels + channel];
+            v = fmaf((float)byte, scale[channel], shift[channel]);
+        }
+        out[at] = to_elem(v);
+    }
+}
+
+// A thread makes a block.
+extern "C" __global__ void __launch_bounds__(THREADS)
+pixel_blocks(const u8* __restrict__ pixels, const Live* __restrict__ live,
+             const float* __restrict__ scale, const float* __restrict__ shift,
+             elem* __restrict__ out, u32 height, u32 width, u32 channels, u32 side, u32 padding,
+             u32 to_pixels, u32 to_width, u32 depth) {
+    const Blocks b = {height, width, channels, side, padding, to_pixels, to_width, depth};
+    const u32 block = blockIdx.x * THREADS + threadIdx.x;
+    if (block >= live->rows * to_pixels)
+        return;
+    const Corner corner(pixels, b, block);
+    elem* to = out + (u64)block * depth;
+    if (side == 2 && channels == 3 && depth == 16 && is_aligned(out))
+        convert_known<2, 3>(corner, scale, shift, to, b);
+    else if (side == 1 && channels == 3 && depth == 8 && is_aligned(out))
+        convert_known<1, 3>(corner, scale, shift, to, b);
+    else
+        convert_any(corner, scale, shift, to, b);
 }

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 /// Most registers of a thread, by kernel.
-const REGISTERS: [(&str, u32); 18] = [
+const REGISTERS: [(&str, u32); 19] = [
     ("attention_128", 240),
     ("attention_32", 102),
     ("attention_64", 128),
@@ -20,6 +20,7 @@ const REGISTERS: [(&str, u32); 18] = [
     ("linear_few", 112),
     ("linear_wide", 128),
     ("narrow", 32),
+    ("pixel_blocks", 40),
     ("pixels", 40),
     ("pool2d", 64),
     ("ramp", 80),
