@@ -6,6 +6,7 @@
 
 mod budgets;
 mod machine;
+mod orders;
 #[path = "../it/support.rs"]
 mod support;
 

@@ -3,7 +3,8 @@
 //! Sources: CUDA C++ Programming Guide, "Technical Specifications per Compute Capability"; data
 //! sheets of the cards.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, OnceLock};
 
 use offramp_ptxsim::Chip;
 
@@ -92,6 +93,8 @@ static CARDS: [Card; 4] = [
 ];
 
 static CHOSEN: OnceLock<&'static Card> = OnceLock::new();
+/// The order of blocks.
+static SEED: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(SETTINGS.seed));
 
 /// The card of every device of this process.
 pub(crate) fn card() -> &'static Card {
@@ -114,6 +117,11 @@ pub(crate) fn choose(name: &str) -> Result {
     if *CHOSEN.get_or_init(|| wanted) == wanted { Ok(()) } else { Err(Code::IllegalState) }
 }
 
+/// Blocks of all launches from now on run in the order of this seed.
+pub(crate) fn mix(seed: u64) {
+    SEED.store(seed, Ordering::Relaxed);
+}
+
 fn find(name: &str) -> Option<&'static Card> {
     CARDS.iter().find(|card| card.name == name.trim())
 }
@@ -126,7 +134,8 @@ fn unknown(name: &str) -> String {
 impl Card {
     /// What its launches run on.
     pub(crate) fn chip(&self) -> Chip {
-        Chip { shared_max: self.shared_bytes_max }
+        let seed = SEED.load(Ordering::Relaxed);
+        Chip { shared_max: self.shared_bytes_max, seed }
     }
 
     /// Its architecture as PTX numbers it: 80 for 8.0.

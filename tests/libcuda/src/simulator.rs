@@ -12,6 +12,8 @@ const FILE: &str = "libofframp_libcuda.so";
 
 /// `offrampSimCard`
 type ChooseCard = extern "C" fn(*const c_char) -> c_int;
+/// `offrampSimSeed`
+type Mix = extern "C" fn(u64) -> c_int;
 /// `offrampSimCounts`
 type ReadCounts = extern "C" fn(*mut SimCounts) -> c_int;
 /// `offrampSimReset`
@@ -25,6 +27,7 @@ type ReadLaunches = extern "C" fn(*mut c_char, usize, *mut usize) -> c_int;
 #[derive(Clone, Copy)]
 pub struct Simulator {
     card: ChooseCard,
+    mix: Mix,
     counts: ReadCounts,
     reset: Reset,
     launches: ReadLaunches,
@@ -86,6 +89,7 @@ impl Simulator {
         let simulator = unsafe {
             Self {
                 card: *library.get(c"offrampSimCard".to_bytes_with_nul()).map_err(refused)?,
+                mix: *library.get(c"offrampSimSeed".to_bytes_with_nul()).map_err(refused)?,
                 counts: *library.get(c"offrampSimCounts".to_bytes_with_nul()).map_err(refused)?,
                 reset: *library.get(c"offrampSimReset".to_bytes_with_nul()).map_err(refused)?,
                 launches: *library
@@ -102,6 +106,12 @@ impl Simulator {
     #[must_use]
     pub fn choose_card(&self, name: &CStr) -> bool {
         (self.card)(name.as_ptr()) == 0
+    }
+
+    /// Lets the blocks of all launches from now on run in the order of this seed; 0 is that of
+    /// their numbers.
+    pub fn mix_blocks(&self, seed: u64) {
+        (self.mix)(seed);
     }
 
     /// What the program asked for since the start or the last reset.

@@ -186,6 +186,10 @@ calls! {
 
 calls! {
     offrampSimCard(name: Text) => card::choose(&name.read()?);
+    offrampSimSeed(seed: u64) => {
+        card::mix(seed);
+        Ok(())
+    };
     offrampSimCounts(out: Out<SimCounts>) => out.set(counts::read());
     offrampSimReset() => {
         counts::reset();

@@ -1,8 +1,6 @@
 //! `cp.async`: copies that land only when their thread waits for them.
 
-use crate::fault::Step;
-use crate::memory::View;
-use crate::shared::{Shared, Toucher};
+use crate::shared::Toucher;
 
 /// A copy on its way. Bytes past `size` become zero.
 #[derive(Clone, Copy, Debug)]
@@ -39,46 +37,15 @@ impl Copies {
         }
     }
 
-    /// Lands all groups of the lanes in `mask` but the `keep` newest; `None`: everything,
+    /// Takes out all groups of the lanes in `mask` but the `keep` newest; `None`: everything,
     /// committed or not.
-    pub(crate) fn wait(
-        &mut self,
-        mask: u32,
-        keep: Option<u32>,
-        shared: &mut Shared,
-        view: &View,
-    ) -> Step {
+    pub(crate) fn take(&mut self, mask: u32, keep: Option<u32>) -> Vec<Copy> {
         let committed = self.committed;
-        let lands = |group: u32, lane: u32| {
+        let is_due = |group: u32, lane: u32| {
             let late = keep.is_none_or(|keep| group + keep < committed[lane as usize]);
             mask >> lane & 1 != 0 && late
         };
-        let mut hint = 0;
-        let mut result = Ok(());
-        self.pending.retain(|&(group, copy)| {
-            let lands = result.is_ok() && lands(group, copy.by.lane);
-            if lands {
-                result = land(copy, shared, view, &mut hint);
-            }
-            !lands
-        });
-        result
+        let due = self.pending.extract_if(.., |(group, copy)| is_due(*group, copy.by.lane));
+        due.map(|(_, copy)| copy).collect()
     }
-}
-
-fn land(copy: Copy, shared: &mut Shared, view: &View, hint: &mut usize) -> Step {
-    let mut bytes = [0; 16];
-    if let Some(block) = view.block(copy.from, hint) {
-        let offset = copy.from - block.base();
-        let (whole, rest) = (copy.size / 4 * 4, copy.size % 4);
-        for at in (0..whole).step_by(4) {
-            let word = block.load(offset + u64::from(at), 4) as u32;
-            bytes[at as usize..][..4].copy_from_slice(&word.to_le_bytes());
-        }
-        for at in whole..whole + rest {
-            bytes[at as usize] = block.load(offset + u64::from(at), 1) as u8;
-        }
-    }
-    shared.write(copy.to, &bytes[..copy.bytes as usize]);
-    shared.end_copy(copy.to, copy.bytes, copy.by)
 }

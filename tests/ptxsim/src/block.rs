@@ -1,12 +1,13 @@
 //! A block: its warps take turns, and meet at barriers.
 
 use crate::counts::lanes;
-use crate::exec::Env;
+use crate::exec::{Env, Talk};
 use crate::fault::{Problem, Step};
 use crate::isa::{Barrier, BarrierFn, BarrierReduce, Op, Reg2};
 use crate::kernel::Program;
 use crate::memory::View;
 use crate::shared::Shared;
+use crate::talk::{Buffer, Told};
 use crate::warp::{Pause, Place, Warp, need};
 use crate::{Counts, Fault, FaultKind};
 
@@ -19,6 +20,16 @@ pub(crate) struct Grid<'a> {
     pub(crate) program: &'a Program,
     pub(crate) view: &'a View,
     pub(crate) params: &'a [u8],
+    /// Called when a store becomes visible outside of its block.
+    pub(crate) look: &'a (dyn Fn() + Sync),
+}
+
+/// What one host thread keeps while it runs blocks.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) counts: Counts,
+    /// Of a launch whose blocks talk.
+    pub(crate) told: Option<Told>,
 }
 
 /// Why a block stopped.
@@ -37,6 +48,8 @@ pub(crate) struct Running {
     pub(crate) place: Place,
     warps: Vec<Warp>,
     shared: Shared,
+    /// Empty where blocks do not talk.
+    buffer: Buffer,
 }
 
 impl Running {
@@ -46,6 +59,7 @@ impl Running {
             place,
             warps: (0..warps).map(|index| Warp::new(program, index)).collect(),
             shared: Shared::new((program.shared_bytes + place.shared_dynamic) as usize),
+            buffer: Buffer::default(),
         }
     }
 
@@ -53,27 +67,31 @@ impl Running {
     pub(crate) fn start(&mut self, program: &Program, block: [u32; 3]) {
         self.place.block = block;
         self.shared.reset();
+        self.buffer.reset();
         for warp in &mut self.warps {
             warp.reset(program, &self.place);
         }
     }
 
     /// Gives every warp a turn, again and again.
-    pub(crate) fn run(&mut self, grid: Grid<'_>, counts: &mut Counts) -> Result<Rest, Box<Fault>> {
+    pub(crate) fn run(&mut self, grid: Grid<'_>, tally: &mut Tally) -> Result<Rest, Box<Fault>> {
         loop {
             let mut idle = true;
             for index in 0..self.warps.len() {
-                let atomics = counts.atomics;
-                idle &= self.turn(index, grid, counts)? == Pause::Slice
+                let atomics = tally.counts.atomics;
+                idle &= self.turn(index, grid, tally)? == Pause::Slice
                     || self.warps[index].live == self.warps[index].waiting;
-                if counts.atomics > atomics && grid.program.talks {
+                if tally.counts.atomics > atomics && grid.program.talks {
                     return Ok(Rest::Talked);
                 }
             }
             if self.warps.iter().all(|warp| warp.live == 0) {
+                if let Some(told) = &mut tally.told {
+                    told.end(grid.view, (self.place.number(), &mut self.buffer), grid.look);
+                }
                 return Ok(Rest::Done);
             }
-            let released = self.release(grid, counts)?;
+            let released = self.release(grid, &mut tally.counts)?;
             if idle && !released {
                 return Ok(Rest::Spins);
             }
@@ -83,13 +101,15 @@ impl Running {
     fn turn(
         &mut self,
         index: usize,
-        Grid { program, view, params }: Grid<'_>,
-        counts: &mut Counts,
+        Grid { program, view, params, look }: Grid<'_>,
+        tally: &mut Tally,
     ) -> Result<Pause, Box<Fault>> {
         let warp = &mut self.warps[index];
         let shared = &mut self.shared;
         let block = self.place.number();
-        let mut env = Env { program, view, params, shared, counts, block, hint: 0 };
+        let (counts, buffer) = (&mut tally.counts, &mut self.buffer);
+        let talk = tally.told.as_mut().map(|told| Talk { told, buffer, look });
+        let mut env = Env { program, view, params, shared, counts, talk, block, hint: 0 };
         warp.run(&mut env).map_err(|(pc, problem)| self.fault(index, pc, *problem, program))
     }
 
@@ -106,6 +126,7 @@ impl Running {
             source,
             block: self.place.block,
             thread: self.place.thread(warp as u32 * 32 + problem.lane),
+            seed: 0,
         })
     }
 
@@ -243,6 +264,9 @@ impl Running {
             counts.barriers += 1;
         }
         self.shared.barrier();
+        if barrier.threads.is_none() {
+            self.buffer.barrier();
+        }
         Ok(())
     }
 

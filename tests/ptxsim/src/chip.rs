@@ -5,6 +5,8 @@
 pub struct Chip {
     /// Shared memory a block may have, static and dynamic, in bytes.
     pub shared_max: u32,
+    /// Mixes the order in which blocks run; 0 is the order of their numbers.
+    pub seed: u64,
 }
 
 impl Chip {
@@ -13,8 +15,8 @@ impl Chip {
 }
 
 impl Default for Chip {
-    /// As much shared memory as any chip has.
+    /// As much shared memory as any chip has, blocks in the order of their numbers.
     fn default() -> Self {
-        Self { shared_max: Self::SHARED_MAX }
+        Self { shared_max: Self::SHARED_MAX, seed: 0 }
     }
 }

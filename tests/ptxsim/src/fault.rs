@@ -34,7 +34,7 @@ pub enum FaultKind {
     /// Two warps, or two lanes of one, touch the same shared bytes without a barrier in between,
     /// one of them writing.
     SharedRace,
-    /// Two blocks write the same global bytes, in a launch without atomics or ordered accesses.
+    /// Two blocks write the same global bytes, and neither knows of the other.
     GlobalRace,
     /// Lanes of one store write different values to one address.
     ConflictingStores,
@@ -73,6 +73,8 @@ pub struct Fault {
     pub block: [u32; 3],
     /// Index of the first thread concerned in the block.
     pub thread: [u32; 3],
+    /// What mixed the order of the blocks; 0: they ran in the order of their numbers.
+    pub seed: u64,
 }
 
 impl fmt::Display for Fault {
@@ -86,7 +88,11 @@ impl fmt::Display for Fault {
         if let Some((file, line)) = &self.source {
             write!(f, " ({file}:{line})")?;
         }
-        write!(f, " in block ({bx},{by},{bz}) thread ({tx},{ty},{tz})")
+        write!(f, " in block ({bx},{by},{bz}) thread ({tx},{ty},{tz})")?;
+        match self.seed {
+            0 => Ok(()),
+            seed => write!(f, ", blocks in the order of seed {seed}"),
+        }
     }
 }
 

@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::block::{Grid, Rest, Running};
+use crate::block::{Grid, Rest, Running, Tally};
 use crate::kernel::Program;
 use crate::race::Writer;
+use crate::schedule::Schedule;
+use crate::talk::Told;
 use crate::warp::Place;
 use crate::{Chip, Counts, Fault, FaultKind, Kernel, Memory};
 
@@ -41,22 +43,50 @@ pub struct Launch<'a> {
 /// The bug of the block with the lowest index among those that have one; races between blocks
 /// are looked for when there is none.
 pub fn launch(memory: &Memory, launch: &Launch<'_>) -> Result<Counts, Fault> {
+    run(memory, launch, launch.kernel.0.talks, &|| ())
+}
+
+/// [`launch`] for a host that looks on: calls `look` whenever a store becomes visible outside of
+/// its block. All blocks take turns.
+///
+/// # Errors
+/// As [`launch`].
+pub fn launch_watched(
+    memory: &Memory,
+    launch: &Launch<'_>,
+    look: &(dyn Fn() + Sync),
+) -> Result<Counts, Fault> {
+    run(memory, launch, true, look)
+}
+
+fn run(
+    memory: &Memory,
+    launch: &Launch<'_>,
+    talks: bool,
+    look: &(dyn Fn() + Sync),
+) -> Result<Counts, Fault> {
     let program = &*launch.kernel.0;
     check(program, launch).map_err(|detail| bad_launch(program, detail))?;
-    let view = memory.view(&program.variables, !program.talks);
-    let grid = Grid { program, view: &view, params: launch.params };
+    let view = memory.view(&program.variables, !talks);
+    let grid = Grid { program, view: &view, params: launch.params, look };
     let place = Place {
         grid: launch.grid,
         shape: launch.block,
         block: [0; 3],
         shared_dynamic: launch.dynamic_shared_bytes,
     };
-    let counts = if program.talks { take_turns(grid, place) } else { spread(grid, place) };
-    let counts = counts.map_err(|fault| *fault)?;
-    match view.race() {
+    let seed = launch.chip.seed;
+    let schedule = Schedule::new(seed, blocks(&place));
+    let run = if talks {
+        take_turns(grid, place, schedule)
+    } else {
+        spread(grid, place, &schedule).map(|counts| (counts, view.race()))
+    };
+    let outcome = run.map_err(|fault| *fault).and_then(|(counts, race)| match race {
         None => Ok(counts),
         Some((address, writer)) => Err(raced(program, launch, address, writer)),
-    }
+    });
+    outcome.map_err(|fault| Fault { seed, ..fault })
 }
 
 fn raced(program: &Program, launch: &Launch<'_>, address: u64, writer: Writer) -> Fault {
@@ -71,6 +101,7 @@ fn raced(program: &Program, launch: &Launch<'_>, address: u64, writer: Writer) -
         source,
         block: index(writer.block.into(), launch.grid),
         thread: [0; 3],
+        seed: 0,
     }
 }
 
@@ -83,6 +114,7 @@ fn bad_launch(program: &Program, detail: String) -> Fault {
         source: None,
         block: [0; 3],
         thread: [0; 3],
+        seed: 0,
     }
 }
 
@@ -127,28 +159,28 @@ fn blocks(place: &Place) -> u64 {
 }
 
 /// Blocks that know nothing of one another.
-fn spread(grid: Grid<'_>, place: Place) -> Result<Counts, Box<Fault>> {
+fn spread(grid: Grid<'_>, place: Place, schedule: &Schedule) -> Result<Counts, Box<Fault>> {
     let total = blocks(&place);
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let next = AtomicU64::new(0);
     let state = Mutex::new((Counts::default(), u64::MAX, None));
     let worker = || {
         let mut running = Running::new(grid.program, place);
-        let mut counts = Counts::default();
+        let mut tally = Tally::default();
         let fault = loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= total {
                 break None;
             }
-            running.start(grid.program, index(number, place.grid));
-            if let Err(fault) = finish(&mut running, grid, &mut counts) {
+            running.start(grid.program, index(schedule.number(number), place.grid));
+            if let Err(fault) = finish(&mut running, grid, &mut tally) {
                 // Blocks before this one have all been started.
                 next.store(total, Ordering::Relaxed);
                 break Some((number, fault));
             }
         };
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0 += counts;
+        state.0 += tally.counts;
         if let Some((number, fault)) = fault
             && number < state.1
         {
@@ -165,16 +197,19 @@ fn spread(grid: Grid<'_>, place: Place) -> Result<Counts, Box<Fault>> {
     fault.map_or(Ok(counts), Err)
 }
 
-fn finish(running: &mut Running, grid: Grid<'_>, counts: &mut Counts) -> Result<(), Box<Fault>> {
-    while running.run(grid, counts)? != Rest::Done {}
+fn finish(running: &mut Running, grid: Grid<'_>, tally: &mut Tally) -> Result<(), Box<Fault>> {
+    while running.run(grid, tally)? != Rest::Done {}
     Ok(())
 }
 
+/// What blocks did that took turns, and a race between them.
+type Talked = (Counts, Option<(u64, Writer)>);
+
 /// Blocks that may wait for one another: in order, each until it only spins. Every other one that
 /// uses an atomic lets the next begin before its own other warps go on: who is told too early
-/// misses what they have yet to do.
-fn take_turns(grid: Grid<'_>, place: Place) -> Result<Counts, Box<Fault>> {
-    let mut counts = Counts::default();
+/// misses what they have yet to do. A seed mixes the order, and who lets whom go first.
+fn take_turns(grid: Grid<'_>, place: Place, mut schedule: Schedule) -> Result<Talked, Box<Fault>> {
+    let mut tally = Tally { counts: Counts::default(), told: Some(Told::default()) };
     let mut resident = VecDeque::new();
     let mut spare = Vec::new();
     let (mut next, total) = (0, blocks(&place));
@@ -182,13 +217,13 @@ fn take_turns(grid: Grid<'_>, place: Place) -> Result<Counts, Box<Fault>> {
     while next < total || !resident.is_empty() {
         if next < total && resident.len() < most {
             let mut running = spare.pop().unwrap_or_else(|| Running::new(grid.program, place));
-            running.start(grid.program, index(next, place.grid));
+            running.start(grid.program, index(schedule.number(next), place.grid));
             resident.push_front(running);
             next += 1;
         }
         let Some(mut running) = resident.pop_front() else { break };
-        let rest = running.run(grid, &mut counts)?;
-        let holds = running.place.block.iter().sum::<u32>() % 2 == 1;
+        let rest = running.run(grid, &mut tally)?;
+        let holds = schedule.choose(running.place.block.iter().sum::<u32>() % 2 == 1);
         most = match rest {
             Rest::Talked if holds => TALKING,
             Rest::Talked => 0,
@@ -196,9 +231,10 @@ fn take_turns(grid: Grid<'_>, place: Place) -> Result<Counts, Box<Fault>> {
         };
         match rest {
             Rest::Done => spare.push(running),
-            Rest::Spins => resident.push_back(running),
-            Rest::Talked => resident.push_front(running),
+            Rest::Talked if schedule.choose(true) => resident.push_front(running),
+            Rest::Spins | Rest::Talked => resident.push_back(running),
         }
     }
-    Ok(counts)
+    let race = tally.told.and_then(|told| told.race);
+    Ok((tally.counts, race))
 }

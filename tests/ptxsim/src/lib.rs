@@ -20,8 +20,10 @@ mod launch;
 mod memory;
 mod parse;
 mod race;
+mod schedule;
 mod shared;
 mod simd;
+mod talk;
 mod tensor;
 mod warp;
 
@@ -29,5 +31,5 @@ pub use chip::Chip;
 pub use counts::Counts;
 pub use fault::{Fault, FaultKind, ParseError};
 pub use kernel::{Kernel, Module, Param, ParamKind};
-pub use launch::{Launch, launch};
+pub use launch::{Launch, launch, launch_watched};
 pub use memory::{AccessError, Contents, Memory};

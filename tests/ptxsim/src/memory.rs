@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::isa::Order;
 use crate::race::{Writer, Writers};
+use crate::talk::Seen;
 
 /// Alignment of a block, and the bytes on each side of it that belong to nobody.
 const GUARD: usize = 256;
@@ -178,6 +179,25 @@ impl View {
         self.blocks.get(*hint).map(|block| &**block)
     }
 
+    /// The 16 bytes at an address that is a multiple of 16; zeros where there is no memory.
+    pub(crate) fn line(&self, address: u64) -> Seen {
+        let block = self.block(address, &mut { usize::MAX });
+        block.map_or(Seen { bytes: [0; 16], written: 0 }, |block| block.line(address - block.base))
+    }
+
+    /// Writes two bytes of a block.
+    pub(crate) fn put(&self, address: u64, bytes: [u8; 2]) {
+        if let Some(block) = self.block(address, &mut { usize::MAX }) {
+            block.store(address - block.base, 2, u16::from_le_bytes(bytes).into());
+        }
+    }
+
+    /// Whether the host sees what is at an address.
+    pub(crate) fn is_of_host(&self, address: u64) -> bool {
+        let block = self.block(address, &mut { usize::MAX });
+        block.is_some_and(|block| block.written.is_none())
+    }
+
     /// Notes a store to the block at index `hint`.
     #[inline]
     pub(crate) fn note_write(&self, hint: usize, address: u64, bytes: u32, writer: Writer) {
@@ -281,6 +301,20 @@ impl Block {
         }
     }
 
+    /// The bytes from a multiple of 16 on, as far as there are any.
+    fn line(&self, offset: u64) -> Seen {
+        let mut seen = Seen { bytes: [0; 16], written: 0 };
+        let len = (self.len - offset).min(16);
+        for at in 0..len {
+            seen.bytes[at as usize] = self.load(offset + at, 1) as u8;
+        }
+        for at in (0..len).step_by(2) {
+            let is_written = self.is_written(offset + at, (len - at).min(2) as u32);
+            seen.written |= u8::from(is_written) << (at / 2);
+        }
+        seen
+    }
+
     /// Writes the low `bytes` of `value` at an aligned offset, and marks them.
     #[inline]
     pub(crate) fn store(&self, offset: u64, bytes: u32, value: u64) {
@@ -364,6 +398,7 @@ pub(crate) fn order(order: Order) {
         Order::Weak | Order::Relaxed => {}
         Order::Acquire => fence(Ordering::Acquire),
         Order::Release => fence(Ordering::Release),
+        Order::AcquireRelease => fence(Ordering::AcqRel),
     }
 }
 

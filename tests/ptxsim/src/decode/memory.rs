@@ -2,7 +2,7 @@
 
 use super::moves::{is_wide, place};
 use super::{Decode, Decoder};
-use crate::isa::{Address, Atomic, AtomicFn, IntFn, Item, Op, Order, Reg, Space, Type};
+use crate::isa::{Address, Atomic, AtomicFn, IntFn, Item, Op, Order, Reg, Scope, Space, Type};
 use crate::parse::{Names, Operand};
 
 pub(super) fn decode(d: &mut Decoder<'_, '_>, names: &mut Names<'_>) -> Decode {
@@ -18,9 +18,9 @@ pub(super) fn decode(d: &mut Decoder<'_, '_>, names: &mut Names<'_>) -> Decode {
 
 fn fence(d: &mut Decoder<'_, '_>) -> Op {
     let prefetch = d.statement.base == "prefetch";
-    for modifier in
-        ["gl", "cta", "gpu", "sys", "sc", "acq_rel", "global", "L1", "L2", "local", "cluster"]
-    {
+    let device = if d.take("gl") { Some(Scope::Device) } else { None };
+    let scope = device.or(scope(d)).unwrap_or(Scope::System);
+    for modifier in ["sc", "acq_rel", "global", "L1", "L2", "local"] {
         d.take(modifier);
     }
     if prefetch {
@@ -28,7 +28,7 @@ fn fence(d: &mut Decoder<'_, '_>) -> Op {
         let _ = d.operand(0);
         Op::Nop
     } else {
-        Op::Fence
+        Op::Fence(scope)
     }
 }
 
@@ -44,8 +44,10 @@ fn space(d: &mut Decoder<'_, '_>) -> Space {
     d.take_any(&spaces).unwrap_or(Space::Generic)
 }
 
-fn order(d: &mut Decoder<'_, '_>) -> Order {
+/// What an access promises, and to whom.
+fn order(d: &mut Decoder<'_, '_>) -> (Order, Scope) {
     let orders = [
+        ("acq_rel", Order::AcquireRelease),
         ("acquire", Order::Acquire),
         ("release", Order::Release),
         ("relaxed", Order::Relaxed),
@@ -53,11 +55,11 @@ fn order(d: &mut Decoder<'_, '_>) -> Order {
     ];
     let order = d.take_any(&orders).unwrap_or(Order::Weak);
     d.take("weak");
-    // Whom it is for matters not: all threads of this process see it.
-    for scope in ["cta", "gpu", "sys"] {
-        d.take(scope);
-    }
-    order
+    (order, scope(d).unwrap_or(Scope::Device))
+}
+
+fn scope(d: &mut Decoder<'_, '_>) -> Option<Scope> {
+    d.take_any(&[("cta", Scope::Block), ("gpu", Scope::Device), ("sys", Scope::System)])
 }
 
 /// Hints that change no result.
@@ -89,7 +91,8 @@ fn access(d: &mut Decoder<'_, '_>, names: &mut Names<'_>, load: bool) -> Decode 
     if ty == Type::Pred {
         return Err("predicates are not kept in memory".into());
     }
-    let (space, order) = (space(d), order(d));
+    let space = space(d);
+    let (order, scope) = order(d);
     hints(d);
     let vector = d.take_any(&[("v2", 2), ("v4", 4)]).unwrap_or(1);
     let (list, at) = if load { (0, 1) } else { (1, 0) };
@@ -103,9 +106,9 @@ fn access(d: &mut Decoder<'_, '_>, names: &mut Names<'_>, load: bool) -> Decode 
         return Err("parameters cannot be written".into());
     }
     Ok(if load {
-        Op::Load { space, item, order, d: regs, at }
+        Op::Load { space, item, order, scope, d: regs, at }
     } else {
-        Op::Store { space, item, order, s: regs, at }
+        Op::Store { space, item, order, scope, s: regs, at }
     })
 }
 
@@ -135,8 +138,11 @@ fn atomic(d: &mut Decoder<'_, '_>, names: &mut Names<'_>) -> Decode {
     let returns = d.statement.base == "atom";
     let ty = d.ty()?;
     let space = space(d);
-    order(d);
-    d.take("acq_rel");
+    let (order, scope) = match order(d) {
+        // Without a word an atomic is relaxed.
+        (Order::Weak, scope) => (Order::Relaxed, scope),
+        told => told,
+    };
     d.take("noftz");
     let f = atomic_function(d, ty)?;
     let first = usize::from(returns);
@@ -144,7 +150,7 @@ fn atomic(d: &mut Decoder<'_, '_>, names: &mut Names<'_>) -> Decode {
     let at = address(d, names, first)?;
     let a = d.reg(first + 1, ty.bits())?;
     let b = if f == AtomicFn::CompareSwap { d.reg(first + 2, ty.bits())? } else { a };
-    Ok(Op::Atomic(Box::new(Atomic { f, space, ty, d: to, at, a, b })))
+    Ok(Op::Atomic(Box::new(Atomic { f, space, order, scope, ty, d: to, at, a, b })))
 }
 
 fn atomic_function(d: &mut Decoder<'_, '_>, ty: Type) -> Decode<AtomicFn> {

@@ -1,7 +1,7 @@
 //! Atomics: lanes one after the other.
 
 use super::generic::split;
-use super::{Env, addresses, global, shared};
+use super::{Env, addresses, global, shared, talk};
 use crate::alu::int;
 use crate::counts::lanes;
 use crate::fault::Step;
@@ -42,6 +42,10 @@ fn one_space(
     env: &mut Env<'_>,
 ) -> Step {
     let bytes = atomic.ty.bytes();
+    let (order, scope) = (atomic.order, atomic.scope);
+    if space != Space::Shared {
+        talk::release(warp, order, scope, run, env);
+    }
     for lane in lanes(run) {
         let (address, a, b) =
             (addresses[lane], warp.file.get(atomic.a, lane), warp.file.get(atomic.b, lane));
@@ -55,8 +59,12 @@ fn one_space(
             old
         } else {
             let block = global::check(env, address, bytes, bytes, lane)?;
+            talk::settle(address, bytes, block, env);
             global::check_written(block, address, bytes, lane)?;
-            block.update(address - block.base(), bytes, f)
+            let old = block.update(address - block.base(), bytes, f);
+            talk::has_read((warp, 1 << lane), order, scope, addresses, env);
+            talk::has_written((warp, lane), order, scope, address, true, env);
+            old
         };
     }
     if space == Space::Shared {

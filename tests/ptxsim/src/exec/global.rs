@@ -1,6 +1,6 @@
 //! Global memory.
 
-use super::{Access, Env, extended};
+use super::{Access, Env, extended, talk};
 use crate::FaultKind;
 use crate::counts::{lanes, sectors};
 use crate::fault::{Problem, Step};
@@ -64,6 +64,14 @@ pub(super) fn load(
     for lane in lanes(run) {
         let address = addresses[lane];
         let block = check(env, address, bytes, bytes, lane)?;
+        if let Some(seen) = talk::seen(warp, lane, address, access.order, env) {
+            talk::check_seen(&seen, address, bytes, lane)?;
+            for (i, values) in values.iter_mut().enumerate().take(regs.len()) {
+                let value = seen.value(address + i as u64 * u64::from(item.bytes), item.bytes);
+                values[lane] = extended(value, item.bytes, item.signed);
+            }
+            continue;
+        }
         check_written(block, address, bytes, lane)?;
         let offset = address - block.base();
         for (i, values) in values.iter_mut().enumerate().take(regs.len()) {
@@ -74,6 +82,7 @@ pub(super) fn load(
     for (reg, values) in regs.iter().zip(&values) {
         warp.file.set(*reg, values, run, !0);
     }
+    talk::has_read((warp, run), access.order, access.scope, addresses, env);
     count_load(env, addresses, run, bytes);
     Ok(())
 }
@@ -105,14 +114,21 @@ pub(super) fn store(
     }
     check_agreement(warp, s, addresses, run, item.bytes)?;
     let writer = Writer { block: env.block, line: access.line };
+    talk::release(warp, access.order, access.scope, run, env);
     for lane in lanes(run) {
         let address = addresses[lane];
         let block = check(env, address, bytes, bytes, lane)?;
+        let values = regs.iter().map(|&reg| warp.file.get(reg, lane));
+        if talk::keep((warp, lane), access, address, values, env) {
+            continue;
+        }
+        talk::settle(address, bytes, block, env);
         let offset = address - block.base();
         for (i, reg) in regs.iter().enumerate() {
             let value = warp.file.get(*reg, lane);
             block.store(offset + i as u64 * u64::from(item.bytes), item.bytes, value);
         }
+        talk::has_written((warp, lane), access.order, access.scope, address, false, env);
         env.view.note_write(env.hint, address, bytes, writer);
     }
     count_store(env, addresses, run, bytes);

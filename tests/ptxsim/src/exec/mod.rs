@@ -9,6 +9,7 @@ mod matrix;
 mod moves;
 mod shared;
 mod small;
+mod talk;
 mod warp_wide;
 
 use crate::Counts;
@@ -26,26 +27,31 @@ pub(crate) struct Env<'a> {
     pub(crate) params: &'a [u8],
     pub(crate) shared: &'a mut Shared,
     pub(crate) counts: &'a mut Counts,
+    /// Where blocks talk to one another.
+    pub(crate) talk: Option<Talk<'a>>,
     /// Number of the block in its grid.
     pub(crate) block: u32,
     /// Where in `view` the last access was.
     pub(crate) hint: usize,
 }
 
+pub(crate) use talk::Talk;
 pub(crate) use warp_wide::members;
 
 /// Runs `op` in the lanes of `run`.
 #[inline]
 pub(crate) fn execute(warp: &mut Warp, op: &Op, run: u32, line: u32, env: &mut Env<'_>) -> Step {
     match op {
-        Op::Load { space, item, order, d, at } => {
+        Op::Load { space, item, order, scope, d, at } => {
             memory::order(*order);
-            let access = Access { space: *space, item: *item, order: *order, line };
+            let (space, item, order, scope) = (*space, *item, *order, *scope);
+            let access = Access { space, item, order, scope, line };
             generic::load(warp, access, d, at, run, env)
         }
-        Op::Store { space, item, order, s, at } => {
+        Op::Store { space, item, order, scope, s, at } => {
             memory::order(*order);
-            let access = Access { space: *space, item: *item, order: *order, line };
+            let (space, item, order, scope) = (*space, *item, *order, *scope);
+            let access = Access { space, item, order, scope, line };
             generic::store(warp, access, s, at, run, env)
         }
         Op::Atomic(atomic) => atomic::run(warp, atomic, run, line, env),
@@ -57,8 +63,8 @@ pub(crate) fn execute(warp: &mut Warp, op: &Op, run: u32, line: u32, env: &mut E
             warp.copies.commit(run);
             Ok(())
         }
-        Op::CopyWait(keep) => warp.copies.wait(run, Some(*keep), env.shared, env.view),
-        Op::CopyWaitAll => warp.copies.wait(run, None, env.shared, env.view),
+        Op::CopyWait(keep) => copy::wait(warp, Some(*keep), run, env),
+        Op::CopyWaitAll => copy::wait(warp, None, run, env),
         Op::LoadMatrix { transposed, d, at } => {
             matrix::load(warp, *transposed, d, at, run, line, env)
         }
@@ -73,12 +79,16 @@ pub(crate) fn execute(warp: &mut Warp, op: &Op, run: u32, line: u32, env: &mut E
             warp.file.set(*d, &[warp.steps; 32], run, !0);
             Ok(())
         }
-        Op::Fence => {
+        Op::Fence(scope) => {
             memory::full_fence();
+            talk::fence(warp, *scope, run, env);
             Ok(())
         }
         Op::WarpSync { .. } => {
             warp.syncs += 1;
+            if let Some(talk) = &mut env.talk {
+                talk.buffer.warp_barrier(warp.index, run);
+            }
             Ok(())
         }
         Op::Nop => Ok(()),
@@ -95,6 +105,7 @@ pub(crate) struct Access {
     space: Space,
     item: crate::isa::Item,
     order: crate::isa::Order,
+    scope: crate::isa::Scope,
     line: u32,
 }
 

@@ -41,6 +41,26 @@ pub(crate) enum Order {
     Relaxed,
     Acquire,
     Release,
+    AcquireRelease,
+}
+
+impl Order {
+    pub(crate) fn acquires(self) -> bool {
+        matches!(self, Self::Acquire | Self::AcquireRelease)
+    }
+
+    pub(crate) fn releases(self) -> bool {
+        matches!(self, Self::Release | Self::AcquireRelease)
+    }
+}
+
+/// Whom an order is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Block,
+    Device,
+    /// The host too.
+    System,
 }
 
 /// A register and a constant.
@@ -68,6 +88,8 @@ pub(crate) enum AtomicFn {
 pub(crate) struct Atomic {
     pub(crate) f: AtomicFn,
     pub(crate) space: Space,
+    pub(crate) order: Order,
+    pub(crate) scope: Scope,
     pub(crate) ty: Type,
     pub(crate) d: Option<Reg>,
     pub(crate) at: Address,

@@ -24,6 +24,16 @@ pub(crate) fn run_grid(
     threads: u32,
     words: &[u32],
 ) -> Result<(Vec<u32>, Counts), Fault> {
+    run_on(Chip::default(), body, [blocks, threads], words)
+}
+
+/// [`run_grid`] on a chip.
+pub(crate) fn run_on(
+    chip: Chip,
+    body: &str,
+    [blocks, threads]: [u32; 2],
+    words: &[u32],
+) -> Result<(Vec<u32>, Counts), Fault> {
     let module = Module::parse("test", &kernel(body)).unwrap_or_else(|error| panic!("{error}"));
     let memory = Memory::new();
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -37,7 +47,7 @@ pub(crate) fn run_grid(
             block: [threads, 1, 1],
             dynamic_shared_bytes: 256,
             params: &address.to_le_bytes(),
-            chip: Chip::default(),
+            chip,
         },
     )?;
     let mut out = vec![0; bytes.len()];

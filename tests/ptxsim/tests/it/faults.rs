@@ -234,7 +234,7 @@ fn launches_that_cannot_be() {
     }
     let large = Launch { dynamic_shared_bytes: 200 << 10, ..good };
     launch(&memory, &large).expect("fits");
-    let small = Launch { chip: Chip { shared_max: 99 << 10 }, ..large };
+    let small = Launch { chip: Chip { shared_max: 99 << 10, ..Chip::default() }, ..large };
     let fault = launch(&memory, &small).expect_err("no room").to_string();
     assert!(fault.contains("expected at most 101376 bytes of shared memory"), "{fault}");
 }

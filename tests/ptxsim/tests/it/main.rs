@@ -5,5 +5,6 @@ mod common;
 mod counts;
 mod exchange;
 mod faults;
+mod talk;
 mod tensor;
 mod text;

@@ -3,7 +3,7 @@
 use offramp_ptxsim::FaultKind;
 
 use crate::text::{Change, Site, Text};
-use crate::world::{Elem, Flaw, Run};
+use crate::world::{Elem, Flaw, Run, SEED};
 
 /// A kernel and the problem that it must solve.
 #[derive(Clone, Copy)]
@@ -50,14 +50,35 @@ impl Bug {
 }
 
 impl Subject {
-    /// Fails unless the kernel is right as it ships, in both formats.
+    /// Fails unless the kernel is right as it ships, in both formats and several orders of blocks.
     pub(crate) fn is_right(&self) {
-        for elem in [Elem::F16, Elem::Bf16] {
+        for (elem, seed) in [(Elem::F16, 0), (Elem::Bf16, 0), (Elem::F16, 1), (Elem::F16, 2)] {
             let text = Text::read(self.file, elem, self.kernel);
-            if let Err(flaw) = self.solve(&text, elem) {
-                panic!("{} of {}: {flaw}", self.kernel, elem.name());
+            SEED.set(seed);
+            let outcome = self.solve(&text, elem);
+            SEED.set(0);
+            if let Err(flaw) = outcome {
+                panic!("{} of {}, seed {seed}: {flaw}", self.kernel, elem.name());
             }
         }
+    }
+
+    /// The kernel without any instruction of `sites`, and whether it is right so.
+    pub(crate) fn without(&self, sites: &[Site]) -> (Text, bool) {
+        let mut text = Text::read(self.file, Elem::F16, self.kernel);
+        for site in sites {
+            text = text.changed(&text.find(*site), Change::Remove);
+        }
+        let is_right = self.solve(&text, Elem::F16).is_ok();
+        (text, is_right)
+    }
+
+    /// Makes each of `changes` at the one line of `site`, and gives those that are not found.
+    pub(crate) fn unseen(&self, text: &Text, site: Site, changes: &[Change]) -> Vec<Change> {
+        let lines = text.find(site);
+        assert_eq!(lines.len(), 1, "{}: one place of {site:?}", self.kernel);
+        let survives = |change: &&Change| self.solve(&text.changed(&lines, **change), Elem::F16);
+        changes.iter().filter(|change| survives(change).is_ok()).copied().collect()
     }
 
     /// Fails unless each of `bugs` is found as it says.

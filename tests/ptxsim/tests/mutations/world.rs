@@ -1,9 +1,10 @@
 //! What the problems of all kernels are made of: memory, parameters, vectors in their places.
 
+use std::cell::Cell;
 use std::fmt;
 
 use half::{bf16, f16};
-use offramp_ptxsim::{Chip, Contents, Fault, Kernel, Launch, Memory, ParamKind, launch};
+use offramp_ptxsim::{Chip, Contents, Fault, Kernel, Launch, Memory, ParamKind, launch_watched};
 
 /// Solves a problem with a kernel and checks the answer.
 pub(crate) type Run = fn(&Kernel, Elem) -> Result<(), Flaw>;
@@ -75,6 +76,11 @@ pub(crate) enum Arg {
     F(f32),
 }
 
+thread_local! {
+    /// The order of blocks in the problems of this thread.
+    pub(crate) static SEED: Cell<u64> = const { Cell::new(0) };
+}
+
 /// Memory, and numbers to fill it with.
 pub(crate) struct World {
     pub(crate) memory: Memory,
@@ -99,6 +105,14 @@ impl World {
 
     pub(crate) fn words(&self, words: &[u32]) -> u64 {
         self.bytes(&words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>())
+    }
+
+    /// Words that the host sees while a kernel runs.
+    pub(crate) fn mapped(&self, words: &[u32]) -> u64 {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let address = self.memory.alloc(bytes.len() as u64, Contents::Defined).expect("memory");
+        self.memory.write(address, &bytes).expect("a block");
+        address
     }
 
     pub(crate) fn floats(&self, floats: &[f32]) -> u64 {
@@ -140,9 +154,21 @@ impl World {
     pub(crate) fn launch(
         &self,
         kernel: &Kernel,
+        shape: [[u32; 3]; 2],
+        dynamic_shared_bytes: u32,
+        args: &[Arg],
+    ) -> Result<(), Flaw> {
+        self.launch_watched(kernel, shape, dynamic_shared_bytes, args, &|| ())
+    }
+
+    /// [`World::launch`] for a host that looks on.
+    pub(crate) fn launch_watched(
+        &self,
+        kernel: &Kernel,
         [grid, block]: [[u32; 3]; 2],
         dynamic_shared_bytes: u32,
         args: &[Arg],
+        look: &(dyn Fn() + Sync),
     ) -> Result<(), Flaw> {
         let mut params = vec![0; kernel.params_bytes() as usize];
         assert_eq!(kernel.params().len(), args.len(), "{}", kernel.name());
@@ -156,10 +182,10 @@ impl World {
             }
         }
         let params = &params[..];
-        let chip = Chip::default();
+        let chip = Chip { seed: SEED.get(), ..Chip::default() };
         let launched = Launch { kernel, grid, block, dynamic_shared_bytes, params, chip };
-        launch(&self.memory, &launched).map_err(|fault| Flaw::Fault(Box::new(fault)))?;
-        Ok(())
+        let outcome = launch_watched(&self.memory, &launched, look);
+        outcome.map(|_| ()).map_err(|fault| Flaw::Fault(Box::new(fault)))
     }
 }
 
