@@ -115,6 +115,13 @@ fn linear(start: &mut Start, k: usize, n: usize, with_residual: bool) -> (Op, us
     (op.into(), reads, 2 * tokens * n)
 }
 
+/// The dense layer of BERT's head, once one token is left of each row.
+fn dense_head(start: &mut Start) -> (Op, usize, usize) {
+    let (op, reads, writes) = linear(start, 768, 768, false);
+    let Op::Linear(op) = op else { unreachable!("invariant: a product") };
+    (Linear { activation: Activation::Tanh, ..op }.into(), reads, writes)
+}
+
 fn attention(start: &mut Start, heads: usize, head_dim: usize) -> (Op, usize, usize) {
     let width = heads * head_dim;
     let (qkv, out) = (aligned(start, 3 * width), aligned(start, width));
@@ -258,6 +265,11 @@ cases! {
         |s| pool2d(s, 7, Window::MeanTo(Grid { height: 1, width: 1 }));
     "ramp 8x16x768, first", F16, 8 x 16, |start| ramp(start, Pool::First, None);
     "ramp 8x16x768, mean", F16, 8 x 16, |start| ramp(start, Pool::Mean, None);
+    "linear 2x768x768 tanh, a head in shares", F16, 2 x 1, dense_head;
+    "linear 32x768x768 tanh, a head", machine::small, 32 x 1, dense_head;
+    "ramp 2x1x768, first", F16, 2 x 1, |start| ramp(start, Pool::First, None);
+    "ramp 32x1x768, first", F16, 32 x 1, |start| ramp(start, Pool::First, None);
+    "ramp 32x1x768, hidden 768", F16, 32 x 1, |start| ramp(start, Pool::First, Some(768));
     "ramp 2x16x768, hidden 768", F16, 2 x 16, |start| ramp(start, Pool::First, Some(768));
     "compact 32x128", F16, 32 x 128, compact;
     "narrow 32x128", F16, 32 x 128, narrow;

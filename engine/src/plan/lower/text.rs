@@ -4,8 +4,8 @@
 //! tensor names, position numbering and head, all of which the spec says.
 
 use offramp_kernels::{
-    Activation, ArenaLayout, Attention, Compact, Decision, Embed, ExitId, Hidden, Linear, Narrow,
-    Norm, Op, Pool, Ramp, RampHead, RowTokens, Span,
+    Activation, ArenaLayout, Attention, Compact, Decision, Embed, ExitId, Linear, Narrow, Norm, Op,
+    Pool, Ramp, RampHead, RowTokens, Span,
 };
 use offramp_weights::{Part, TextSpec};
 
@@ -34,13 +34,15 @@ struct Lowering<'a> {
     weights: WeightTable,
     /// The value that crosses every site: `[tokens, hidden]`.
     x: Span,
+    /// What the final exit reads, as wide.
+    features: Span,
 }
 
 impl<'a> Lowering<'a> {
     fn new(spec: &'a TextSpec, limits: Limits) -> Self {
         let mut arena = ArenaStack::default();
         let x = arena.take(limits.tokens_max * spec.hidden);
-        Self { spec, limits, arena, weights: WeightTable::default(), x }
+        Self { spec, limits, arena, weights: WeightTable::default(), x, features: x }
     }
 
     fn take(&mut self, width: usize) -> Span {
@@ -54,6 +56,9 @@ impl<'a> Lowering<'a> {
         }
         self.attention(layer, &mut ops);
         self.feed_forward(layer, &mut ops);
+        if layer + 1 == self.spec.layers && self.head_pools_first() {
+            ops.push(self.head_dense());
+        }
         let exit = ramps.iter().position(|ramp| ramp.site == layer);
         let ramp = exit.map(|exit| self.ramp(exit, &ramps[exit]));
         Segment { ops, site: Some(Site { ramp, compact: self.compact() }) }
@@ -175,16 +180,20 @@ impl<'a> Lowering<'a> {
         decision(self.spec.scores.task(self.spec.classes))
     }
 
-    /// The model's own head: dense layer and classifier. A base model gives out its features.
+    /// The dense layer of the model's own head, a product like any other: one token is left of
+    /// each row.
+    fn head_dense(&mut self) -> Op {
+        let width = self.spec.hidden;
+        let weight = self.weights.matrix(width, width, 0, &[Part::Pooler]);
+        let bias = self.weights.vector(width, 0, &[Part::PoolerBias]);
+        let activation = activation(self.spec.head_activation());
+        self.features = self.take(width);
+        self.linear(self.x, self.features, (width, width), (weight, bias), activation)
+    }
+
+    /// The classifier of the model's own head. A base model gives out its features.
     fn last(&mut self, exit: ExitId) -> Ramp {
-        let (width, x) = (self.spec.hidden, self.x);
-        let has_dense = self.head_pools_first();
-        let hidden = has_dense.then(|| Hidden {
-            weight: self.weights.matrix(width, width, 0, &[Part::Pooler]),
-            bias: self.weights.vector(width, 0, &[Part::PoolerBias]),
-            activation: activation(self.spec.head_activation()),
-            n: width,
-        });
+        let (width, x) = (self.spec.hidden, self.features);
         let classes = self.spec.classes;
         let head = (classes > 0).then(|| RampHead {
             weight: self.weights.matrix(classes, width, 0, &[Part::Classifier]),
@@ -192,8 +201,8 @@ impl<'a> Lowering<'a> {
             classes,
             decision: self.decision(),
         });
-        let pool = if has_dense { Pool::First } else { Pool::Mean };
-        Ramp { exit, x, tokens: RowTokens::Own, width, pool, hidden, head }
+        let pool = if self.head_pools_first() { Pool::First } else { Pool::Mean };
+        Ramp { exit, x, tokens: RowTokens::Own, width, pool, hidden: None, head }
     }
 
     fn finish(self, segments: Vec<Segment>, last: Ramp) -> Plan {
