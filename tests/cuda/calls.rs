@@ -4,11 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 #![allow(dead_code, reason = "the helpers serve other tests too")]
 
+mod bits;
 mod budgets;
 mod machine;
 mod orders;
 #[path = "../it/support.rs"]
 mod support;
+mod ways;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -4,6 +4,7 @@
 //! on the machine's driver and GPU.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod bits;
 mod errors;
 #[path = "../it/golden.rs"]
 mod golden;

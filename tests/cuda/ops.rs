@@ -1,11 +1,11 @@
 //! The op suite on CUDA: both storage formats, and the large tiles.
 
-use offramp_kernels::cuda::Elem;
+use offramp_kernels::cuda::{Elem, gpus};
 use offramp_kernels::{Activation, Conv2d, Grid, Span};
 use offramp_tests::op_suite;
 use offramp_tests::suite::{Make, Start, Suite, Tolerance, pass};
 
-use crate::machine;
+use crate::{bits, machine};
 
 op_suite!(f16, || machine::device(Elem::F16), Tolerance::F16);
 op_suite!(bf16, || machine::device(Elem::Bf16), Tolerance::BF16);
@@ -56,4 +56,18 @@ fn convolved(make: Make) -> Vec<u32> {
 fn the_size_of_tiles_changes_no_bit_of_a_convolution() {
     let [wide, small] = [machine::wide, machine::small].map(convolved);
     assert!(wide == small, "they differ");
+}
+
+/// Of a GPU whose way to sum up is not known, the bits are said and compared with nothing.
+#[test]
+#[expect(clippy::print_stdout, reason = "what such a GPU gives is the report")]
+fn tensor_cores_give_the_stored_bits() {
+    machine::driver();
+    let compute = gpus().unwrap()[0].compute;
+    for format in bits::FORMATS {
+        match bits::way(compute) {
+            Some(way) => bits::check(way, format),
+            None => println!("compute capability {compute:?}: {:?}", bits::transcript(format)),
+        }
+    }
 }

@@ -4,11 +4,12 @@
 //! sheets of the cards.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, OnceLock};
+use std::sync::{LazyLock, Mutex, OnceLock};
 
-use offramp_ptxsim::Chip;
+use offramp_ptxsim::{Chip, Tensor};
 
 use crate::error::{Code, Result};
+use crate::lock;
 use crate::settings::SETTINGS;
 use crate::trace;
 
@@ -34,6 +35,8 @@ pub(crate) struct Card {
     pub(crate) memory_khz: i32,
     /// Width of the memory bus in bits.
     pub(crate) bus_bits: i32,
+    /// How its tensor cores sum up.
+    pub(crate) tensor: Tensor,
 }
 
 /// All cards; the first is taken where none is asked for.
@@ -50,6 +53,7 @@ static CARDS: [Card; 4] = [
         core_khz: 1_410_000,
         memory_khz: 1_215_000,
         bus_bits: 5120,
+        tensor: Tensor::Ampere,
     },
     Card {
         name: "h100",
@@ -63,6 +67,7 @@ static CARDS: [Card; 4] = [
         core_khz: 1_980_000,
         memory_khz: 2_619_000,
         bus_bits: 5120,
+        tensor: Tensor::Hopper,
     },
     Card {
         name: "l4",
@@ -76,6 +81,7 @@ static CARDS: [Card; 4] = [
         core_khz: 2_040_000,
         memory_khz: 6_251_000,
         bus_bits: 192,
+        tensor: Tensor::Ampere,
     },
     Card {
         name: "rtx4090",
@@ -89,10 +95,13 @@ static CARDS: [Card; 4] = [
         core_khz: 2_520_000,
         memory_khz: 10_501_000,
         bus_bits: 384,
+        tensor: Tensor::Ampere,
     },
 ];
 
 static CHOSEN: OnceLock<&'static Card> = OnceLock::new();
+/// How tensor cores sum up, where that is not the card's way.
+static TENSOR: LazyLock<Mutex<Option<Tensor>>> = LazyLock::new(|| Mutex::new(from_env()));
 /// The order of blocks.
 static SEED: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(SETTINGS.seed));
 
@@ -117,6 +126,28 @@ pub(crate) fn choose(name: &str) -> Result {
     if *CHOSEN.get_or_init(|| wanted) == wanted { Ok(()) } else { Err(Code::IllegalState) }
 }
 
+/// What the environment says of tensor cores.
+fn from_env() -> Option<Tensor> {
+    let name = SETTINGS.tensor.as_deref()?;
+    let found = tensor(name);
+    if found.is_none() {
+        let ways = "exact, ampere or hopper";
+        trace::complain(format_args!("OFFRAMP_SIM_TENSOR: expected {ways}, found `{name}`"));
+    }
+    found
+}
+
+/// Tensor cores of all launches from now on sum up as this one says.
+pub(crate) fn sum_as(name: &str) -> Result {
+    *lock(&TENSOR) = Some(tensor(name).ok_or(Code::InvalidValue)?);
+    Ok(())
+}
+
+fn tensor(name: &str) -> Option<Tensor> {
+    let ways = [("exact", Tensor::Exact), ("ampere", Tensor::Ampere), ("hopper", Tensor::Hopper)];
+    ways.iter().find(|way| way.0 == name.trim()).map(|way| way.1)
+}
+
 /// Blocks of all launches from now on run in the order of this seed.
 pub(crate) fn mix(seed: u64) {
     SEED.store(seed, Ordering::Relaxed);
@@ -134,8 +165,9 @@ fn unknown(name: &str) -> String {
 impl Card {
     /// What its launches run on.
     pub(crate) fn chip(&self) -> Chip {
-        let seed = SEED.load(Ordering::Relaxed);
-        Chip { shared_max: self.shared_bytes_max, seed }
+        let (shared_max, seed) = (self.shared_bytes_max, SEED.load(Ordering::Relaxed));
+        let tensor = lock(&TENSOR).unwrap_or(self.tensor);
+        Chip { shared_max, seed, tensor }
     }
 
     /// Its architecture as PTX numbers it: 80 for 8.0.

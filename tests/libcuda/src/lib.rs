@@ -13,6 +13,7 @@
 //! - `OFFRAMP_SIM_FAILING_LAUNCH`: a launch, counted from 1, that fails as if its kernel had a
 //!   fault; 0, none.
 //! - `OFFRAMP_SIM_SEED`: mixes the order in which blocks run; 0, the order of their numbers.
+//! - `OFFRAMP_SIM_TENSOR`: how tensor cores sum up, `exact`, `ampere` or `hopper`; the card's way.
 //! - `OFFRAMP_SIM_TRACE`: a file that gets a line for each call.
 //!
 //! Source: CUDA Driver API reference, 12.4.

@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) memory_bytes: u64,
     /// The launch that fails as if its kernel had a fault, counted from 1; 0 is none.
     pub(crate) failing_launch: u64,
+    /// How tensor cores sum up.
+    pub(crate) tensor: Option<String>,
     /// Mixes the order in which blocks run; 0 is the order of their numbers.
     pub(crate) seed: u64,
     pub(crate) trace: Option<PathBuf>,
@@ -32,6 +34,7 @@ impl Settings {
             driver_version: number("OFFRAMP_SIM_DRIVER_VERSION", 12_040),
             memory_bytes: memory_mb.saturating_mul(1 << 20),
             failing_launch: number("OFFRAMP_SIM_FAILING_LAUNCH", 0),
+            tensor: std::env::var("OFFRAMP_SIM_TENSOR").ok(),
             seed: number("OFFRAMP_SIM_SEED", 0),
             trace: std::env::var_os("OFFRAMP_SIM_TRACE").map(PathBuf::from),
         }

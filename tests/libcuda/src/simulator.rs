@@ -10,8 +10,8 @@ use crate::SimCounts;
 /// The file cargo makes of this package.
 const FILE: &str = "libofframp_libcuda.so";
 
-/// `offrampSimCard`
-type ChooseCard = extern "C" fn(*const c_char) -> c_int;
+/// `offrampSimCard` and `offrampSimTensor`
+type Choose = extern "C" fn(*const c_char) -> c_int;
 /// `offrampSimSeed`
 type Mix = extern "C" fn(u64) -> c_int;
 /// `offrampSimCounts`
@@ -26,7 +26,8 @@ type ReadLaunches = extern "C" fn(*mut c_char, usize, *mut usize) -> c_int;
 /// Everything that asks for `libcuda.so` afterwards gets it.
 #[derive(Clone, Copy)]
 pub struct Simulator {
-    card: ChooseCard,
+    card: Choose,
+    tensor: Choose,
     mix: Mix,
     counts: ReadCounts,
     reset: Reset,
@@ -89,6 +90,7 @@ impl Simulator {
         let simulator = unsafe {
             Self {
                 card: *library.get(c"offrampSimCard".to_bytes_with_nul()).map_err(refused)?,
+                tensor: *library.get(c"offrampSimTensor".to_bytes_with_nul()).map_err(refused)?,
                 mix: *library.get(c"offrampSimSeed".to_bytes_with_nul()).map_err(refused)?,
                 counts: *library.get(c"offrampSimCounts".to_bytes_with_nul()).map_err(refused)?,
                 reset: *library.get(c"offrampSimReset".to_bytes_with_nul()).map_err(refused)?,
@@ -106,6 +108,13 @@ impl Simulator {
     #[must_use]
     pub fn choose_card(&self, name: &CStr) -> bool {
         (self.card)(name.as_ptr()) == 0
+    }
+
+    /// Lets tensor cores of all launches from now on sum up in this way, whatever the card:
+    /// `c"exact"`, `c"ampere"` or `c"hopper"`. False where there is no such way.
+    #[must_use]
+    pub fn sum_as(&self, way: &CStr) -> bool {
+        (self.tensor)(way.as_ptr()) == 0
     }
 
     /// Lets the blocks of all launches from now on run in the order of this seed; 0 is that of

@@ -186,6 +186,7 @@ calls! {
 
 calls! {
     offrampSimCard(name: Text) => card::choose(&name.read()?);
+    offrampSimTensor(name: Text) => card::sum_as(&name.read()?);
     offrampSimSeed(seed: u64) => {
         card::mix(seed);
         Ok(())

@@ -9,7 +9,7 @@ use crate::memory::View;
 use crate::shared::Shared;
 use crate::talk::{Buffer, Told};
 use crate::warp::{Pause, Place, Warp, need};
-use crate::{Counts, Fault, FaultKind};
+use crate::{Counts, Fault, FaultKind, Tensor};
 
 /// Barriers a block has.
 const BARRIERS: usize = 16;
@@ -20,6 +20,7 @@ pub(crate) struct Grid<'a> {
     pub(crate) program: &'a Program,
     pub(crate) view: &'a View,
     pub(crate) params: &'a [u8],
+    pub(crate) tensor: Tensor,
     /// Called when a store becomes visible outside of its block.
     pub(crate) look: &'a (dyn Fn() + Sync),
 }
@@ -101,7 +102,7 @@ impl Running {
     fn turn(
         &mut self,
         index: usize,
-        Grid { program, view, params, look }: Grid<'_>,
+        Grid { program, view, params, tensor, look }: Grid<'_>,
         tally: &mut Tally,
     ) -> Result<Pause, Box<Fault>> {
         let warp = &mut self.warps[index];
@@ -109,7 +110,7 @@ impl Running {
         let block = self.place.number();
         let (counts, buffer) = (&mut tally.counts, &mut self.buffer);
         let talk = tally.told.as_mut().map(|told| Talk { told, buffer, look });
-        let mut env = Env { program, view, params, shared, counts, talk, block, hint: 0 };
+        let mut env = Env { program, view, params, shared, counts, tensor, talk, block, hint: 0 };
         warp.run(&mut env).map_err(|(pc, problem)| self.fault(index, pc, *problem, program))
     }
 

@@ -68,7 +68,8 @@ fn run(
     let program = &*launch.kernel.0;
     check(program, launch).map_err(|detail| bad_launch(program, detail))?;
     let view = memory.view(&program.variables, !talks);
-    let grid = Grid { program, view: &view, params: launch.params, look };
+    let tensor = launch.chip.tensor;
+    let grid = Grid { program, view: &view, params: launch.params, tensor, look };
     let place = Place {
         grid: launch.grid,
         shape: launch.block,

@@ -27,7 +27,7 @@ mod talk;
 mod tensor;
 mod warp;
 
-pub use chip::Chip;
+pub use chip::{Chip, Tensor};
 pub use counts::Counts;
 pub use fault::{Fault, FaultKind, ParseError};
 pub use kernel::{Kernel, Module, Param, ParamKind};

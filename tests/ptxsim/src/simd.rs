@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+use crate::Tensor;
 use crate::alu::{self, Words};
 use crate::isa::{Cvt, FloatFn, HalfKind, IntFn};
 use crate::tensor;
@@ -52,8 +53,17 @@ vectorised! {
 
 vectorised! {
     /// `mma` of m16n8k16.
-    fn mma(kind: HalfKind, a: [&Words; 4], b: [&Words; 2], c: [&Words; 4]) -> [Words; 4]
-        = tensor::mma
+    fn mma(
+        tensor: Tensor, kind: HalfKind, a: [&Words; 4], b: [&Words; 2], c: [&Words; 4]
+    ) -> [Words; 4] = tensor::mma
+}
+
+/// The whole number below `x` in magnitude, which is less than 2^30.
+#[inline(always)]
+pub(crate) fn whole(x: f32) -> i32 {
+    debug_assert!(x.abs() < (1 << 30) as f32, "invariant: the caller bounds it");
+    // SAFETY: callers pass finite numbers below 2^30.
+    unsafe { x.to_int_unchecked() }
 }
 
 #[cfg(test)]
@@ -172,12 +182,13 @@ mod tests {
 
     #[test]
     fn products_are_equal_however_they_are_compiled() {
-        for kind in [HalfKind::F16, HalfKind::Bf16] {
-            for seed in 0..20 {
+        let kinds = [HalfKind::F16, HalfKind::Bf16];
+        for tensor in [Tensor::Exact, Tensor::Ampere, Tensor::Hopper] {
+            for (kind, seed) in kinds.into_iter().flat_map(|kind| (0..20).map(move |i| (kind, i))) {
                 let ([a, b, c, d], [e, f, ..]) = (inputs(seed), inputs(seed + 100));
                 let sums = [&c, &d, &e, &f];
-                let fast = mma(kind, [&a, &b, &c, &d], [&e, &f], sums);
-                let plain = tensor::mma(kind, [&a, &b, &c, &d], [&e, &f], sums);
+                let fast = mma(tensor, kind, [&a, &b, &c, &d], [&e, &f], sums);
+                let plain = tensor::mma(tensor, kind, [&a, &b, &c, &d], [&e, &f], sums);
                 fast.iter().zip(&plain).for_each(|(fast, plain)| same("mma", fast, plain));
             }
         }

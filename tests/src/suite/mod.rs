@@ -5,6 +5,7 @@
 //! live tokens must stay as it was.
 
 pub mod attention;
+pub mod bits;
 pub mod compact;
 pub mod errors;
 pub mod images;

@@ -71,6 +71,7 @@ pub(super) fn mma(
     }
     let file = &warp.file;
     let out = simd::mma(
+        env.tensor,
         kind,
         a.map(|word| file.word(word)),
         b.map(|word| file.word(word)),

@@ -12,13 +12,13 @@ mod small;
 mod talk;
 mod warp_wide;
 
-use crate::Counts;
 use crate::fault::Step;
 use crate::isa::{Address, Op, Reg, Space};
 use crate::kernel::Program;
 use crate::memory::{self, View};
 use crate::shared::{Shared, Toucher};
 use crate::warp::{Warp, need};
+use crate::{Counts, Tensor};
 
 /// What the warps of a block share.
 pub(crate) struct Env<'a> {
@@ -27,6 +27,7 @@ pub(crate) struct Env<'a> {
     pub(crate) params: &'a [u8],
     pub(crate) shared: &'a mut Shared,
     pub(crate) counts: &'a mut Counts,
+    pub(crate) tensor: Tensor,
     /// Where blocks talk to one another.
     pub(crate) talk: Option<Talk<'a>>,
     /// Number of the block in its grid.

@@ -1,12 +1,27 @@
 //! Matrices spread over the lanes of a warp. Source: PTX ISA, "Matrix fragments for mma.m16n8k16".
 
+mod fused;
+
+use crate::Tensor;
 use crate::alu::{Words, half, map1};
 use crate::isa::HalfKind;
 
-/// `a * b + c` for 16x16 halves `a`, 16x8 halves `b` and 16x8 f32. Each sum is one chain of fused
-/// multiply-adds from `c` on, in the order of k.
+/// Eight rows of eight sums.
+type Sums = [[f32; 8]; 8];
+/// Eight rows of 16 factors.
+type Left = [[f32; 16]; 8];
+/// 16 rows of eight factors.
+type Right = [[f32; 8]; 16];
+
+/// `a * b + c` for 16x16 halves `a`, 16x8 halves `b` and 16x8 f32, as `tensor` sums them up.
 #[inline(always)]
-pub(crate) fn mma(kind: HalfKind, a: [&Words; 4], b: [&Words; 2], c: [&Words; 4]) -> [Words; 4] {
+pub(crate) fn mma(
+    tensor: Tensor,
+    kind: HalfKind,
+    a: [&Words; 4],
+    b: [&Words; 2],
+    c: [&Words; 4],
+) -> [Words; 4] {
     // Spelt out: `map` would not be inlined into the fast version.
     let left = [halves(kind, a[0]), halves(kind, a[1]), halves(kind, a[2]), halves(kind, a[3])];
     let right = rows_of_b([halves(kind, b[0]), halves(kind, b[1])]);
@@ -19,15 +34,11 @@ pub(crate) fn mma(kind: HalfKind, a: [&Words; 4], b: [&Words; 2], c: [&Words; 4]
                 *sum = f32::from_bits(c[col % 2][4 * row + col / 2]);
             }
         }
-        // Eight rows side by side: their chains do not wait for one another.
-        for (k, right) in right.iter().enumerate() {
-            let left = &left[upper + k / 8 * 2][k % 2];
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let x = left[4 * row + k % 8 / 2];
-                for (sum, y) in sums.iter_mut().zip(right) {
-                    *sum = x.mul_add(*y, *sum);
-                }
-            }
+        let left = rows_of_a(&left, upper);
+        match tensor {
+            Tensor::Exact => chain(&left, &right, &mut sums),
+            Tensor::Ampere => fused::add(fused::AMPERE, kind, &left, &right, &mut sums),
+            Tensor::Hopper => fused::add(fused::HOPPER, kind, &left, &right, &mut sums),
         }
         for (row, sums) in sums.iter().enumerate() {
             for (col, sum) in sums.iter().enumerate() {
@@ -36,6 +47,19 @@ pub(crate) fn mma(kind: HalfKind, a: [&Words; 4], b: [&Words; 2], c: [&Words; 4]
         }
     }
     out
+}
+
+/// Each sum is one chain of fused multiply-adds, in the order of k.
+#[inline(always)]
+fn chain(left: &Left, right: &Right, sums: &mut Sums) {
+    // Eight rows side by side: their chains do not wait for one another.
+    for (k, right) in right.iter().enumerate() {
+        for (left, sums) in left.iter().zip(sums.iter_mut()) {
+            for (sum, y) in sums.iter_mut().zip(right) {
+                *sum = left[k].mul_add(*y, *sum);
+            }
+        }
+    }
 }
 
 /// The lower and the upper half of every lane.
@@ -53,7 +77,18 @@ fn both(pairs: &Words, f: impl Fn(u16) -> f32) -> [[f32; 32]; 2] {
 }
 
 #[inline(always)]
-fn rows_of_b(b: [[[f32; 32]; 2]; 2]) -> [[f32; 8]; 16] {
+fn rows_of_a(a: &[[[f32; 32]; 2]; 4], upper: usize) -> Left {
+    let mut rows = [[0f32; 16]; 8];
+    for (at, row) in rows.iter_mut().enumerate() {
+        for (k, x) in row.iter_mut().enumerate() {
+            *x = a[upper + k / 8 * 2][k % 2][4 * at + k % 8 / 2];
+        }
+    }
+    rows
+}
+
+#[inline(always)]
+fn rows_of_b(b: [[[f32; 32]; 2]; 2]) -> Right {
     let mut rows = [[0f32; 8]; 16];
     for (k, row) in rows.iter_mut().enumerate() {
         for (col, x) in row.iter_mut().enumerate() {
