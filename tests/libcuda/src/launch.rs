@@ -15,10 +15,17 @@ use crate::profile;
 use crate::stream;
 use crate::work::Work;
 
+/// `CU_LAUNCH_ATTRIBUTE_COOPERATIVE`
+const COOPERATIVE: u32 = 2;
+/// `CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION`; it takes a Hopper.
+const SERIALISATION: u32 = 6;
+
 /// A launch, its parameters copied.
 pub(crate) struct Call {
     kernel: Kernel,
     shape: Shape,
+    /// It may begin before the launch in front of it has ended.
+    is_early: bool,
     params: Vec<u8>,
 }
 
@@ -40,6 +47,7 @@ impl Call {
             block,
             dynamic_shared_bytes,
             params: &self.params,
+            is_early: self.is_early,
             chip: card().chip(),
         };
         let counts = offramp_ptxsim::launch(&heap.memory, &launch)?;
@@ -77,6 +85,17 @@ pub(crate) fn launch(
     params: Out<Host>,
     extra: Out<Host>,
 ) -> Result {
+    put(function, (shape, false), stream, params, extra)
+}
+
+/// Puts a launch into a stream; `is_early`: it may begin before the one in front of it has ended.
+fn put(
+    function: Handle,
+    (shape, is_early): (Shape, bool),
+    stream: Handle,
+    params: Out<Host>,
+    extra: Out<Host>,
+) -> Result {
     let function = function::get(function)?;
     let stream = stream::get(stream)?;
     if !Arc::ptr_eq(&function.context, &stream.context) {
@@ -89,7 +108,7 @@ pub(crate) fn launch(
     shape.check(&function)?;
     let kernel = function.kernel.clone();
     let params = pack(&kernel, params)?;
-    let call = Arc::new(Call { kernel, shape, params });
+    let call = Arc::new(Call { kernel, shape, is_early, params });
     stream::issue(&stream, Work::Launch(call), &counts::LAUNCHES)
 }
 
@@ -121,7 +140,8 @@ pub(crate) struct Attribute {
     value: [u64; 8],
 }
 
-/// `cuLaunchKernelEx`: attributes that change nothing here are taken, all others are not.
+/// `cuLaunchKernelEx`: programmatic stream serialisation is taken, and kept by graphs; so are
+/// attributes that change nothing here, and all others are not.
 pub(crate) fn launch_ex(
     config: Out<Config>,
     function: Handle,
@@ -129,23 +149,25 @@ pub(crate) fn launch_ex(
     extra: Out<Host>,
 ) -> Result {
     let config = config.get()?;
+    let mut is_early = false;
     for index in 0..config.attribute_count as usize {
-        config.attributes.get_at(index)?.check()?;
+        is_early |= config.attributes.get_at(index)?.allows_early()?;
     }
     let [grid_x, grid_y, grid_z, block_x, block_y, block_z, dynamic_shared_bytes] = config.shape;
     let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
     let shape = Shape { grid, block, dynamic_shared_bytes };
-    launch(function, shape, config.stream, params, extra)
+    put(function, (shape, is_early), config.stream, params, extra)
 }
 
 impl Attribute {
-    fn check(&self) -> Result {
-        // A cooperative launch that is asked not to be one, a serialisation that stays.
+    /// Whether it lets the launch begin early; fails for what is not supported.
+    fn allows_early(&self) -> Result<bool> {
         let is_off = self.value[0] as u32 == 0;
         match self.id {
             // Nothing, the access policy window, and the priority: hints at most.
-            0 | 1 | 8 => Ok(()),
-            2 | 6 if is_off => Ok(()),
+            0 | 1 | 8 => Ok(false),
+            COOPERATIVE | SERIALISATION if is_off => Ok(false),
+            SERIALISATION if card().capability >= (9, 0) => Ok(true),
             _ => Err(Code::NotSupported),
         }
     }

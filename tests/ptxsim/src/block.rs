@@ -21,6 +21,8 @@ pub(crate) struct Grid<'a> {
     pub(crate) view: &'a View,
     pub(crate) params: &'a [u8],
     pub(crate) tensor: Tensor,
+    /// Whether threads must wait for other grids.
+    pub(crate) is_early: bool,
     /// Called when a store becomes visible outside of its block.
     pub(crate) look: &'a (dyn Fn() + Sync),
 }
@@ -65,12 +67,13 @@ impl Running {
     }
 
     /// Ready for the first instruction of block `block`.
-    pub(crate) fn start(&mut self, program: &Program, block: [u32; 3]) {
+    pub(crate) fn start(&mut self, grid: Grid<'_>, block: [u32; 3]) {
         self.place.block = block;
         self.shared.reset();
         self.buffer.reset();
         for warp in &mut self.warps {
-            warp.reset(program, &self.place);
+            warp.reset(grid.program, &self.place);
+            warp.early = if grid.is_early { !0 } else { 0 };
         }
     }
 
@@ -102,7 +105,7 @@ impl Running {
     fn turn(
         &mut self,
         index: usize,
-        Grid { program, view, params, tensor, look }: Grid<'_>,
+        Grid { program, view, params, tensor, look, .. }: Grid<'_>,
         tally: &mut Tally,
     ) -> Result<Pause, Box<Fault>> {
         let warp = &mut self.warps[index];

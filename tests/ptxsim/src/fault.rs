@@ -36,6 +36,9 @@ pub enum FaultKind {
     SharedRace,
     /// Two blocks write the same global bytes, and neither knows of the other.
     GlobalRace,
+    /// Memory that kernels write is touched, or a thread ends, before `griddepcontrol.wait`, in a
+    /// launch that may begin before those in front of it have ended.
+    BeforeWait,
     /// Lanes of one store write different values to one address.
     ConflictingStores,
     /// A touch of shared memory whose `cp.async` has not been waited for.

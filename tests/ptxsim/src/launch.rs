@@ -30,6 +30,10 @@ pub struct Launch<'a> {
     pub dynamic_shared_bytes: u32,
     /// The parameters at the offsets of [`crate::Param`].
     pub params: &'a [u8],
+    /// It may begin before the launches in front of it have ended: programmatic stream
+    /// serialisation. Until a thread has passed `griddepcontrol.wait` it may do nothing to global
+    /// memory but load what no kernel has ever written, and it must pass it.
+    pub is_early: bool,
     /// What it runs on.
     pub chip: Chip,
 }
@@ -68,8 +72,8 @@ fn run(
     let program = &*launch.kernel.0;
     check(program, launch).map_err(|detail| bad_launch(program, detail))?;
     let view = memory.view(&program.variables, !talks);
-    let tensor = launch.chip.tensor;
-    let grid = Grid { program, view: &view, params: launch.params, tensor, look };
+    let (tensor, is_early) = (launch.chip.tensor, launch.is_early);
+    let grid = Grid { program, view: &view, params: launch.params, tensor, is_early, look };
     let place = Place {
         grid: launch.grid,
         shape: launch.block,
@@ -173,7 +177,7 @@ fn spread(grid: Grid<'_>, place: Place, schedule: &Schedule) -> Result<Counts, B
             if number >= total {
                 break None;
             }
-            running.start(grid.program, index(schedule.number(number), place.grid));
+            running.start(grid, index(schedule.number(number), place.grid));
             if let Err(fault) = finish(&mut running, grid, &mut tally) {
                 // Blocks before this one have all been started.
                 next.store(total, Ordering::Relaxed);
@@ -218,7 +222,7 @@ fn take_turns(grid: Grid<'_>, place: Place, mut schedule: Schedule) -> Result<Ta
     while next < total || !resident.is_empty() {
         if next < total && resident.len() < most {
             let mut running = spare.pop().unwrap_or_else(|| Running::new(grid.program, place));
-            running.start(grid.program, index(schedule.number(next), place.grid));
+            running.start(grid, index(schedule.number(next), place.grid));
             resident.push_front(running);
             next += 1;
         }

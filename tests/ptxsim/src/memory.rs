@@ -8,7 +8,7 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crate::isa::Order;
 use crate::race::{Writer, Writers};
@@ -16,6 +16,8 @@ use crate::talk::Seen;
 
 /// Alignment of a block, and the bytes on each side of it that belong to nobody.
 const GUARD: usize = 256;
+/// Bytes that count together as written by kernels.
+const SECTOR: u64 = 32;
 
 /// What a new block holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,6 +239,8 @@ pub(crate) struct Block {
     layout: Layout,
     /// A bit for each byte written; `None` where all are defined.
     written: Option<Box<[AtomicU64]>>,
+    /// A bit for each sector that a kernel has ever written to; none where no kernel has.
+    of_kernels: OnceLock<Box<[AtomicU64]>>,
 }
 
 // SAFETY: the memory is owned by the block and only touched by atomics.
@@ -260,7 +264,8 @@ impl Block {
         let base = (start.as_ptr() as usize + GUARD) as u64;
         let written = (what == Contents::Undefined)
             .then(|| std::iter::repeat_with(AtomicU64::default).take(room.div_ceil(64)).collect());
-        Some(Self { base, len, start, layout, written })
+        let of_kernels = OnceLock::new();
+        Some(Self { base, len, start, layout, written, of_kernels })
     }
 
     pub(crate) fn base(&self) -> u64 {
@@ -358,8 +363,32 @@ impl Block {
         written[offset as usize / 64].load(Ordering::Relaxed) & bits == bits
     }
 
+    /// Whether a kernel has ever written to a sector of these bytes.
+    pub(crate) fn is_of_kernels(&self, offset: u64, bytes: u32) -> bool {
+        let Some(sectors) = self.of_kernels.get() else { return false };
+        let (first, last) = (offset / SECTOR, (offset + u64::from(bytes) - 1) / SECTOR);
+        (first..=last).any(|sector| {
+            sectors[sector as usize / 64].load(Ordering::Relaxed) >> (sector % 64) & 1 != 0
+        })
+    }
+
+    /// Notes what a kernel writes; its bytes lie in one sector.
+    #[inline]
+    fn mark_sector(&self, offset: u64) {
+        let sectors = self.of_kernels.get_or_init(|| {
+            let words = self.len.div_ceil(64 * SECTOR) as usize;
+            std::iter::repeat_with(AtomicU64::default).take(words).collect()
+        });
+        let sector = offset / SECTOR;
+        let word = &sectors[sector as usize / 64];
+        if word.load(Ordering::Relaxed) >> (sector % 64) & 1 == 0 {
+            word.fetch_or(1 << (sector % 64), Ordering::Relaxed);
+        }
+    }
+
     #[inline]
     fn mark(&self, offset: u64, bytes: u32) {
+        self.mark_sector(offset);
         let Some(written) = &self.written else { return };
         let bits = (u64::MAX >> (64 - bytes)) << (offset % 64);
         let word = &written[offset as usize / 64];

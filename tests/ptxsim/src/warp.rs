@@ -213,6 +213,8 @@ pub(crate) struct Warp {
     pub(crate) steps: u64,
     /// How often it has passed a `bar.warp.sync`.
     pub(crate) syncs: u32,
+    /// Lanes that have yet to wait for the grids in front.
+    pub(crate) early: u32,
 }
 
 impl Warp {
@@ -229,6 +231,7 @@ impl Warp {
             local: vec![(0, false); program.local_bytes as usize * 32],
             steps: 0,
             syncs: 0,
+            early: 0,
         }
     }
 
@@ -356,6 +359,7 @@ impl Warp {
             Op::Branch { target } => return Ok(self.branch(pc, mask, run, *target)),
             _ if run == 0 => return Ok(Flow::Next),
             Op::Exit => {
+                exec::check_waited(self.early & run)?;
                 self.live &= !run;
                 self.jump(mask, pc + 1);
                 return Ok(Flow::Parted);

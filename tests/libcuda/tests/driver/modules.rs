@@ -79,6 +79,9 @@ fn attributes_of_a_launch_are_read() {
     let cooperative = CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
     assert_eq!(launch(cooperative, 1), CUresult::CUDA_ERROR_NOT_SUPPORTED);
     assert_eq!(launch(cooperative, 0), CUresult::CUDA_SUCCESS);
+    // An A100 has no launches that begin early.
+    let early = CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+    assert_eq!(launch(early, 1), CUresult::CUDA_ERROR_NOT_SUPPORTED);
     stream.synchronize().unwrap();
     assert_eq!(result.get(), [77]);
 }

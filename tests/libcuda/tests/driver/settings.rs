@@ -7,7 +7,8 @@ use cudarc::driver::sys::{self, CUfunction_attribute, CUresult};
 use cudarc::driver::{CudaContext, result};
 use offramp_libcuda::Simulator;
 
-use crate::support::{PTX, Session, alloc, attribute, check, code};
+use crate::support::{PTX, Pinned, Session, alloc, attribute, check, code, download};
+use crate::support::{launch_early, upload};
 
 /// Runs the ignored test `part` of this file with settings.
 fn run(part: &str, settings: &[(&str, &str)]) {
@@ -123,6 +124,7 @@ fn the_card_may_be_another() {
     run("an_l4", &[("OFFRAMP_SIM_CARD", "l4")]);
     run("an_rtx4090", &[("OFFRAMP_SIM_CARD", "rtx4090")]);
     run("an_h100", &[]);
+    run("a_hopper_begins_early", &[("OFFRAMP_SIM_CARD", "h100")]);
     run("an_a100", &[("OFFRAMP_SIM_CARD", "v100")]);
 }
 
@@ -177,4 +179,52 @@ fn an_a100() {
     assert!(!Simulator::load().unwrap().choose_card(c"gtx1080"));
     let said = [108, 163 << 10, 164 << 10, 2048, 32, 40 << 20];
     expect_card(&Session::begin(), "a100", (8, 0), said);
+}
+
+/// A kernel that loads a word before it waits for those in front of it.
+const EARLY: &str = "
+.version 8.0
+.target sm_90a
+.address_size 64
+.visible .entry early(.param .u64 p0, .param .u64 p1)
+{
+    .reg .b64 %rd<3>;
+    .reg .b32 %r<2>;
+    ld.param.u64 %rd1, [p0];
+    ld.param.u64 %rd2, [p1];
+    ld.global.u32 %r1, [%rd1];
+    griddepcontrol.launch_dependents;
+    griddepcontrol.wait;
+    st.global.u32 [%rd2], %r1;
+    ret;
+}
+";
+
+#[test]
+#[ignore = "a part of another test"]
+fn a_hopper_begins_early() {
+    let session = Session::begin();
+    let stream = session.context.new_stream().unwrap();
+    let early = session.context.load_module(EARLY.into()).unwrap().load_function("early").unwrap();
+    let (from, to) = (alloc(4), alloc(4));
+    let value = Pinned::new(1);
+    value.set(9);
+    check(upload(&stream, from, &value));
+    let launch = |from: u64, to: u64| launch_early(&stream, &early, [from, to]);
+    // Recorded, and twice from the graph.
+    stream.begin_capture(sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED).unwrap();
+    assert_eq!(launch(from, to), CUresult::CUDA_SUCCESS);
+    let flags = sys::CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
+    let graph = stream.end_capture(flags).unwrap().unwrap();
+    graph.launch().unwrap();
+    graph.launch().unwrap();
+    check(download(&stream, &value, to));
+    stream.synchronize().unwrap();
+    assert_eq!(value.get(), [9]);
+    // What a kernel has written may not be loaded before the wait, in a graph neither.
+    stream.begin_capture(sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED).unwrap();
+    assert_eq!(launch(to, from), CUresult::CUDA_SUCCESS);
+    let graph = stream.end_capture(flags).unwrap().unwrap();
+    graph.launch().unwrap();
+    assert_eq!(code(stream.synchronize()), CUresult::CUDA_ERROR_LAUNCH_FAILED);
 }

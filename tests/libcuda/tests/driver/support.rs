@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cudarc::driver::sys::{self, CUresult};
+use cudarc::driver::sys::{self, CUlaunchAttributeID, CUlaunchAttributeValue_union, CUresult};
 use cudarc::driver::{CudaContext, CudaFunction, CudaStream, DriverError, LaunchConfig};
 use cudarc::driver::{PushKernelArg, result};
 use offramp_libcuda::{SimCounts, Simulator};
@@ -142,6 +142,34 @@ impl Drop for Gate {
 /// A launch along one axis.
 pub(crate) fn shape(grid: u32, block: u32) -> LaunchConfig {
     LaunchConfig { grid_dim: (grid, 1, 1), block_dim: (block, 1, 1), shared_mem_bytes: 0 }
+}
+
+/// Launches one thread of a kernel of two addresses, with programmatic stream serialisation.
+pub(crate) fn launch_early(
+    stream: &CudaStream,
+    kernel: &CudaFunction,
+    addresses: [u64; 2],
+) -> CUresult {
+    let id = CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+    let value = CUlaunchAttributeValue_union { programmaticStreamSerializationAllowed: 1 };
+    let mut attribute = sys::CUlaunchAttribute { id, pad: [0; 4], value };
+    let config = sys::CUlaunchConfig {
+        gridDimX: 1,
+        gridDimY: 1,
+        gridDimZ: 1,
+        blockDimX: 1,
+        blockDimY: 1,
+        blockDimZ: 1,
+        sharedMemBytes: 0,
+        hStream: stream.cu_stream(),
+        attrs: &raw mut attribute,
+        numAttrs: 1,
+    };
+    let mut params =
+        addresses.each_ref().map(|address| std::ptr::from_ref(address).cast_mut().cast());
+    let (function, extra) = (kernel.cu_function(), std::ptr::null_mut());
+    // SAFETY: the kernel takes two addresses; one attribute is given.
+    unsafe { sys::cuLaunchKernelEx(&raw const config, function, params.as_mut_ptr(), extra) }
 }
 
 /// Launches `scale` over `n` values, 64 to a block.

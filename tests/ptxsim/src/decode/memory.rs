@@ -12,24 +12,41 @@ pub(super) fn decode(d: &mut Decoder<'_, '_>, names: &mut Names<'_>) -> Decode {
         "atom" | "red" => atomic(d, names),
         "cp" => copy(d, names),
         "ldmatrix" => load_matrix(d, names),
+        "prefetch" => prefetch(d, names),
+        "griddepcontrol" => grids(d),
         _ => Ok(fence(d)),
     }
 }
 
 fn fence(d: &mut Decoder<'_, '_>) -> Op {
-    let prefetch = d.statement.base == "prefetch";
     let device = if d.take("gl") { Some(Scope::Device) } else { None };
     let scope = device.or(scope(d)).unwrap_or(Scope::System);
-    for modifier in ["sc", "acq_rel", "global", "L1", "L2", "local"] {
+    for modifier in ["sc", "acq_rel"] {
         d.take(modifier);
     }
-    if prefetch {
-        // Its operand is only a hint.
-        let _ = d.operand(0);
-        Op::Nop
-    } else {
-        Op::Fence(scope)
+    Op::Fence(scope)
+}
+
+fn prefetch(d: &mut Decoder<'_, '_>, names: &mut Names<'_>) -> Decode {
+    if !d.take("L1") && !d.take("L2") {
+        return Err("expected `.L1` or `.L2`".into());
     }
+    let is_local = d.take("local");
+    d.take("global");
+    let at = address(d, names, 0)?;
+    Ok(if is_local { Op::Nop } else { Op::Prefetch { at } })
+}
+
+/// `griddepcontrol`: those that wait for this grid see nothing before it ends, so telling them to
+/// begin changes nothing here.
+fn grids(d: &mut Decoder<'_, '_>) -> Decode {
+    let kinds = [("wait", Op::WaitForGrids), ("launch_dependents", Op::Nop)];
+    for (name, op) in kinds {
+        if d.take(name) {
+            return Ok(op);
+        }
+    }
+    Err("expected `.wait` or `.launch_dependents`".into())
 }
 
 fn space(d: &mut Decoder<'_, '_>) -> Space {

@@ -16,7 +16,7 @@ pub(crate) type Decode<T = Op> = Result<T, String>;
 pub(crate) fn decode(decoder: &mut Decoder<'_, '_>, mut names: Names<'_>) -> Decode {
     let op = match decoder.statement.base {
         "ld" | "ldu" | "st" | "atom" | "red" | "cp" | "ldmatrix" | "prefetch" | "fence"
-        | "membar" => memory::decode(decoder, &mut names),
+        | "membar" | "griddepcontrol" => memory::decode(decoder, &mut names),
         "mov" | "cvta" | "cvt" | "selp" | "slct" | "setp" | "set" => {
             moves::decode(decoder, &mut names)
         }

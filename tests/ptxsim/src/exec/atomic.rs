@@ -1,7 +1,7 @@
 //! Atomics: lanes one after the other.
 
 use super::generic::split;
-use super::{Env, addresses, global, shared, talk};
+use super::{Env, addresses, early, global, shared, talk};
 use crate::alu::int;
 use crate::counts::lanes;
 use crate::fault::Step;
@@ -59,6 +59,7 @@ fn one_space(
             old
         } else {
             let block = global::check(env, address, bytes, bytes, lane)?;
+            early::check_store((warp, lane), address)?;
             talk::settle(address, bytes, block, env);
             global::check_written(block, address, bytes, lane)?;
             let old = block.update(address - block.base(), bytes, f);

@@ -1,6 +1,6 @@
 //! `cp.async`: the start of a copy, and its end.
 
-use super::{Env, addresses, global, shared, talk};
+use super::{Env, addresses, early, global, shared, talk};
 use crate::FaultKind;
 use crate::async_copy::Copy;
 use crate::counts::lanes;
@@ -33,6 +33,7 @@ pub(super) fn start(warp: &mut Warp, copy: &Start<'_>, run: u32, env: &mut Env<'
         if size > 0 {
             reads |= 1 << lane;
             let block = global::check(env, from[lane], size, bytes, lane)?;
+            early::check_load((warp, lane), block, from[lane], size)?;
             match talk::seen(warp, lane, from[lane], Order::Weak, env) {
                 Some(seen) => talk::check_seen(&seen, from[lane], size, lane)?,
                 None => global::check_written(block, from[lane], size, lane)?,

@@ -1,6 +1,6 @@
 //! Global memory.
 
-use super::{Access, Env, extended, talk};
+use super::{Access, Env, early, extended, talk};
 use crate::FaultKind;
 use crate::counts::{lanes, sectors};
 use crate::fault::{Problem, Step};
@@ -64,6 +64,7 @@ pub(super) fn load(
     for lane in lanes(run) {
         let address = addresses[lane];
         let block = check(env, address, bytes, bytes, lane)?;
+        early::check_load((warp, lane), block, address, bytes)?;
         if let Some(seen) = talk::seen(warp, lane, address, access.order, env) {
             talk::check_seen(&seen, address, bytes, lane)?;
             for (i, values) in values.iter_mut().enumerate().take(regs.len()) {
@@ -118,6 +119,7 @@ pub(super) fn store(
     for lane in lanes(run) {
         let address = addresses[lane];
         let block = check(env, address, bytes, bytes, lane)?;
+        early::check_store((warp, lane), address)?;
         let values = regs.iter().map(|&reg| warp.file.get(reg, lane));
         if talk::keep((warp, lane), access, address, values, env) {
             continue;

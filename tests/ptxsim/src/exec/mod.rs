@@ -3,6 +3,7 @@
 mod atomic;
 mod compute;
 mod copy;
+mod early;
 mod generic;
 mod global;
 mod matrix;
@@ -36,6 +37,7 @@ pub(crate) struct Env<'a> {
     pub(crate) hint: usize,
 }
 
+pub(crate) use early::check_waited;
 pub(crate) use talk::Talk;
 pub(crate) use warp_wide::members;
 
@@ -83,6 +85,11 @@ pub(crate) fn execute(warp: &mut Warp, op: &Op, run: u32, line: u32, env: &mut E
         Op::Fence(scope) => {
             memory::full_fence();
             talk::fence(warp, *scope, run, env);
+            Ok(())
+        }
+        Op::Prefetch { at } => early::prefetch(warp, at, run, env),
+        Op::WaitForGrids => {
+            warp.early &= !run;
             Ok(())
         }
         Op::WarpSync { .. } => {

@@ -248,6 +248,12 @@ pub(crate) enum Op {
     },
     Barrier(Box<Barrier>),
     Fence(Scope),
+    /// `prefetch`: of global memory, by a generic address or its own.
+    Prefetch {
+        at: Address,
+    },
+    /// `griddepcontrol.wait`
+    WaitForGrids,
     Nop,
     Branch {
         target: u32,

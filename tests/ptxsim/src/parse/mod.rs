@@ -14,6 +14,7 @@ pub(crate) use registers::{Registers, Slot};
 
 use std::sync::Arc;
 
+use crate::isa::{Instr, Op};
 use crate::{Kernel, Module, ParseError};
 use cursor::Cursor;
 use variable::{Symbol, Symbols};
@@ -35,6 +36,11 @@ fn read(text: &str) -> Parse<Module> {
     while let Some(word) = reader.cursor.next() {
         reader.item(word)?;
     }
+    if !has_grids(&reader.target)
+        && let Some(line) = reader.kernels.iter().find_map(waits)
+    {
+        return Err((line, "griddepcontrol is for sm_90 and up".into()));
+    }
     for kernel in &mut reader.kernels {
         kernel.files.clone_from(&reader.files);
         kernel.variables = reader.symbols.blocks().collect();
@@ -43,6 +49,18 @@ fn read(text: &str) -> Parse<Module> {
         target: reader.target.into(),
         kernels: reader.kernels.into_iter().map(|kernel| Kernel(Arc::new(kernel))).collect(),
     })
+}
+
+/// Whether a target has `griddepcontrol`.
+fn has_grids(target: &str) -> bool {
+    let number = target.strip_prefix("sm_").map(|number| number.trim_end_matches('a'));
+    number.and_then(|number| number.parse::<u32>().ok()).is_some_and(|number| number >= 90)
+}
+
+/// The line where a kernel waits for other grids.
+fn waits(program: &crate::kernel::Program) -> Option<u32> {
+    let waits = |instr: &&Instr| matches!(instr.op, Op::WaitForGrids);
+    program.code.iter().find(waits).map(|instr| instr.line)
 }
 
 /// The state while a module is read.

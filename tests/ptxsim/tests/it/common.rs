@@ -47,6 +47,7 @@ pub(crate) fn run_on(
             block: [threads, 1, 1],
             dynamic_shared_bytes: 256,
             params: &address.to_le_bytes(),
+            is_early: false,
             chip,
         },
     )?;

@@ -43,6 +43,7 @@ fn global_memory_that_was_never_written() {
                 block: [1; 3],
                 dynamic_shared_bytes: 0,
                 params: &address.to_le_bytes(),
+                is_early: false,
                 chip: Chip::default(),
             },
         )
@@ -219,6 +220,7 @@ fn launches_that_cannot_be() {
         block: [32, 1, 1],
         dynamic_shared_bytes: 0,
         params: &[0; 8],
+        is_early: false,
         chip: Chip::default(),
     };
     launch(&memory, &good).expect("a sound launch");

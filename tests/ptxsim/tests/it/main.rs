@@ -3,6 +3,7 @@
 mod arithmetic;
 mod common;
 mod counts;
+mod early;
 mod exchange;
 mod faults;
 mod talk;

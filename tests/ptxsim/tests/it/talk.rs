@@ -117,6 +117,7 @@ fn comes_too_early(publish: &str) -> bool {
         block: [64, 1, 1],
         dynamic_shared_bytes: 0,
         params: &address.to_le_bytes(),
+        is_early: false,
         chip: Chip::default(),
     };
     launch_watched(&memory, &launch, &look).expect("no fault");

@@ -183,7 +183,8 @@ impl World {
         }
         let params = &params[..];
         let chip = Chip { seed: SEED.get(), ..Chip::default() };
-        let launched = Launch { kernel, grid, block, dynamic_shared_bytes, params, chip };
+        let is_early = false;
+        let launched = Launch { kernel, grid, block, dynamic_shared_bytes, params, is_early, chip };
         let outcome = launch_watched(&self.memory, &launched, look);
         outcome.map(|_| ()).map_err(|fault| Flaw::Fault(Box::new(fault)))
     }

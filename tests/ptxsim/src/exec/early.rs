@@ -1,0 +1,63 @@
+//! What threads may not do before they have waited for the grids in front of theirs.
+
+use super::moves::{LOCAL_WINDOW, SHARED_WINDOW};
+use super::{Env, addresses};
+use crate::FaultKind;
+use crate::counts::lanes;
+use crate::fault::{Problem, Step};
+use crate::isa::Address;
+use crate::memory::Block;
+use crate::warp::Warp;
+
+/// Fails where lane `lane` has not waited and kernels write there.
+#[inline]
+pub(super) fn check_load(
+    (warp, lane): (&Warp, usize),
+    block: &Block,
+    address: u64,
+    bytes: u32,
+) -> Step {
+    let is_early = warp.early >> lane & 1 != 0;
+    if is_early && block.is_of_kernels(address - block.base(), bytes) {
+        return Err(too_early(lane, &format!("read of {address:#x}, which kernels write,")));
+    }
+    Ok(())
+}
+
+/// Fails where lane `lane` has not waited.
+#[inline]
+pub(super) fn check_store((warp, lane): (&Warp, usize), address: u64) -> Step {
+    if warp.early >> lane & 1 != 0 {
+        return Err(too_early(lane, &format!("write to {address:#x}")));
+    }
+    Ok(())
+}
+
+/// Fails where one of these lanes ends without having waited.
+#[inline]
+pub(crate) fn check_waited(early: u32) -> Step {
+    if early == 0 {
+        return Ok(());
+    }
+    Err(too_early(early.trailing_zeros() as usize, "the end of a thread"))
+}
+
+#[cold]
+fn too_early(lane: usize, what: &str) -> Box<Problem> {
+    let found = format!("{what} before griddepcontrol.wait");
+    Problem::new(FaultKind::BeforeWait, lane as u32, found)
+}
+
+/// `prefetch`: what is brought to a cache early may be old when it is read.
+pub(super) fn prefetch(warp: &Warp, at: &Address, run: u32, env: &mut Env<'_>) -> Step {
+    let addresses = addresses(warp, at, run)?;
+    for lane in lanes(run) {
+        let address = addresses[lane];
+        let is_global = !(SHARED_WINDOW..LOCAL_WINDOW).contains(&address);
+        // A hint may point anywhere.
+        if is_global && let Some(block) = env.view.block(address, &mut env.hint) {
+            check_load((warp, lane), block, address, 1)?;
+        }
+    }
+    Ok(())
+}
