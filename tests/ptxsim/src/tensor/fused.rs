@@ -57,12 +57,31 @@ pub(super) fn add(rule: Rule, kind: HalfKind, left: &Left, right: &Right, sums: 
     }
     for (row, sums) in sums.iter_mut().enumerate() {
         for from in (0..16).step_by(rule.products) {
-            let k = from..from + rule.products;
-            let pairs = k.clone().map(|k| (left_exponents[row][k], &right_exponents[k]));
-            let largest = largest(sums, pairs);
-            *sums = one(rule, sums, &largest, k.map(|k| (left[row][k], &right[k])));
+            let mut largest = least(sums);
+            let mut parts = [[0; 8]; 2];
+            for from in (from..from + rule.products).step_by(8) {
+                raise(&mut largest, &left_exponents[row], &right_exponents, from);
+            }
+            let scales = largest.map(|largest| power(rule.fraction_bits.wrapping_sub(largest)));
+            // Two parts, as each holds eight products below 2^27.
+            for (part, from) in parts.iter_mut().zip((from..from + rule.products).step_by(8)) {
+                gather(part, &left[row], right, from, &scales);
+            }
+            *sums = round(rule, sums, &parts, &largest, &scales);
         }
     }
+}
+
+/// 2^`exponent`
+#[inline(always)]
+fn power(exponent: i32) -> f32 {
+    f32::from_bits((exponent.wrapping_add(127) as u32) << 23)
+}
+
+/// The exponent of a number that is not subnormal; -127 of a zero.
+#[inline(always)]
+fn exponent(x: f32) -> i32 {
+    ((x.to_bits() >> 23 & 0xff) as i32).wrapping_sub(127)
 }
 
 /// The exponents of a row; whether all are within `bound`, or of zeros.
@@ -75,60 +94,62 @@ fn exponents<const N: usize>(
 ) -> bool {
     let mut beyond = 0;
     for (x, out) in row.iter().zip(out) {
-        let exponent = ((x.to_bits() >> 23 & 0xff) as i32 - 127).max(smallest);
+        let exponent = exponent(*x).max(smallest);
         let is_zero = x.to_bits() << 1 == 0;
-        beyond |= i32::from(!is_zero & (exponent.abs() > bound));
+        beyond |= i32::from(!is_zero & ((exponent > bound) | (exponent < bound.wrapping_neg())));
         *out = if is_zero { OF_ZERO } else { exponent };
     }
     beyond == 0
 }
 
-/// The largest exponent of each column's terms.
+/// The exponents of sums, as far as they count.
 #[inline(always)]
-fn largest<'a>(sums: &[f32; 8], pairs: impl Iterator<Item = (i32, &'a [i32; 8])>) -> [i32; 8] {
+fn least(sums: &[f32; 8]) -> [i32; 8] {
     let mut largest = [LEAST; 8];
     for (largest, sum) in largest.iter_mut().zip(sums) {
-        // A zero has the smallest there is.
-        *largest = (*largest).max((sum.to_bits() >> 23 & 0xff) as i32 - 127);
-    }
-    for (left, right) in pairs {
-        for (largest, right) in largest.iter_mut().zip(right) {
-            *largest = (*largest).max(left + right);
-        }
+        *largest = (*largest).max(exponent(*sum));
     }
     largest
 }
 
-/// One sum of each column.
+/// Raises exponents to those of eight products of each column.
 #[inline(always)]
-fn one<'a>(
-    rule: Rule,
-    sums: &[f32; 8],
-    largest: &[i32; 8],
-    pairs: impl Iterator<Item = (f32, &'a [f32; 8])>,
-) -> [f32; 8] {
-    let power = |exponent: i32| f32::from_bits(((exponent + 127) as u32) << 23);
-    let mut scales = [0f32; 8];
-    for (scale, largest) in scales.iter_mut().zip(largest) {
-        *scale = power(rule.fraction_bits - largest);
-    }
-    // Two, as each holds eight products below 2^27.
-    let mut parts = [[0i32; 8]; 2];
-    for col in 0..8 {
-        parts[0][col] = whole(sums[col] * scales[col]);
-    }
-    for (at, (x, right)) in pairs.enumerate() {
-        let part = &mut parts[at / 8];
-        for col in 0..8 {
-            part[col] += whole(x * right[col] * scales[col]);
+fn raise(largest: &mut [i32; 8], left: &[i32; 16], right: &[[i32; 8]; 16], from: usize) {
+    for k in 0..8 {
+        let (left, right) = (left[from + k], &right[from + k]);
+        for (largest, right) in largest.iter_mut().zip(right) {
+            *largest = (*largest).max(left.wrapping_add(*right));
         }
     }
+}
+
+/// Adds eight products of each column, cut.
+#[inline(always)]
+fn gather(part: &mut [i32; 8], left: &[f32; 16], right: &Right, from: usize, scales: &[f32; 8]) {
+    for k in 0..8 {
+        let (left, right) = (left[from + k], &right[from + k]);
+        for ((part, right), scale) in part.iter_mut().zip(right).zip(scales) {
+            *part = part.wrapping_add(whole(left * right * scale));
+        }
+    }
+}
+
+/// The sums of each column with what they began with, rounded.
+#[inline(always)]
+fn round(
+    rule: Rule,
+    sums: &[f32; 8],
+    parts: &[[i32; 8]; 2],
+    largest: &[i32; 8],
+    scales: &[f32; 8],
+) -> [f32; 8] {
     let mut out = [0f32; 8];
     for col in 0..8 {
-        let sum = f64::from(parts[0][col]) + f64::from(parts[1][col]);
+        let first = whole(sums[col] * scales[col]).wrapping_add(parts[0][col]);
+        let sum = f64::from(first) + f64::from(parts[1][col]);
         // Cut to the bits of an f32, whose exponents suffice.
         let cut = f64::from_bits(sum.to_bits() & !((1 << 29) - 1));
-        out[col] = cut as f32 * power(largest[col] - rule.fraction_bits);
+        out[col] = cut as f32 * power(largest[col].wrapping_sub(rule.fraction_bits));
     }
     out
 }
@@ -159,12 +180,11 @@ fn any(rule: Rule, smallest: i32, sum: f32, pairs: impl Iterator<Item = [f32; 2]
     if plain.is_infinite() {
         return plain as f32;
     }
-    let exponent = |x: f32, smallest: i32| ((x.to_bits() >> 23 & 0xff) as i32 - 127).max(smallest);
     let of_product = |[x, y]: [f32; 2]| match x * y == 0.0 && (x == 0.0 || y == 0.0) {
         true => -126,
-        false => exponent(x, smallest) + exponent(y, smallest),
+        false => exponent(x).max(smallest) + exponent(y).max(smallest),
     };
-    let largest = pairs.map(of_product).fold(exponent(sum, -126), i32::max);
+    let largest = pairs.map(of_product).fold(exponent(sum).max(-126), i32::max);
     let scale = 2f64.powi(rule.fraction_bits - largest);
     let terms = products.chain([f64::from(sum)]);
     toward_zero(terms.map(|term| (term * scale).trunc()).sum::<f64>() / scale)
