@@ -91,6 +91,8 @@ pub struct DeviceInfo {
     pub name: String,
     /// Its own memory in bytes; `None` where it shares the machine's.
     pub memory_bytes: Option<usize>,
+    /// Shared memory that a block of a kernel may have, in bytes; `None` where there is no such.
+    pub shared_bytes: Option<usize>,
     /// Why it cannot be used, if it cannot.
     pub refusal: Option<String>,
 }
@@ -105,6 +107,7 @@ pub fn devices() -> Result<Vec<DeviceInfo>> {
         choice: DeviceChoice::Cpu.to_string(),
         name: CpuDevice::new(cores())?.name(),
         memory_bytes: None,
+        shared_bytes: None,
         refusal: None,
     });
     Ok(devices)
@@ -150,6 +153,7 @@ mod gpu {
                 choice: "cuda".into(),
                 name: "none".into(),
                 memory_bytes: None,
+                shared_bytes: None,
                 refusal: Some(reason.to_string()),
             }],
         }
@@ -161,6 +165,7 @@ mod gpu {
             choice: DeviceChoice::Cuda(gpu.ordinal).to_string(),
             name: format!("{} (compute {major}.{minor})", gpu.name),
             memory_bytes: Some(gpu.memory_bytes),
+            shared_bytes: Some(gpu.block_shared_bytes),
             refusal: gpu.refusal(),
         }
     }

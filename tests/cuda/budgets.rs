@@ -234,6 +234,7 @@ cases! {
     "linear 64x768x768 + residual, in shares", F16, 1 x 64, |start| linear(start, 768, 768, true);
     "linear 64x768x768 + residual", machine::small, 1 x 64, |start| linear(start, 768, 768, true);
     "linear 256x768x256 gelu", machine::wide, 2 x 128, |start| linear(start, 768, 256, false);
+    "linear 256x768x384 gelu", machine::broad, 2 x 128, |start| linear(start, 768, 384, false);
     "linear 200x160x480 gelu, ragged", machine::wide, 1 x 200, |s| linear(s, 160, 480, false);
     "linear 33x37x33 gelu, unaligned", F16, 1 x 33, |start| linear(start, 37, 33, false);
     "attention 1x128, 12 heads of 64", F16, 1 x 128, |start| attention(start, 12, 64);

@@ -15,7 +15,10 @@ mod ways;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use offramp::{AfterExit, Score};
+use offramp_kernels::Norm;
+use offramp_kernels::cuda::Elem;
 use offramp_libcuda::Simulator;
+use offramp_tests::suite::{Make, Start, Suite, Tolerance};
 
 use support::{Bench, exactly_at, model_with_ramps, random_rows};
 
@@ -61,7 +64,8 @@ fn passes_of_one_shape_become_graphs() {
     let mut bench = Bench::new(&model, 1);
     let rows = random_rows(5, &model, 4);
     let exits = offramp::Exits::watching(bench.engine.plan(), Score::Confidence);
-    for _ in 0..8 {
+    // A few sights each; then one sequence is recorded a pass.
+    for _ in 0..16 {
         bench.run(&rows, &exits, AfterExit::Release);
     }
     let before = driver.counts();
@@ -101,4 +105,31 @@ fn answers_leave_before_the_pass_ends() {
         first.unwrap() < kernels_run(driver)
     });
     assert!(is_early, "no answer came before the last kernel had run");
+}
+
+/// Normalises two rows on a device of its own.
+fn normalise_in_bf16() {
+    let make: Make = || machine::device(Elem::Bf16);
+    let suite = Suite { make, tolerance: Tolerance::BF16 };
+    let mut start = Start::new(&[1, 1]);
+    let (scale, shift) = (start.vector(8), start.vector(8));
+    let x = start.span(8);
+    let mut stage = start.begin(&suite);
+    stage.issue(Norm { x, scale, shift, eps: 1e-5, out: x, width: 8 });
+    stage.device.finish().unwrap();
+}
+
+/// One device costs one context, and only the kernels that are used; another one, while the
+/// first is open, costs neither.
+#[test]
+fn devices_share_a_context_and_kernels() {
+    let Some((_alone, driver)) = alone() else { return };
+    machine::options();
+    driver.reset();
+    normalise_in_bf16();
+    let first = driver.counts();
+    assert_eq!((first.contexts, first.modules), (0, 1), "one file of kernels, when it is needed");
+    normalise_in_bf16();
+    let second = driver.counts();
+    assert_eq!((second.contexts, second.modules), (0, 1), "nothing is loaded again");
 }

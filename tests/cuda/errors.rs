@@ -1,7 +1,11 @@
 //! What a CUDA device refuses, each in one clear sentence.
 
 use offramp_kernels::cuda::{CudaDevice, Elem, gpus};
-use offramp_kernels::{ArenaLayout, Device, Error, WeightForm, WeightId};
+use offramp_kernels::{
+    ArenaLayout, Decision, Device, Error, ExitId, LiveBound, Op, Pool, Ramp, RampHead, RowTokens,
+    WeightForm, WeightId,
+};
+use offramp_tests::suite::{Start, Suite, Tolerance};
 
 use crate::machine;
 
@@ -44,4 +48,40 @@ fn more_than_the_device_holds_is_out_of_memory() {
     let error = device.reserve(&layout).unwrap_err();
     assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
     device.reserve(&ArenaLayout::default()).unwrap();
+}
+
+#[test]
+fn more_rows_than_a_grid_can_have_are_refused_before_any_launch() {
+    machine::driver();
+    let mut device = CudaDevice::new(0, Elem::F16).unwrap();
+    for (rows_max, tokens_max, what) in [(70_000, 70_000, "rows"), (8, 2_000_000, "tokens")] {
+        let layout = ArenaLayout { rows_max, tokens_max, ..ArenaLayout::default() };
+        let error = device.reserve(&layout).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{what} of a pass: expected at most")), "{error}");
+    }
+    device.reserve(&ArenaLayout::default()).unwrap();
+}
+
+/// A block of a ramp holds the pooled vector in shared memory, and cards differ in how much there
+/// is.
+#[test]
+fn a_ramp_too_wide_for_the_card_is_refused_and_the_device_goes_on() {
+    machine::driver();
+    let most = gpus().unwrap()[0].block_shared_bytes;
+    let suite = Suite { make: || machine::device(Elem::F16), tolerance: Tolerance::F16 };
+    let mut start = Start::new(&[1]);
+    start.layout.features_max = most / 4;
+    let ramp = |start: &mut Start, width: usize| {
+        let (weight, bias) = (start.matrix(2, width), start.vector(2));
+        let head = Some(RampHead { weight, bias, classes: 2, decision: Decision::Class });
+        let (exit, x, tokens) = (ExitId(0), start.span(width), RowTokens::Own);
+        Op::from(Ramp { exit, x, tokens, width, pool: Pool::First, hidden: None, head })
+    };
+    let (wide, narrow) = (ramp(&mut start, most / 4), ramp(&mut start, 64));
+    let mut stage = start.begin(&suite);
+    let bound = LiveBound { rows: 1, tokens: 1 };
+    let error = stage.device.issue(&wide, bound).unwrap_err().to_string();
+    assert!(error.starts_with("ramp: expected at most"), "{error}");
+    stage.device.issue(&narrow, bound).unwrap();
+    stage.device.finish().unwrap();
 }

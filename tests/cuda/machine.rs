@@ -1,10 +1,10 @@
 //! What these tests run on: a CUDA device, interpreted or real.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use offramp::{DeviceChoice, EngineOptions, Limits};
 use offramp_kernels::Device;
-use offramp_kernels::cuda::{CudaDevice, Elem, Tuning};
+use offramp_kernels::cuda::{CudaDevice, Elem, Tile, Tuning};
 use offramp_libcuda::Simulator;
 
 /// Random cases of a property; forwards take their time on an interpreter.
@@ -28,29 +28,47 @@ pub(crate) fn driver() -> Option<&'static Simulator> {
     LOADED.get_or_init(|| (!is_real()).then(|| Simulator::load().unwrap())).as_ref()
 }
 
+/// Loads the driver, and keeps a device open for each storage format: contexts and kernels go
+/// with the last device that uses them, and tests open one after the other.
+fn keep_loaded() {
+    static KEPT: OnceLock<Mutex<[CudaDevice; 2]>> = OnceLock::new();
+    driver();
+    let open = |elem| CudaDevice::new(0, elem).unwrap();
+    KEPT.get_or_init(|| Mutex::new([Elem::F16, Elem::Bf16].map(open)));
+}
+
 /// How to start an engine here.
 pub(crate) fn options() -> EngineOptions {
-    driver();
+    keep_loaded();
     let limits = Limits { rows_max: 64, tokens_max: 4096 };
     EngineOptions { device: DeviceChoice::Cuda(0), limits, ..EngineOptions::default() }
 }
 
 /// A device for the op suite.
 pub(crate) fn device(elem: Elem) -> Option<Box<dyn Device>> {
-    driver();
+    keep_loaded();
     Some(Box::new(CudaDevice::new(0, elem).unwrap()))
 }
 
-/// A device that uses the large tiles wherever they fit, and never cuts a sum.
-pub(crate) fn wide() -> Option<Box<dyn Device>> {
-    driver();
+/// A device that uses this tile wherever it can, and never cuts a sum.
+fn with_tile(tile: Tile) -> Option<Box<dyn Device>> {
+    keep_loaded();
     let device = CudaDevice::new(0, Elem::F16).unwrap();
-    Some(Box::new(device.with_tuning(Tuning { split_tokens: 0, wide_tiles: 1 })))
+    Some(Box::new(device.with_tuning(Tuning { split_tokens: 0, tile: Some(tile) })))
 }
 
-/// A device that uses the small tiles only, and never cuts a sum.
+/// Tiles of 128 x 192; of 128 x 128 for convolutions, and where a block cannot have that much
+/// shared memory.
+pub(crate) fn broad() -> Option<Box<dyn Device>> {
+    with_tile(Tile::Broad)
+}
+
+/// Tiles of 128 x 128.
+pub(crate) fn wide() -> Option<Box<dyn Device>> {
+    with_tile(Tile::Wide)
+}
+
+/// Tiles of 64 x 64.
 pub(crate) fn small() -> Option<Box<dyn Device>> {
-    driver();
-    let device = CudaDevice::new(0, Elem::F16).unwrap();
-    Some(Box::new(device.with_tuning(Tuning { split_tokens: 0, wide_tiles: usize::MAX })))
+    with_tile(Tile::Few)
 }

@@ -10,11 +10,13 @@ use crate::{bits, machine};
 op_suite!(f16, || machine::device(Elem::F16), Tolerance::F16);
 op_suite!(bf16, || machine::device(Elem::Bf16), Tolerance::BF16);
 op_suite!(wide, machine::wide, Tolerance::F16);
+op_suite!(broad, machine::broad, Tolerance::F16);
 
 #[test]
 fn the_size_of_tiles_changes_no_bit() {
     let run = |make| pass::transcript(&Suite { make, tolerance: Tolerance::F16 });
     assert_eq!(run(machine::wide), run(machine::small));
+    assert_eq!(run(machine::broad), run(machine::small));
 }
 
 /// What a convolution of three images gives.

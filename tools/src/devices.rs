@@ -27,6 +27,7 @@ struct About<'a> {
     device: &'a str,
     name: &'a str,
     memory_bytes: Option<usize>,
+    shared_bytes: Option<usize>,
     usable: bool,
     reason: Option<&'a str>,
 }
@@ -40,18 +41,23 @@ pub(crate) fn run(args: &Devices) -> Result<()> {
         out.json(&about)?;
         return out.flush();
     }
-    let mut table = Table::new(&["--device", "", "memory"]);
+    let mut table = Table::new(&["--device", "", "memory", "shared"]);
     for device in &devices {
         let name = match &device.refusal {
             Some(reason) => format!("{}: {reason}", device.name),
             None => device.name.clone(),
         };
-        let memory =
-            device.memory_bytes.map_or(String::new(), |bytes| format!("{} MiB", bytes >> 20));
-        table.texts([device.choice.clone(), name, memory]);
+        let memory = in_units(device.memory_bytes, 20, "MiB");
+        let shared = in_units(device.shared_bytes, 10, "KiB");
+        table.texts([device.choice.clone(), name, memory, shared]);
     }
     out.line(table)?;
     out.flush()
+}
+
+/// `4096 MiB`; nothing where there is none.
+fn in_units(bytes: Option<usize>, shift: u32, unit: &str) -> String {
+    bytes.map_or(String::new(), |bytes| format!("{} {unit}", bytes >> shift))
 }
 
 impl<'a> About<'a> {
@@ -60,6 +66,7 @@ impl<'a> About<'a> {
             device: &device.choice,
             name: &device.name,
             memory_bytes: device.memory_bytes,
+            shared_bytes: device.shared_bytes,
             usable: device.refusal.is_none(),
             reason: device.refusal.as_deref(),
         }

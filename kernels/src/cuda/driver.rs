@@ -1,6 +1,6 @@
 //! The CUDA driver: found when first asked for, never linked.
 
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::c_int;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -10,9 +10,6 @@ use crate::{Error, Result};
 
 /// The oldest driver that loads our kernels: PTX 8.0 came with CUDA 12.0 (R525).
 const VERSION_MIN: i32 = 12000;
-/// The oldest compute capability our kernels run on: they copy asynchronously (`cp.async`).
-const COMPUTE_MIN: (i32, i32) = (8, 0);
-
 /// Names a library to use as the CUDA driver in place of the system's: [`use_driver`].
 pub const DRIVER_VARIABLE: &str = "OFFRAMP_CUDA_DRIVER";
 
@@ -89,71 +86,12 @@ fn find() -> Result<(), Unavailable> {
     Ok(())
 }
 
-/// A CUDA device as the driver describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gpu {
-    /// Number by which it is opened.
-    pub ordinal: usize,
-    /// Marketing name.
-    pub name: String,
-    /// Compute capability.
-    pub compute: (i32, i32),
-    /// Streaming multiprocessors.
-    pub multiprocessors: usize,
-    /// Memory of the whole device, in bytes.
-    pub memory_bytes: usize,
-}
-
-impl Gpu {
-    /// Why our kernels cannot run on it, if they cannot.
-    pub fn refusal(&self) -> Option<String> {
-        let (found, least) = (self.compute, COMPUTE_MIN);
-        (found < least).then(|| {
-            format!(
-                "compute capability {}.{}: at least {}.{} needed",
-                found.0, found.1, least.0, least.1
-            )
-        })
-    }
-}
-
-/// The CUDA devices of this machine, usable or not.
-///
-/// # Errors
-/// Why there is none.
-pub fn gpus() -> Result<Vec<Gpu>, Unavailable> {
-    initialise()?;
-    let refused = |error| Unavailable::Refused(describe(error));
-    let count = result::device::get_count().map_err(refused)?;
-    if count < 1 {
-        return Err(Unavailable::NoDevice);
-    }
-    (0..count).map(|ordinal| gpu(ordinal).map_err(refused)).collect()
-}
-
-fn gpu(ordinal: c_int) -> Result<Gpu, DriverError> {
-    use sys::CUdevice_attribute::{
-        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR as MAJOR,
-        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR as MINOR,
-        CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT as MULTIPROCESSORS,
-    };
-    let device = result::device::get(ordinal)?;
-    // SAFETY: `device` came from the driver just now.
-    let attribute = |which| unsafe { result::device::get_attribute(device, which) };
-    Ok(Gpu {
-        ordinal: ordinal as usize,
-        name: result::device::get_name(device)?,
-        compute: (attribute(MAJOR)?, attribute(MINOR)?),
-        multiprocessors: attribute(MULTIPROCESSORS)? as usize,
-        // SAFETY: as above.
-        memory_bytes: unsafe { result::device::total_mem(device) }?,
-    })
-}
-
 /// The primary context of a device, kept while anything lives in it.
 pub(super) struct Context {
     device: sys::CUdevice,
     raw: sys::CUcontext,
+    /// Memory of the whole device.
+    memory_bytes: usize,
 }
 
 // SAFETY: a context is a handle that the driver lets any thread use once it is made current
@@ -166,8 +104,16 @@ impl Context {
     pub(super) fn new(ordinal: usize) -> Result<Arc<Self>> {
         let device = result::device::get(ordinal as c_int).during("finding the device")?;
         // SAFETY: `device` came from the driver just now.
+        let memory_bytes =
+            unsafe { result::device::total_mem(device) }.during("asking the device")?;
+        // SAFETY: as above.
         let raw = unsafe { result::primary_ctx::retain(device) }.during("making a context")?;
-        Ok(Arc::new(Self { device, raw }))
+        Ok(Arc::new(Self { device, raw, memory_bytes }))
+    }
+
+    /// Memory of the whole device, in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
     }
 
     /// Makes it current on this thread.
@@ -182,58 +128,6 @@ impl Drop for Context {
         // A context that failed cannot be released either: there is nobody to tell.
         // SAFETY: retained once in `new`, released once here.
         let _ = unsafe { result::primary_ctx::release(self.device) };
-    }
-}
-
-/// Kernels of one PTX text.
-pub(super) struct Module {
-    raw: sys::CUmodule,
-    context: Arc<Context>,
-}
-
-// SAFETY: a handle, used under `Context::enter`.
-unsafe impl Send for Module {}
-
-impl Module {
-    pub(super) fn load(context: &Arc<Context>, what: &'static str, ptx: &str) -> Result<Self> {
-        context.enter()?;
-        let text = CString::new(ptx).map_err(|_| Error::mismatch(what, "text", "a zero byte"))?;
-        // SAFETY: the image is a text that ends in zero, alive during the call.
-        let raw = unsafe { result::module::load_data(text.as_ptr().cast::<c_void>()) };
-        Ok(Self { raw: raw.during(what)?, context: Arc::clone(context) })
-    }
-
-    pub(super) fn function(&self, entry: &'static str) -> Result<Function> {
-        let name = CString::new(entry).map_err(|_| Error::mismatch("kernel", "a name", entry))?;
-        // SAFETY: the module is loaded while `self` lives.
-        let raw = unsafe { result::module::get_function(self.raw, name) }.during(entry)?;
-        Ok(Function(raw))
-    }
-}
-
-impl Drop for Module {
-    fn drop(&mut self) {
-        if self.context.enter().is_ok() {
-            // SAFETY: loaded once, unloaded once; functions are not used after their module.
-            let _ = unsafe { result::module::unload(self.raw) };
-        }
-    }
-}
-
-/// A kernel of a [`Module`], valid while that lives.
-#[derive(Clone, Copy)]
-pub(super) struct Function(pub(super) sys::CUfunction);
-
-// SAFETY: a handle, used under `Context::enter`.
-unsafe impl Send for Function {}
-
-impl Function {
-    /// Lets launches ask for this much dynamic shared memory, beyond the usual 48 KiB.
-    pub(super) fn allow_shared(&self, bytes: u32) -> Result<()> {
-        use sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as LIMIT;
-        // SAFETY: the function's module is loaded.
-        unsafe { result::function::set_function_attribute(self.0, LIMIT, bytes as c_int) }
-            .during("asking for shared memory")
     }
 }
 
@@ -252,7 +146,7 @@ impl<T> During<T> for Result<T, DriverError> {
 }
 
 /// `CUDA_ERROR_NO_DEVICE (no CUDA-capable device is detected)`.
-fn describe(error: DriverError) -> String {
+pub(super) fn describe(error: DriverError) -> String {
     let name = error.error_name().map(|name| name.to_string_lossy().into_owned());
     let text = error.error_string().map(|text| text.to_string_lossy().into_owned());
     match (name, text) {

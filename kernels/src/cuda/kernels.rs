@@ -1,9 +1,12 @@
 //! The kernels that ship, as PTX texts in this library.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 
-use super::driver::{Context, Function, Module};
+use super::driver::Context;
 use super::elem::Elem;
+use super::gpu::Gpu;
+use super::module::{Function, Module};
 use crate::Result;
 
 /// PTX by file, for both storage formats.
@@ -68,6 +71,7 @@ kernels! {
     Pixels: "pixels" in "pixels" x 256, 0;
     PixelBlocks: "pixel_blocks" in "pixels" x 256, 0;
     Norm: "layer_norm" in "norm" x 128, 0;
+    LinearBroad: "linear_broad" in "linear" x 256, 124_672;
     LinearWide: "linear_wide" in "linear" x 256, 99_840;
     LinearFew: "linear_few" in "linear" x 128, 66_304;
     LinearAny: "linear_any" in "linear" x 256, 0;
@@ -88,40 +92,92 @@ kernels! {
 /// What is shared without asking for more.
 const SHARED_BYTES: u32 = 48 * 1024;
 
-/// All kernels for one storage format, loaded.
+/// The kernels for one storage format on one device. A PTX text is loaded when the first of its
+/// kernels is asked for, once for all devices of the process that use them.
 pub(super) struct Kernels {
-    /// By kernel.
-    functions: Vec<Function>,
+    elem: Elem,
+    context: Arc<Context>,
+    /// Shared memory that a block may ask for.
+    shared_bytes_max: u32,
+    /// As [`SOURCES`].
+    files: Vec<OnceLock<File>>,
+}
+
+/// The kernels of one PTX text.
+struct File {
+    /// By [`Kernel`]; none where it is in another text.
+    kernels: Vec<Option<Function>>,
     /// What the functions lie in.
-    _modules: Vec<Module>,
+    _module: Module,
 }
 
 impl Kernels {
-    pub(super) fn load(context: &Arc<Context>, elem: Elem) -> Result<Self> {
-        let load = |&(file, f16, bf16): &(&'static str, &str, &str)| {
-            let text = match elem {
-                Elem::F16 => f16,
-                Elem::Bf16 => bf16,
-            };
-            Ok((file, Module::load(context, file, text)?))
-        };
-        let modules: Vec<_> = SOURCES.iter().map(load).collect::<Result<_>>()?;
-        let find = |kernel: &Kernel| {
-            let module = modules.iter().find(|(file, _)| *file == kernel.file());
-            let (_, module) = module.expect("invariant: every kernel is in a source");
-            let function = module.function(kernel.entry())?;
-            if kernel.shared_bytes_max() > SHARED_BYTES {
-                function.allow_shared(kernel.shared_bytes_max())?;
-            }
-            Ok(function)
-        };
-        let functions = Kernel::ALL.iter().map(find).collect::<Result<_>>()?;
-        let modules = modules.into_iter().map(|(_, module)| module).collect();
-        Ok(Self { functions, _modules: modules })
+    /// Those of a device, shared with whoever has them already.
+    pub(super) fn of(gpu: &Gpu, elem: Elem) -> Result<Arc<Self>> {
+        type Shared = Mutex<HashMap<(usize, Elem), Weak<Kernels>>>;
+        static SHARED: LazyLock<Shared> = LazyLock::new(Shared::default);
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (gpu.ordinal, elem);
+        if let Some(kernels) = shared.get(&key).and_then(Weak::upgrade) {
+            return Ok(kernels);
+        }
+        let kernels = Arc::new(Self {
+            elem,
+            context: Context::new(gpu.ordinal)?,
+            shared_bytes_max: gpu.block_shared_bytes as u32,
+            files: SOURCES.iter().map(|_| OnceLock::new()).collect(),
+        });
+        shared.insert(key, Arc::downgrade(&kernels));
+        Ok(kernels)
     }
 
-    pub(super) fn function(&self, kernel: Kernel) -> Function {
-        self.functions[kernel as usize]
+    pub(super) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// Dynamic shared memory that a launch of `kernel` may have on this device, in bytes.
+    pub(super) fn shared_bytes_max(&self, kernel: Kernel) -> u32 {
+        kernel.shared_bytes_max().min(self.shared_bytes_max)
+    }
+
+    /// A kernel, loaded if it is not yet.
+    pub(super) fn get(&self, kernel: Kernel) -> Result<Function> {
+        let index = SOURCES.iter().position(|source| source.0 == kernel.file());
+        let index = index.expect("invariant: every kernel is in a source");
+        let file = match self.files[index].get() {
+            Some(file) => file,
+            None => {
+                let file = self.load(index)?;
+                self.files[index].get_or_init(|| file)
+            }
+        };
+        Ok(file.kernels[kernel as usize].expect("invariant: a text's kernels are loaded with it"))
+    }
+
+    fn load(&self, index: usize) -> Result<File> {
+        let (file, f16, bf16) = SOURCES[index];
+        let text = match self.elem {
+            Elem::F16 => f16,
+            Elem::Bf16 => bf16,
+        };
+        let module = Module::load(&self.context, file, text)?;
+        let load = |&kernel: &Kernel| match kernel.file() == file {
+            true => self.prepare(&module, kernel).map(Some),
+            false => Ok(None),
+        };
+        let kernels = Kernel::ALL.iter().map(load).collect::<Result<_>>()?;
+        Ok(File { kernels, _module: module })
+    }
+
+    fn prepare(&self, module: &Module, kernel: Kernel) -> Result<Function> {
+        let function = module.function(kernel.entry())?;
+        function.load()?;
+        let shared_bytes = self.shared_bytes_max(kernel);
+        if shared_bytes > SHARED_BYTES {
+            function.allow_shared(shared_bytes)?;
+            function.prefer_shared()?;
+        }
+        Ok(function)
     }
 }
 

@@ -25,8 +25,11 @@ impl DeviceMemory {
     pub(super) fn new(stream: &Stream, what: &'static str, bytes: usize) -> Result<Self> {
         let context = Arc::clone(stream.context());
         context.enter()?;
-        // The driver knows no empty blocks.
+        // The driver knows no empty blocks, and what it says of absurd ones varies.
         let bytes = bytes.max(16);
+        if bytes > context.memory_bytes() {
+            return Err(Error::OutOfMemory { what, bytes });
+        }
         // SAFETY: the context is current; the block is freed once, in `drop`.
         let address = unsafe { result::malloc_sync(bytes) }.or_room(what, bytes)?;
         Ok(Self { address, bytes, context })

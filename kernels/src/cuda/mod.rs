@@ -24,17 +24,22 @@
 mod driver;
 mod elem;
 mod exits;
+mod gpu;
 pub(crate) mod kernels;
 pub(crate) mod launch;
 mod memory;
+mod module;
 mod queue;
 mod rows;
 mod stream;
+mod tile;
 mod values;
 mod weights;
 
-pub use driver::{DRIVER_VARIABLE, Gpu, Unavailable, gpus, use_driver};
+pub use driver::{DRIVER_VARIABLE, Unavailable, use_driver};
 pub use elem::Elem;
+pub use gpu::{Gpu, gpus};
+pub use tile::Tile;
 
 pub(crate) use kernels::Kernel;
 pub(crate) use launch::{Arguments, Launch, parameters};
@@ -45,24 +50,22 @@ use crate::{
     ArenaLayout, Device, Error, ExitId, ExitRecord, LiveBound, Op, PassInput, Preferences, Result,
     RowSlot, Span, WeightId,
 };
-use driver::Context;
 use exits::Exits;
 use kernels::Kernels;
 use memory::DeviceMemory;
 use queue::Queue;
 use rows::{Live, Rows};
-use stream::Stream;
 use values::Values;
 use weights::Weights;
 
-/// Where kernels change over.
+/// How products are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tuning {
     /// Passes of up to this many tokens cut the sum over `k` of a product into shares, so that
     /// few tokens keep all multiprocessors busy.
     pub split_tokens: usize,
-    /// Products of at least this many 128 x 128 tiles use them; smaller ones use 64 x 64.
-    pub wide_tiles: usize,
+    /// The tile of every product that can use it; `None` for the one that is done first.
+    pub tile: Option<Tile>,
 }
 
 /// A CUDA device.
@@ -120,15 +123,13 @@ impl CudaDevice {
         if let Some(refusal) = gpu.refusal() {
             return Err(unusable(&format!("{}: {refusal}", gpu.name)));
         }
-        let context = Context::new(ordinal)?;
-        let kernels = Kernels::load(&context, elem)?;
-        let queue = Queue::new(Stream::new(&context)?, kernels);
-        let tuning = Tuning { split_tokens: 256, wide_tiles: gpu.multiprocessors };
+        let queue = Queue::new(Kernels::of(&gpu, elem)?)?;
+        let tuning = Tuning { split_tokens: 256, tile: None };
         let layout = ArenaLayout::default();
         Ok(Self { gpu, elem, tuning, queue, layout, reserved: None, broken: None })
     }
 
-    /// The same with other thresholds between kernels, for measurements and tests.
+    /// The same with products cut otherwise, for measurements and tests.
     pub fn with_tuning(mut self, tuning: Tuning) -> Self {
         self.tuning = tuning;
         self
@@ -166,8 +167,40 @@ impl CudaDevice {
         Ok(Value { at, map: reserved.values.map(span).address(&reserved.rows.table()) })
     }
 
+    /// The best of `tiles`, given with the kernel that makes it, for a product of so many tokens
+    /// and outputs. Those that do not fit this device do not count.
+    pub(crate) fn tile(
+        &self,
+        tiles: &[(Tile, Kernel)],
+        tokens: usize,
+        outputs: usize,
+    ) -> Option<(Tile, Kernel)> {
+        let fits =
+            |kernel: Kernel| kernel.shared_bytes_max() as usize <= self.gpu.block_shared_bytes;
+        let fitting = tiles.iter().copied().filter(|&(_, kernel)| fits(kernel));
+        let wanted = fitting.clone().find(|&(tile, _)| Some(tile) == self.tuning.tile);
+        wanted.or_else(|| {
+            let cycles = |tile: Tile| tile.cycles(tokens, outputs, self.gpu.multiprocessors);
+            fitting.min_by(|a, b| cycles(a.0).total_cmp(&cycles(b.0)))
+        })
+    }
+
+    /// Dynamic shared memory that a block of `kernel` may have here, in bytes.
+    pub(crate) fn shared_bytes_max(&self, kernel: Kernel) -> usize {
+        self.queue.kernels().shared_bytes_max(kernel) as usize
+    }
+
     /// Collects a launch.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where a block would need more shared memory than this device has; the
+    /// device goes on.
     pub(crate) fn push(&mut self, launch: Launch) -> Result<()> {
+        let most = self.shared_bytes_max(launch.kernel);
+        if launch.shared_bytes as usize > most {
+            let expected = format!("at most {most} bytes of shared memory on this device");
+            return Err(Error::mismatch(launch.kernel.entry(), expected, launch.shared_bytes));
+        }
         let pushed = self.queue.push(launch);
         self.guard(pushed)
     }
@@ -225,6 +258,21 @@ fn unusable(message: &str) -> Error {
     Error::Device { device: "cuda".into(), message: message.into() }
 }
 
+/// Blocks of a grid along its second and third axis.
+const GRID_MAX: usize = 65_535;
+/// Tokens that a block of a product has at least (`linear_any`).
+const BLOCK_TOKENS_MIN: usize = 16;
+
+/// Fails where a grid over all rows or tokens would be larger than any device takes.
+fn check_grids(layout: &ArenaLayout) -> Result<()> {
+    let within = |what, found: usize, most: usize| match found > most {
+        true => Err(Error::mismatch(what, format_args!("at most {most} on a CUDA device"), found)),
+        false => Ok(()),
+    };
+    within("rows of a pass", layout.rows_max, GRID_MAX)?;
+    within("tokens of a pass", layout.tokens_max, GRID_MAX * BLOCK_TOKENS_MIN)
+}
+
 /// What a launch must cover.
 #[derive(Clone, Copy)]
 pub(crate) struct Cover {
@@ -258,6 +306,7 @@ impl Device for CudaDevice {
 
     fn reserve(&mut self, layout: &ArenaLayout) -> Result<()> {
         self.check_whole()?;
+        check_grids(layout)?;
         self.reserved = None;
         self.queue.forget();
         let stream = &self.queue.stream;
@@ -305,6 +354,8 @@ impl Device for CudaDevice {
         reserved.rows.clear();
         pass.check(layout)?;
         let begun = reserved.rows.begin(&queue.stream, pass);
+        // Beside the copy, and before anything is launched.
+        let begun = begun.and_then(|()| queue.record_due());
         self.guard(begun)
     }
 

@@ -3,9 +3,10 @@
 //! Launches collect until the host wants to see something, and then go out together. A sequence
 //! that has come a few times is recorded as a graph, and from then on one call launches it.
 //! Everything that varies between passes lies in device memory, so equal shapes make equal
-//! sequences.
+//! sequences. Recording takes as long as many launches, so it waits until a pass has ended.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::kernels::Kernels;
 use super::launch::Launch;
@@ -28,18 +29,28 @@ enum Sequence {
 }
 
 /// The stream, what waits to go into it, and the graphs.
+///
+/// Dropped in this order: graphs before the kernels they launch, the stream last.
 pub(super) struct Queue {
-    pub(super) stream: Stream,
-    kernels: Kernels,
-    pending: Vec<Launch>,
     /// The sequences that have come.
     sequences: HashMap<Box<[Launch]>, Sequence>,
+    /// Sequences that have come often enough to be recorded.
+    due: Vec<Box<[Launch]>>,
+    pending: Vec<Launch>,
+    kernels: Arc<Kernels>,
+    pub(super) stream: Stream,
 }
 
 impl Queue {
-    pub(super) fn new(stream: Stream, kernels: Kernels) -> Self {
+    pub(super) fn new(kernels: Arc<Kernels>) -> Result<Self> {
+        let stream = Stream::new(kernels.context())?;
         let pending = Vec::with_capacity(PENDING_MAX);
-        Self { stream, kernels, pending, sequences: HashMap::new() }
+        Ok(Self { sequences: HashMap::new(), due: Vec::new(), pending, kernels, stream })
+    }
+
+    /// The kernels that launches may name.
+    pub(super) fn kernels(&self) -> &Kernels {
+        &self.kernels
     }
 
     pub(super) fn push(&mut self, launch: Launch) -> Result<()> {
@@ -62,23 +73,26 @@ impl Queue {
     }
 
     fn send(&mut self) -> Result<()> {
-        let Self { stream, kernels, pending, sequences } = self;
-        let enqueue = || {
-            let mut launches = pending.iter();
-            launches.try_for_each(|each| stream.launch(kernels.function(each.kernel), each))
-        };
+        let Self { sequences, due, pending, kernels, stream } = self;
         match sequences.get_mut(pending.as_slice()) {
             Some(Sequence::Recorded(graph)) => return stream.replay(graph),
-            Some(Sequence::Seen(sights)) if *sights < SIGHTS_MIN => *sights += 1,
-            Some(known) => {
-                let graph = stream.record(enqueue)?;
-                let replayed = stream.replay(&graph);
-                *known = Sequence::Recorded(graph);
-                return replayed;
+            Some(Sequence::Seen(sights)) => {
+                *sights += 1;
+                if *sights == SIGHTS_MIN {
+                    due.push(pending.as_slice().into());
+                }
             }
             None => remember(sequences, pending),
         }
-        enqueue()
+        enqueue(stream, kernels, pending)
+    }
+
+    /// Records one sequence that is due, while the stream is idle.
+    pub(super) fn record_due(&mut self) -> Result<()> {
+        let Some(sequence) = self.due.pop() else { return Ok(()) };
+        let graph = self.stream.record(|| enqueue(&self.stream, &self.kernels, &sequence))?;
+        self.sequences.insert(sequence, Sequence::Recorded(graph));
+        Ok(())
     }
 
     /// Sends off what has collected and waits for all of it.
@@ -96,6 +110,7 @@ impl Queue {
     /// Forgets all sequences: memory lies elsewhere from now on.
     pub(super) fn forget(&mut self) {
         self.pending.clear();
+        self.due.clear();
         self.sequences.clear();
     }
 
@@ -103,6 +118,11 @@ impl Queue {
     pub(super) fn discard(&mut self) {
         self.pending.clear();
     }
+}
+
+fn enqueue(stream: &Stream, kernels: &Kernels, launches: &[Launch]) -> Result<()> {
+    let mut launches = launches.iter();
+    launches.try_for_each(|each| stream.launch(kernels.get(each.kernel)?, each))
 }
 
 /// Notes a new sequence. Where there is no room, those without a graph make room.

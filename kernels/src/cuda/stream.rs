@@ -7,9 +7,10 @@ use std::sync::Arc;
 use bytemuck::Pod;
 use cudarc::driver::{result, sys};
 
-use super::driver::{Context, During, Function};
+use super::driver::{Context, During};
 use super::launch::{Launch, PARAMETERS_MAX};
 use super::memory::Address;
+use super::module::Function;
 use crate::Result;
 
 /// A queue of work, done in order.
@@ -128,15 +129,10 @@ impl Stream {
         unsafe { result::stream::begin_capture(self.raw, MODE) }.during("recording a graph")?;
         let enqueued = enqueue();
         // SAFETY: capture began above and ends here on every path.
-        let graph = unsafe { result::stream::end_capture(self.raw) };
+        let captured = unsafe { result::stream::end_capture(self.raw) };
+        let captured = captured.during("recording a graph").map(Template);
         enqueued?;
-        let graph = graph.during("recording a graph")?;
-        let flags = sys::CUgraphInstantiate_flags(0);
-        // SAFETY: the graph came from the driver just now, and is destroyed once, here.
-        let (exec, _) =
-            unsafe { (result::graph::instantiate(graph, flags), result::graph::destroy(graph)) };
-        let raw = exec.during("preparing a graph")?;
-        Ok(Graph { raw, context: Arc::clone(&self.context) })
+        Ok(Graph { raw: captured?.instantiate()?, context: Arc::clone(&self.context) })
     }
 
     /// Enqueues all that a graph recorded.
@@ -153,6 +149,25 @@ impl Drop for Stream {
             // SAFETY: made once, destroyed once.
             let _ = unsafe { result::stream::destroy(self.raw) };
         }
+    }
+}
+
+/// What a capture gives: launches that are not ready to run yet.
+struct Template(sys::CUgraph);
+
+impl Template {
+    fn instantiate(&self) -> Result<sys::CUgraphExec> {
+        let flags = sys::CUgraphInstantiate_flags(0);
+        // SAFETY: the graph lives while `self` does.
+        unsafe { result::graph::instantiate(self.0, flags) }.during("preparing a graph")
+    }
+}
+
+impl Drop for Template {
+    fn drop(&mut self) {
+        // SAFETY: made by a capture, destroyed once; what was instantiated of it lives on. Its
+        // context is current, as it is during a recording.
+        let _ = unsafe { result::graph::destroy(self.0) };
     }
 }
 

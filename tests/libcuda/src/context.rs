@@ -46,6 +46,7 @@ impl Context {
             captures: Mutex::default(),
         });
         Stream::start(&context, Kind::Legacy)?;
+        counts::CONTEXTS.add();
         Ok(CONTEXTS.insert(context))
     }
 

@@ -28,6 +28,10 @@ pub struct SimCounts {
     pub syncs: u64,
     /// Launches, copies and fills recorded into a graph.
     pub captured: u64,
+    /// Modules loaded.
+    pub modules: u64,
+    /// Contexts made.
+    pub contexts: u64,
 }
 
 /// Defines a counter for each field.
@@ -57,6 +61,8 @@ counters! {
     FREES frees;
     SYNCS syncs;
     CAPTURED captured;
+    MODULES modules;
+    CONTEXTS contexts;
 }
 
 /// A number that only grows between resets.

@@ -46,6 +46,7 @@ pub(crate) fn load_with(out: Out<Handle>, image: Host, options: JitOptions) -> R
     match parse(&text) {
         Ok(module) => {
             options.log(ERROR_LOG, "")?;
+            counts::MODULES.add();
             let functions = Mutex::default();
             out.set(MODULES.insert(Arc::new(Loaded { context, module, functions })))
         }

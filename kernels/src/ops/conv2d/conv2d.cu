@@ -4,7 +4,7 @@
 #include "linear/tile.cuh"
 
 // Few outputs: a tile as wide as a warp's part of it.
-typedef Shape<128, 32, 2, 3> Thin;
+typedef Shape<128, 32, 2, 32, 3> Thin;
 
 static_assert(Thin::BYTES == 62592, "the launch knows this number");
 

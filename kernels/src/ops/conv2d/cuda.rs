@@ -5,7 +5,7 @@
 //! The tile changes no bit, and no sum is cut: a row's result depends on that row alone.
 
 use super::Conv2d;
-use crate::cuda::{CudaDevice, Kernel, Launch, Tuning, Value, parameters};
+use crate::cuda::{Address, CudaDevice, Kernel, Launch, Tile, Value, parameters};
 use crate::{ArenaLayout, Error, LiveBound, Result, RowTokens};
 
 parameters! {
@@ -33,11 +33,12 @@ parameters! {
     }
 }
 
-/// Output pixels and outputs of a tile.
-type Tile = [usize; 2];
-const WIDE: Tile = [128, 128];
-const FEW: Tile = [64, 64];
-const THIN: Tile = [128, 32];
+/// Tiles for many outputs, by kernel.
+const TILES: [(Tile, Kernel); 2] =
+    [(Tile::Wide, Kernel::Conv2dWide), (Tile::Few, Kernel::Conv2dFew)];
+/// Output pixels and outputs of a tile for few outputs, and of one that gathers.
+const THIN: [usize; 2] = [128, 32];
+const ANY: [usize; 2] = [64, 64];
 /// Pixels of a side of the windows that all but `conv2d_any` take.
 const KERNEL_MAX: usize = 12;
 /// Coordinates of a pixel have 16 bits and a sign.
@@ -51,7 +52,7 @@ impl Conv2d {
         self.check_counts(&device.layout)?;
         let (x, out) = (device.value(self.x)?, device.value(self.out)?);
         let residual = self.residual.map(|residual| device.value(residual)).transpose()?;
-        let (cover, tuning) = (device.cover(bound)?, device.tuning);
+        let cover = device.cover(bound)?;
         let reserved = device.reserved()?;
         reserved.rows.vectors(RowTokens::Each(self.from.pixels()))?;
         let weight = reserved.weights.matrix(self.weight, self.outputs, self.k())?;
@@ -81,9 +82,10 @@ impl Conv2d {
             activation: self.activation.number(),
         };
         let tokens = cover.rows * self.to().pixels();
-        let (kernel, tile) = self.choose(x, weight, tokens, &tuning);
+        let (kernel, [down, across]) = self.choose(device, x, weight, tokens);
         let shared_bytes = kernel.shared_bytes_max();
-        let grid = [self.tiles(tokens, tile) as u32, 1, 1];
+        let tiles = tokens.div_ceil(down) * self.outputs.div_ceil(across);
+        let grid = [tiles as u32, 1, 1];
         device.push(Launch { kernel, grid, shared_bytes, arguments: given.pack() })
     }
 
@@ -99,21 +101,26 @@ impl Conv2d {
         Error::check_fits("inputs of an output", self.k(), ELEMENTS_MAX)
     }
 
-    fn choose(&self, x: Value, weight: u64, tokens: usize, tuning: &Tuning) -> (Kernel, Tile) {
+    /// A kernel, and the output pixels and outputs of its tile.
+    fn choose(
+        &self,
+        device: &CudaDevice,
+        x: Value,
+        weight: Address,
+        tokens: usize,
+    ) -> (Kernel, [usize; 2]) {
         let is_aligned = x.is_aligned(self.inputs) && weight.is_multiple_of(16);
         if self.inputs == 0 || !is_aligned || self.kernel > KERNEL_MAX {
-            (Kernel::Conv2dAny, FEW)
-        } else if self.outputs <= THIN[1] {
-            (Kernel::Conv2dThin, THIN)
-        } else if self.outputs > FEW[1] && self.tiles(tokens, WIDE) >= tuning.wide_tiles {
-            (Kernel::Conv2dWide, WIDE)
-        } else {
-            (Kernel::Conv2dFew, FEW)
+            return (Kernel::Conv2dAny, ANY);
         }
-    }
-
-    /// Tiles that cover `tokens` output pixels.
-    fn tiles(&self, tokens: usize, tile: Tile) -> usize {
-        tokens.div_ceil(tile[0]) * self.outputs.div_ceil(tile[1])
+        if self.outputs <= THIN[1] {
+            return (Kernel::Conv2dThin, THIN);
+        }
+        // Half of a wide tile would be for nobody.
+        let tiles = if self.outputs > ANY[1] { &TILES[..] } else { &TILES[1..] };
+        match device.tile(tiles, tokens, self.outputs) {
+            Some((tile, kernel)) => (kernel, [tile.tokens(), tile.outputs()]),
+            None => (Kernel::Conv2dAny, ANY),
+        }
     }
 }

@@ -1,15 +1,13 @@
-//! Chooses among three kernels: tensor cores on large tiles, on small tiles with the sum over
-//! `k` in shares, and plain arithmetic for shapes without alignment.
+//! Chooses among four kernels: tensor cores on tiles of three sizes, of which the smallest can
+//! have the sum over `k` in shares, and plain arithmetic for shapes without alignment.
 
 use super::Linear;
-use crate::cuda::{
-    Address, Arguments, Cover, CudaDevice, Kernel, Launch, Tuning, Value, parameters, round_up,
-};
+use crate::cuda::{Address, CudaDevice, Kernel, Launch, Tile, Tuning, Value, parameters, round_up};
 use crate::{Activation, ArenaLayout, LiveBound, Result, WeightForm};
 
 parameters! {
-    /// `linear_wide` and `linear_any` in `linear.cu`
-    struct LinearParameters for LinearWide, LinearAny in linear_signature {
+    /// All but `linear_few` in `linear.cu`
+    struct LinearParameters for LinearBroad, LinearWide, LinearAny in linear_signature {
         x: u64,
         x_map: u64,
         weight: u64,
@@ -46,8 +44,13 @@ parameters! {
     }
 }
 
-/// Side of the tiles of `linear_wide`, `linear_few` and `linear_any`.
-const WIDE: usize = 128;
+/// Tiles on tensor cores, by kernel.
+const TILES: [(Tile, Kernel); 3] = [
+    (Tile::Broad, Kernel::LinearBroad),
+    (Tile::Wide, Kernel::LinearWide),
+    (Tile::Few, Kernel::LinearFew),
+];
+/// Side of the tiles of `linear_few`, which also counts steps of `k`, and of `linear_any`.
 const FEW: usize = 64;
 const ANY: usize = 16;
 
@@ -76,24 +79,12 @@ pub(crate) fn linear_workspace(layout: &ArenaLayout, tuning: &Tuning) -> (usize,
     })
 }
 
-/// The kernel for a product, and the shares of its sum.
-fn choose(op: &Linear, cover: &Cover, tuning: &Tuning) -> (Kernel, usize) {
-    let tiles = cover.tokens.div_ceil(WIDE) * op.n.div_ceil(WIDE);
-    if cover.pass_tokens <= tuning.split_tokens && splits(op.n, op.k) > 1 {
-        (Kernel::LinearFew, splits(op.n, op.k))
-    } else if tiles >= tuning.wide_tiles {
-        (Kernel::LinearWide, 1)
-    } else {
-        (Kernel::LinearFew, 1)
-    }
-}
-
 impl Linear {
     pub(crate) fn launch(&self, device: &mut CudaDevice, bound: LiveBound) -> Result<()> {
         self.check(&device.layout)?;
         let (x, out) = (device.value(self.x)?, device.value(self.out)?);
         let residual = self.residual.map(|residual| device.value(residual)).transpose()?;
-        let (cover, tuning) = (device.cover(bound)?, device.tuning);
+        let cover = device.cover(bound)?;
         let reserved = device.reserved()?;
         let weight = reserved.weights.matrix(self.weight, self.n, self.k)?;
         let bias = reserved.weights.vector(self.bias, self.n)?;
@@ -103,15 +94,27 @@ impl Linear {
         }
         let live = reserved.rows.table().live;
         let given = self.parameters(x, out, residual, [weight, bias, live]);
-        if self.k == 0 || !x.is_aligned(self.k) || !weight.is_multiple_of(16) {
-            return device.push(self.on(Kernel::LinearAny, &cover, 1, given.pack()));
-        }
-        let (kernel, splits) = choose(self, &cover, &tuning);
+        let is_aligned = x.is_aligned(self.k) && weight.is_multiple_of(16) && self.k > 0;
+        let is_split =
+            cover.pass_tokens <= device.tuning.split_tokens && splits(self.n, self.k) > 1;
+        let tile = match is_split {
+            true => Some((Tile::Few, Kernel::LinearFew)),
+            false => device.tile(&TILES, cover.tokens, self.n),
+        };
+        let Some((tile, kernel)) = tile.filter(|_| is_aligned) else {
+            let grid = [self.n.div_ceil(ANY) as u32, cover.tokens.div_ceil(ANY) as u32, 1];
+            let (kernel, arguments) = (Kernel::LinearAny, given.pack());
+            return device.push(Launch { kernel, grid, shared_bytes: 0, arguments });
+        };
+        let splits = if is_split { splits(self.n, self.k) } else { 1 };
         let arguments = match kernel {
             Kernel::LinearFew => given.split(partial, arrivals, splits).pack(),
             _ => given.pack(),
         };
-        device.push(self.on(kernel, &cover, splits, arguments))
+        let across = self.n.div_ceil(tile.outputs()) as u32;
+        let down = cover.tokens.div_ceil(tile.tokens()) as u32;
+        let (grid, shared_bytes) = ([across, down, splits as u32], kernel.shared_bytes_max());
+        device.push(Launch { kernel, grid, shared_bytes, arguments })
     }
 
     fn parameters(
@@ -135,17 +138,6 @@ impl Linear {
             k: self.k as u32,
             activation: self.activation.number(),
         }
-    }
-
-    fn on(&self, kernel: Kernel, cover: &Cover, splits: usize, arguments: Arguments) -> Launch {
-        let side = match kernel {
-            Kernel::LinearWide => WIDE,
-            Kernel::LinearFew => FEW,
-            _ => ANY,
-        };
-        let tiles = |count: usize| count.div_ceil(side) as u32;
-        let grid = [tiles(self.n), tiles(cover.tokens), splits as u32];
-        Launch { kernel, grid, shared_bytes: kernel.shared_bytes_max(), arguments }
     }
 }
 

@@ -83,30 +83,37 @@ accumulate(const Product& p, u32 k_begin, u32 k_end, Sums<S>& sums) {
     accumulate<S>(loader, k_end > k_begin ? (k_end - k_begin + K_STEP - 1) / K_STEP : 0, sums);
 }
 
-extern "C" __global__ void __launch_bounds__(Wide::THREADS, 2) linear_wide(
-    const elem* x,
-    const u32* x_map,
-    const elem* weight,
-    const float* bias,
-    const elem* residual,
-    const u32* residual_map,
-    elem* out,
-    const u32* out_map,
-    const Live* live,
-    u32 n,
-    u32 k,
-    u32 activation
-) {
-    const u32 token0 = blockIdx.y * Wide::TOKENS, column0 = blockIdx.x * Wide::COLUMNS;
-    const u32 tokens = live->tokens;
-    if (token0 >= tokens)
+#define PRODUCT_PARAMETERS                                                                        \
+    const elem *x, const u32 *x_map, const elem *weight, const float *bias, const elem *residual, \
+        const u32 *residual_map, elem *out, const u32 *out_map, const Live *live, u32 n, u32 k,   \
+        u32 activation
+
+#define PRODUCT                                                                                  \
+    {                                                                                            \
+        x, x_map, weight, bias, residual, residual_map, out, out_map, live->tokens, n, k,        \
+            activation, 0, 0                                                                     \
+    }
+
+// Makes one tile.
+template <class S> __device__ __forceinline__ void make_tile(Product& p) {
+    p.token0 = blockIdx.y * S::TOKENS;
+    p.column0 = blockIdx.x * S::COLUMNS;
+    if (p.token0 >= p.tokens)
         return;
-    const Product p = {x,       x_map,  weight, bias, residual,   residual_map, out,
-                       out_map, tokens, n,      k,    activation, token0,       column0};
-    Sums<Wide> sums;
-    edges<Wide>().fetch(p);
-    accumulate<Wide>(p, 0, k, sums);
-    finish<Wide>(p, sums);
+    Sums<S> sums;
+    edges<S>().fetch(p);
+    accumulate<S>(p, 0, p.k, sums);
+    finish<S>(p, sums);
+}
+
+extern "C" __global__ void __launch_bounds__(Broad::THREADS, 1) linear_broad(PRODUCT_PARAMETERS) {
+    Product p = PRODUCT;
+    make_tile<Broad>(p);
+}
+
+extern "C" __global__ void __launch_bounds__(Wide::THREADS, 2) linear_wide(PRODUCT_PARAMETERS) {
+    Product p = PRODUCT;
+    make_tile<Wide>(p);
 }
 
 // A block's part of `partial`: [share][tile], each tile as its threads hold it, four sums of each
@@ -150,18 +157,28 @@ struct Shares {
     }
 };
 
+// Adds one, and orders it among the additions of other blocks: what this block wrote before is
+// there for whoever counts after it.
+__device__ __forceinline__ u32 count_up(u32* count) {
+    u32 before;
+    asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;"
+                 : "=r"(before)
+                 : "l"(__cvta_generic_to_global(count))
+                 : "memory");
+    return before;
+}
+
 // Whether this block is the last of its tile, in which case it sees what the others wrote. The
-// count is put back for the next launch.
+// count is put back for the next launch. One thread speaks for the block: the barriers carry what
+// the others wrote to it, and what it has seen to the others.
 __device__ __forceinline__ bool arrive_last(u32* arrivals, u32 splits) {
     u32* last = (u32*)shared_bytes;
-    __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
         u32* count = arrivals + blockIdx.y * gridDim.x + blockIdx.x;
-        *last = atomicAdd(count, 1) == splits - 1;
+        *last = count_up(count) == splits - 1;
         if (*last)
             *count = 0;
-        __threadfence();
     }
     __syncthreads();
     return *last;
@@ -169,29 +186,13 @@ __device__ __forceinline__ bool arrive_last(u32* arrivals, u32 splits) {
 
 // With few tokens there are too few tiles to fill the device: blocks share the k of a tile. The
 // last to come adds the shares in their order, whoever it is.
-extern "C" __global__ void __launch_bounds__(Few::THREADS, 3) linear_few(
-    const elem* x,
-    const u32* x_map,
-    const elem* weight,
-    const float* bias,
-    const elem* residual,
-    const u32* residual_map,
-    elem* out,
-    const u32* out_map,
-    const Live* live,
-    u32 n,
-    u32 k,
-    u32 activation,
-    float* partial,
-    u32* arrivals,
-    u32 splits
-) {
-    const u32 token0 = blockIdx.y * Few::TOKENS, column0 = blockIdx.x * Few::COLUMNS;
-    const u32 tokens = live->tokens;
-    if (token0 >= tokens)
+extern "C" __global__ void __launch_bounds__(Few::THREADS, 3)
+linear_few(PRODUCT_PARAMETERS, float* partial, u32* arrivals, u32 splits) {
+    Product p = PRODUCT;
+    p.token0 = blockIdx.y * Few::TOKENS;
+    p.column0 = blockIdx.x * Few::COLUMNS;
+    if (p.token0 >= p.tokens)
         return;
-    const Product p = {x,       x_map,  weight, bias, residual,   residual_map, out,
-                       out_map, tokens, n,      k,    activation, token0,       column0};
     const u32 steps = (k + K_STEP - 1) / K_STEP, share = blockIdx.z;
     const u32 k_begin = steps * share / splits * K_STEP;
     const u32 k_end = min(k, steps * (share + 1) / splits * K_STEP);
@@ -234,20 +235,8 @@ __device__ __forceinline__ void load_any(
 }
 
 // No tensor cores, no conditions: a thread makes one output.
-extern "C" __global__ void __launch_bounds__(ANY_TILE * ANY_TILE) linear_any(
-    const elem* x,
-    const u32* x_map,
-    const elem* weight,
-    const float* bias,
-    const elem* residual,
-    const u32* residual_map,
-    elem* out,
-    const u32* out_map,
-    const Live* live,
-    u32 n,
-    u32 k,
-    u32 activation
-) {
+extern "C" __global__ void __launch_bounds__(ANY_TILE * ANY_TILE)
+linear_any(PRODUCT_PARAMETERS) {
     __shared__ float x_tile[ANY_TILE][ANY_STEP + 1];
     __shared__ float weight_tile[ANY_TILE][ANY_STEP + 1];
     const u32 token0 = blockIdx.y * ANY_TILE, column0 = blockIdx.x * ANY_TILE;

@@ -16,14 +16,18 @@
 #define K_CHUNKS (K_STEP / CHUNK)
 
 // A block's tile: `TOKENS` x `COLUMNS` sums, of which each warp makes `STRIPES` x 16 tokens by
-// 32 columns.
-template <int TOKENS_, int COLUMNS_, int STRIPES_, int STAGES_> struct Shape {
+// `WARP_COLUMNS` columns. The more sums a warp makes, the less it reads from shared memory for
+// each.
+template <int TOKENS_, int COLUMNS_, int STRIPES_, int WARP_COLUMNS_, int STAGES_> struct Shape {
     static constexpr int TOKENS = TOKENS_;
     static constexpr int COLUMNS = COLUMNS_;
     static constexpr int STRIPES = STRIPES_;
     static constexpr int STAGES = STAGES_;
     static constexpr int WARP_TOKENS = 16 * STRIPES;
-    static constexpr int WARP_COLUMNS = 32;
+    static constexpr int WARP_COLUMNS = WARP_COLUMNS_;
+    // Fragments of 16 columns, and sums of eight.
+    static constexpr int FRAGMENTS = WARP_COLUMNS / 16;
+    static constexpr int EIGHTS = WARP_COLUMNS / 8;
     static constexpr int WARPS_ACROSS = COLUMNS / WARP_COLUMNS;
     static constexpr int THREADS = TOKENS / WARP_TOKENS * WARPS_ACROSS * 32;
     // A stage holds the rows of x, then those of the weight.
@@ -32,15 +36,17 @@ template <int TOKENS_, int COLUMNS_, int STRIPES_, int STAGES_> struct Shape {
     static constexpr int BYTES = STAGES * STAGE_BYTES + (2 * TOKENS + COLUMNS) * 4;
 };
 
-typedef Shape<128, 128, 4, 3> Wide;
-typedef Shape<64, 64, 2, 4> Few;
+typedef Shape<128, 192, 4, 48, 3> Broad;
+typedef Shape<128, 128, 4, 32, 3> Wide;
+typedef Shape<64, 64, 2, 32, 4> Few;
 
-// Dynamic shared memory that the launch gives to `linear_wide` and `linear_few`.
+// Dynamic shared memory that the launch gives to `linear_broad`, `linear_wide` and `linear_few`.
+static_assert(Broad::BYTES == 124672, "the launch knows this number");
 static_assert(Wide::BYTES == 99840 && Few::BYTES == 66304, "the launch knows these numbers");
 
-// The sums of a lane: of each stripe, 16 tokens by four times eight columns.
+// The sums of a lane: of each stripe, 16 tokens by so many times eight columns.
 template <class S> struct Sums {
-    float at[S::STRIPES][4][4];
+    float at[S::STRIPES][S::EIGHTS][4];
 };
 
 // What the epilogue wants of every token and column, fetched while the product is on its way.
@@ -80,9 +86,9 @@ template <class S>
 __device__ __forceinline__ void multiply_stage(Sums<S>& sums, u32 x_corner, u32 weight_corner) {
 #pragma unroll
     for (int step = 0; step < K_STEP / 16; step++) {
-        u32 a[S::STRIPES][4], b[2][4];
+        u32 a[S::STRIPES][4], b[S::FRAGMENTS][4];
 #pragma unroll
-        for (int j = 0; j < 2; j++)
+        for (int j = 0; j < S::FRAGMENTS; j++)
             load_fragment(b[j], fragment<K_CHUNKS>(weight_corner, j, step));
 #pragma unroll
         for (int i = 0; i < S::STRIPES; i++)
@@ -90,7 +96,7 @@ __device__ __forceinline__ void multiply_stage(Sums<S>& sums, u32 x_corner, u32 
 #pragma unroll
         for (int i = 0; i < S::STRIPES; i++)
 #pragma unroll
-            for (int j = 0; j < 4; j++)
+            for (int j = 0; j < S::EIGHTS; j++)
                 multiply(sums.at[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
     }
 }
@@ -140,7 +146,7 @@ template <class S> __device__ __forceinline__ void stage_sums(const Sums<S>& sum
     const u32 token = warp_token<S>() + lane / 4;
     const u32 column = warp_column<S>() + lane % 4 * 2;
 #pragma unroll
-    for (int j = 0; j < 4; j++) {
+    for (int j = 0; j < S::EIGHTS; j++) {
         const float2 bias = *(const float2*)&edges<S>().bias[column + j * 8];
 #pragma unroll
         for (int i = 0; i < S::STRIPES * 2; i++) {
@@ -211,7 +217,8 @@ __device__ __forceinline__ void write_tile(const P& p) {
     const u32 columns = p.n - min(p.n, p.column0 + column);
     const u32 tokens = min((u32)S::TOKENS, p.tokens - p.token0);
     const bool whole = p.n % CHUNK == 0 && ((u64)p.out | (u64)p.residual) % CHUNK_BYTES == 0;
-    if (columns == 0)
+    // Where runs do not divide the threads, the last of these have none.
+    if (columns == 0 || (S::THREADS % RUNS != 0 && threadIdx.x >= STEP * RUNS))
         return;
 #pragma unroll 1
     for (u32 first = threadIdx.x / RUNS; first < tokens; first += BATCH * STEP) {

@@ -177,14 +177,14 @@ count_streak(RowState& state, const Verdict& verdict, const Head& head, bool of_
     state.label = of_use ? verdict.label : 0;
 }
 
-// The pass number tells the host, which reads all the while, that record and logits are there.
+// The pass number tells the host, which reads all the while, that record and logits are there:
+// its release covers what this thread wrote, and what its block wrote before the last barrier.
 __device__ __forceinline__ void publish(Record* record, const Record& what) {
     record->slot = what.slot;
     record->exit = what.exit;
     record->label = what.label;
     record->score = what.score;
     record->flags = what.flags;
-    __threadfence_system();
     asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(
                      __cvta_generic_to_global(&record->number)),
                  "r"(what.number)
@@ -255,7 +255,7 @@ ramp(const elem* __restrict__ x, const u32* __restrict__ x_map, const u32* __res
     }
     for (u32 i = threadIdx.x; i < count; i += THREADS)
         logits[(u64)slot * logits_stride + i] = values[i];
-    // The fence in `publish` covers what the block wrote before this.
+    // The release in `publish` covers what the block wrote before this.
     __syncthreads();
     if (warp() > 0)
         return;

@@ -7,7 +7,7 @@ use offramp_ptxsim::FaultKind::{
 use crate::bug::{Bug, Found, SOME};
 use crate::text::Change::{Remove, Swap};
 use crate::text::Site;
-use crate::{ANY, FEW, WIDE};
+use crate::{ANY, BROAD, FEW, WIDE};
 
 const BARRIER: Site = Site { op: "bar.sync", from: "" };
 const COPY: &str = "\"r\"(live ? CHUNK_BYTES : 0)";
@@ -15,7 +15,7 @@ const MORE_TOKENS: Found = Found::By(&[OutOfBounds]);
 
 #[test]
 fn every_barrier_counts() {
-    for subject in [WIDE, FEW, ANY] {
+    for subject in [BROAD, WIDE, FEW, ANY] {
         let missed = subject.survivors(BARRIER, Remove);
         assert!(missed.is_empty(), "{}: {missed:?}", subject.kernel);
     }
@@ -29,8 +29,8 @@ fn wide() {
         Bug::new(("cp.async.wait_group 1", ""), 1, Swap("_group 1", "_group 2"), late),
         Bug::new(("cp.async.commit_group", ""), SOME, Remove, late),
         Bug::new(("and.b32*, 16;", COPY), SOME, Swap("and.b32", "or.b32"), MORE_TOKENS),
-        Bug::new(("setp.le.u32", "token0 >= tokens"), 1, Swap(".le", ".ge"), Found::Somehow),
-        Bug::new(("bra", "token0 >= tokens"), 1, Remove, Found::Somehow),
+        Bug::new(("setp.le.u32", "p.token0 >= p.tokens"), 1, Swap(".le", ".ge"), Found::Somehow),
+        Bug::new(("bra", "p.token0 >= p.tokens"), 1, Remove, Found::Somehow),
         Bug::new(("ldmatrix*;", ""), SOME, Swap(".x4.", ".x4.trans."), Found::Wrong),
         Bug::new(("mul.f32*0f3F3504F3;", "erff"), SOME, Swap("3F3504F3", "3F3604F3"), Found::Wrong),
         Bug::new(("{  cvt.rn.f16.f32", ""), SOME, Swap("cvt.rn", "cvt.rz"), Found::Wrong),
@@ -43,9 +43,14 @@ fn few() {
     FEW.finds(&[
         Bug::new(("cp.async.wait_group 2", ""), 1, Remove, late),
         Bug::new(("cp.async.wait_group 2", ""), 1, Swap("_group 2", "_group 3"), late),
-        Bug::new(("bra", "token0 >= tokens"), 1, Remove, Found::Somehow),
-        Bug::new(("atom.global.add", ""), 1, Swap(", 1;", ", 0;"), Found::Wrong),
-        Bug::new(("atom.global.add", ""), 1, Swap("add.u32", "exch.b32"), Found::Wrong),
+        Bug::new(("bra", "p.token0 >= p.tokens"), 1, Remove, Found::Somehow),
+        Bug::new(("atom.add.acq_rel.gpu", ""), 1, Swap(", 1;", ", 0;"), Found::Wrong),
+        Bug::new(
+            ("atom.add.acq_rel.gpu", ""),
+            1,
+            Swap("add.acq_rel.gpu.global.u32", "exch.acq_rel.gpu.global.b32"),
+            Found::Wrong,
+        ),
         Bug::new(("st.global.u32", "*count = 0"), 1, Remove, Found::Wrong),
         Bug::new(("st.shared.u32", "*last ="), 1, Remove, Found::Somehow),
         Bug::new(

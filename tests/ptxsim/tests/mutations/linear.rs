@@ -1,4 +1,4 @@
-//! `linear_wide`, `linear_few` and `linear_any` against a product in f64.
+//! The kernels of products against a product in f64.
 
 use offramp_ptxsim::Kernel;
 
@@ -20,7 +20,8 @@ struct Problem {
 
 /// How a kernel is launched.
 struct Shape {
-    tile: u32,
+    /// Outputs and tokens.
+    tile: [u32; 2],
     threads: u32,
     shared: u32,
 }
@@ -30,15 +31,23 @@ const SMALL: Problem =
     Problem { tokens: 6, launched: 6, n: 13, k: 264, activation: 1, splits: 1, mapped: false };
 
 pub(crate) fn wide(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
-    let shape = Shape { tile: 128, threads: 256, shared: 99_840 };
+    let shape = Shape { tile: [128, 128], threads: 256, shared: 99_840 };
     let large =
         Problem { tokens: 131, launched: 260, n: 136, activation: 0, mapped: true, ..SMALL };
     let odd = Problem { n: 29, activation: 0, mapped: true, ..SMALL };
     [large, odd, SMALL].iter().try_for_each(|problem| solve(kernel, elem, &shape, problem))
 }
 
+pub(crate) fn broad(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
+    let shape = Shape { tile: [192, 128], threads: 256, shared: 124_672 };
+    let large =
+        Problem { tokens: 131, launched: 260, n: 200, activation: 0, mapped: true, ..SMALL };
+    let odd = Problem { n: 29, activation: 0, mapped: true, ..SMALL };
+    [large, odd, SMALL].iter().try_for_each(|problem| solve(kernel, elem, &shape, problem))
+}
+
 pub(crate) fn few(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
-    let shape = Shape { tile: 64, threads: 128, shared: 66_304 };
+    let shape = Shape { tile: [64, 64], threads: 128, shared: 66_304 };
     let large = Problem { tokens: 67, launched: 130, n: 72, k: 1032, splits: 3, ..SMALL };
     let large = Problem { activation: 0, mapped: true, ..large };
     let odd = Problem { n: 29, activation: 0, mapped: true, ..SMALL };
@@ -47,7 +56,7 @@ pub(crate) fn few(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
 }
 
 pub(crate) fn any(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
-    let shape = Shape { tile: 16, threads: 256, shared: 0 };
+    let shape = Shape { tile: [16, 16], threads: 256, shared: 0 };
     let large = Problem { tokens: 19, launched: 40, n: 21, k: 37, mapped: true, ..SMALL };
     (0..6)
         .try_for_each(|activation| solve(kernel, elem, &shape, &Problem { activation, ..large }))?;
@@ -63,8 +72,9 @@ fn solve(kernel: &Kernel, elem: Elem, shape: &Shape, problem: &Problem) -> Resul
     let maps =
         [3, 2, 4].map(|more| if mapped { world.map(tokens, tokens + more) } else { packed() });
     let bias = world.numbers(n);
-    let tiles = [n as u32, launched].map(|size| size.div_ceil(shape.tile));
-    let sums = (splits * tiles[0] * tiles[1] * shape.tile * shape.tile) as usize;
+    let [across, down] = shape.tile;
+    let tiles = [(n as u32).div_ceil(across), launched.div_ceil(down)];
+    let sums = (splits * tiles[0] * tiles[1] * across * down) as usize;
     let mut args = vec![P(x.address), P(maps[0].1), P(weight.address), P(world.floats(&bias))];
     let residual_at = if mapped { residual.address } else { 0 };
     args.extend([P(residual_at), P(maps[1].1), P(out.address), P(maps[2].1)]);

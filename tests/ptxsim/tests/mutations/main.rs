@@ -25,6 +25,7 @@ const fn subject(file: &'static str, kernel: &'static str, run: world::Run) -> S
     Subject { file, kernel, run }
 }
 
+const BROAD: Subject = subject("linear", "linear_broad", linear::broad);
 const WIDE: Subject = subject("linear", "linear_wide", linear::wide);
 const FEW: Subject = subject("linear", "linear_few", linear::few);
 const ANY: Subject = subject("linear", "linear_any", linear::any);
@@ -47,6 +48,7 @@ const POOL: Subject = subject("pool2d", "pool2d", images::pool);
 #[test]
 fn kernels_are_right_as_they_ship() {
     for subject in [
+        BROAD,
         WIDE,
         FEW,
         ANY,

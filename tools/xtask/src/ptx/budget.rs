@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 /// Most registers of a thread, by kernel.
-const REGISTERS: [(&str, u32); 19] = [
+const REGISTERS: [(&str, u32); 20] = [
     ("attention_128", 240),
     ("attention_32", 102),
     ("attention_64", 128),
@@ -17,6 +17,7 @@ const REGISTERS: [(&str, u32); 19] = [
     ("embed", 80),
     ("layer_norm", 64),
     ("linear_any", 48),
+    ("linear_broad", 192),
     ("linear_few", 112),
     ("linear_wide", 128),
     ("narrow", 32),
