@@ -11,7 +11,7 @@ pub(super) struct SegmentCosts {
     pub(super) token_us: Vec<f64>,
     /// By segment: time to move a token while packing behind it. Early maps of images are big.
     pub(super) move_us: Vec<f64>,
-    /// Time of a compaction that moves nothing.
+    /// Time of a compaction, whatever it moves.
     pub(super) fixed_us: f64,
 }
 
@@ -28,13 +28,28 @@ impl SegmentCosts {
         Self { token_us: token_us.collect(), move_us: move_us.collect(), fixed_us: 1.0 }
     }
 
+    /// Takes over two measurements of every segment, each with its number of tokens: what a token
+    /// more costs, whatever launches and waits cost.
+    pub(super) fn marginal(&mut self, few: (usize, &[f64]), many: (usize, &[f64])) {
+        let more = many.0.saturating_sub(few.0).max(1) as f64;
+        let pairs = few.1.iter().zip(many.1);
+        self.token_us = pairs.map(|(few, many)| (many - few).max(0.0) / more).collect();
+    }
+
     /// Takes over a measurement: moving a token behind segment `site` took `move_us`. Other
     /// sites cost as their bytes.
-    pub(super) fn measured(&mut self, plan: &Plan, site: usize, move_us: f64) {
+    pub(super) fn moves(&mut self, plan: &Plan, site: usize, move_us: f64) {
         let bytes = moved_bytes(plan);
         let us_per_byte = move_us / bytes[site].max(1.0);
         self.move_us = bytes.into_iter().map(|bytes| bytes * us_per_byte).collect();
         self.fixed_us = 0.0;
+    }
+
+    /// Takes over a measurement: a compaction takes `fixed_us` wherever it stands, as it moves
+    /// nothing but a map.
+    pub(super) fn fixed(&mut self, fixed_us: f64) {
+        self.move_us.fill(0.0);
+        self.fixed_us = fixed_us;
     }
 
     /// Whether packing behind segment `site` saves more than it costs, when `leaving` tokens of
@@ -94,6 +109,19 @@ mod tests {
             rates.learn(1, 0, 0);
         }
         assert_eq!((rates.expected(0, 100), rates.expected(1, 100)), (26, 100));
+    }
+
+    /// 60 us a segment for 64 tokens are launches: a token more costs 0.03 us.
+    #[test]
+    fn launches_are_not_taken_for_the_cost_of_tokens() {
+        let mut costs =
+            SegmentCosts { token_us: vec![0.0; 3], move_us: vec![9.0; 3], fixed_us: 0.0 };
+        costs.marginal((64, &[60.0, 60.0, 60.0]), (2112, &[121.44, 121.44, 50.0]));
+        costs.fixed(4.0);
+        assert!(costs.token_us[..2].iter().all(|us| (us - 0.03).abs() < 1e-9), "{costs:?}");
+        assert_eq!(costs.token_us[2], 0.0, "noise is no gain");
+        assert!(!costs.pays(0, 128, 4096), "3.84 us saved, 4 us spent");
+        assert!(costs.pays(0, 256, 4096), "7.68 us saved");
     }
 
     #[test]

@@ -9,6 +9,15 @@ use crate::clock;
 use crate::error::Result;
 use crate::exit::Exits;
 
+/// Forwards behind a median at start.
+const ROUNDS: usize = 3;
+/// How much longer than the first the largest pass at start should take.
+const GROWTH_WANTED: f64 = 1.5;
+/// Tokens of a row at start at most.
+const ROW_TOKENS_MAX: usize = 128;
+/// Compactions timed in a row, beyond the first.
+const COMPACTIONS: usize = 8;
+
 /// How many rows of how many tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -76,26 +85,92 @@ impl Engine {
         Ok(Some(median(&mut samples)))
     }
 
-    /// Touches every page and measures what a token costs in each segment, so that packing is
-    /// decided by this machine and not by a constant.
+    /// Touches every page, loads every kernel, and measures what a token costs in each segment,
+    /// so that packing is decided by this machine and not by a constant.
     pub(super) fn warm_up(&mut self) -> Result<()> {
-        if self.plan.ramps() == 0 {
-            return Ok(());
+        let Some(shape) = self.first_shape() else { return Ok(()) };
+        match (self.plan.ramps(), self.device.runs_behind()) {
+            (0, false) => return Ok(()),
+            (0, true) => return self.measure(shape, 1).map(drop),
+            (_, true) => return self.warm_up_behind(shape),
+            (_, false) => {}
         }
-        let tokens = 16.min(self.plan.layout.row_tokens_max);
-        let rows = 4.min(self.limits.rows_max).min(self.limits.tokens_max / tokens.max(1));
-        if rows < 2 {
-            return Ok(());
-        }
-        let shape = Shape { rows, tokens };
-        let times = self.measure(shape, 3)?;
-        let all = (rows * tokens) as f64;
+        let times = self.measure(shape, ROUNDS)?;
+        let all = tokens(shape) as f64;
         self.costs.token_us = times.iter().map(|time| time.segment_us / all).collect();
-        if let Some(compact_us) = self.measure_compaction(shape, 3)? {
+        if let Some(compact_us) = self.measure_compaction(shape, ROUNDS)? {
             let site = self.plan.ramp_sites().next().unwrap_or(0);
-            self.costs.measured(&self.plan, site, compact_us / (all / 2.0));
+            self.costs.moves(&self.plan, site, compact_us / (all / 2.0));
         }
         Ok(())
+    }
+
+    /// The same where small passes cost what their launches cost: segments by the difference
+    /// between a small pass and one large enough to take clearly longer, and a compaction by
+    /// itself.
+    fn warm_up_behind(&mut self, first: Shape) -> Result<()> {
+        let small = self.segment_us(first)?;
+        let small_us: f64 = small.iter().sum();
+        let mut last = (first, small.clone());
+        while last.1.iter().sum::<f64>() < GROWTH_WANTED * small_us {
+            let Some(next) = self.larger(last.0) else { break };
+            last = (next, self.segment_us(next)?);
+        }
+        let (shape, large) = last;
+        if shape != first {
+            self.costs.marginal((tokens(first), &small), (tokens(shape), &large));
+        }
+        if let Some(compact_us) = self.measure_compactions(first, ROUNDS)? {
+            self.costs.fixed(compact_us);
+        }
+        Ok(())
+    }
+
+    /// By segment: its time over a batch of `shape`.
+    fn segment_us(&mut self, shape: Shape) -> Result<Vec<f64>> {
+        let times = self.measure(shape, ROUNDS)?;
+        Ok(times.into_iter().map(|time| time.segment_us).collect())
+    }
+
+    /// A few rows of a few tokens, within the limits.
+    fn first_shape(&self) -> Option<Shape> {
+        let tokens = 16.min(self.plan.layout.row_tokens_max);
+        let rows = 4.min(self.limits.rows_max).min(self.limits.tokens_max / tokens.max(1));
+        (rows >= 2).then_some(Shape { rows, tokens })
+    }
+
+    /// Twice as many tokens, by longer rows while there are such, if there is room.
+    fn larger(&self, shape: Shape) -> Option<Shape> {
+        let Shape { rows, tokens } = shape;
+        let larger = match 2 * tokens <= self.plan.layout.row_tokens_max.min(ROW_TOKENS_MAX) {
+            true => Shape { rows, tokens: 2 * tokens },
+            false => Shape { rows: 2 * rows, tokens },
+        };
+        let fits = larger.rows <= self.limits.rows_max
+            && larger.rows * larger.tokens <= self.limits.tokens_max;
+        fits.then_some(larger)
+    }
+
+    /// Times a compaction in a row of them, so that neither launching nor waiting counts.
+    fn measure_compactions(&mut self, shape: Shape, rounds: usize) -> Result<Option<f64>> {
+        let Some(site) = self.plan.ramp_sites().next() else { return Ok(None) };
+        let Some(compact) = self.plan.segments[site].site.as_ref().map(|s| s.compact.clone())
+        else {
+            return Ok(None);
+        };
+        let compact = Op::Compact(compact);
+        let batch = self.synthetic(shape)?;
+        let exits = Exits::uniform(&self.plan, Score::Confidence, 0.0)?;
+        self.audit.keep(shape.rows, |row| row % 2 == 1);
+        let mut samples = Vec::new();
+        for _ in 0..rounds.max(1) {
+            self.begin(&batch, &exits, &[])?;
+            self.time_ops(|plan| plan.ops_until_first_ramp())?;
+            let one_us = self.time_ops(|_| vec![compact.clone()])?;
+            let many_us = self.time_ops(|_| vec![compact.clone(); 1 + COMPACTIONS])?;
+            samples.push((many_us - one_us).max(0.0) / COMPACTIONS as f64);
+        }
+        Ok(Some(median(&mut samples)))
     }
 
     fn time_ops(&mut self, ops: impl FnOnce(&crate::plan::Plan) -> Vec<Op>) -> Result<f64> {
@@ -117,6 +192,10 @@ impl Engine {
         }
         Ok(batch)
     }
+}
+
+fn tokens(shape: Shape) -> usize {
+    shape.rows * shape.tokens
 }
 
 /// The middle of the samples; `NaN` of none.

@@ -163,7 +163,8 @@ impl Engine {
         report.token_segments += bound.tokens;
         let Some(Site { ramp, compact }) = &self.plan.segments[index].site else { return Ok(()) };
         let Some(ramp) = ramp.as_ref().filter(|r| settings.exits.active[r.exit.0 as usize]) else {
-            return Ok(());
+            // The device begins while the host prepares the rest.
+            return if index == 0 { self.drain(sink) } else { Ok(()) };
         };
         self.device.issue(&Op::Ramp(ramp.clone()), bound)?;
         let (compact, ramp) = (Op::Compact(compact.clone()), ramp.exit.0);
