@@ -44,8 +44,8 @@ pub struct Launch<'a> {
 /// thread, others run on up to two; the result is the same every time.
 ///
 /// # Errors
-/// The bug of the block with the lowest index among those that have one; races between blocks
-/// are looked for when there is none.
+/// The bug of the first block among those that have one, in the order that the seed of the chip
+/// gives; races between blocks are looked for when there is none.
 pub fn launch(memory: &Memory, launch: &Launch<'_>) -> Result<Counts, Fault> {
     run(memory, launch, launch.kernel.0.talks, &|| ())
 }

@@ -1,8 +1,8 @@
 //! Which block wrote what: two blocks of a launch must not write the same bytes of global memory.
 //!
-//! Only launches without atomics or ordered accesses are watched, as in others blocks may take
-//! turns with the same bytes. Stores of single bytes go unseen, and so does who reads what
-//! another block writes.
+//! Only launches without atomics or ordered accesses are watched here; in others blocks may take
+//! turns with the same bytes, and `talk` looks for those that know nothing of each other. Stores
+//! of single bytes go unseen, and so does who reads what another block writes.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

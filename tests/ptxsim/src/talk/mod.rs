@@ -15,7 +15,8 @@
 //!
 //! Not modelled: loads that pass other loads; stores of single bytes, which are visible at once;
 //! scopes narrower than the device, which order nothing here; barriers of a part of the block; a
-//! weak load by the block that stored, which needs no barrier.
+//! weak load by the block that stored, which needs no barrier; who of a block published: any of its
+//! threads may release that.
 
 mod clock;
 mod hash;
