@@ -22,6 +22,9 @@ use offramp_tests::suite::{Make, Start, Suite, Tolerance};
 
 use support::{Bench, exactly_at, model_with_ramps, random_rows};
 
+/// The card of this process; none: that of `OFFRAMP_SIM_CARD`.
+const CARD: Option<&std::ffi::CStr> = None;
+
 /// Holds the others off; `None` on a real GPU, whose driver does not count.
 fn alone() -> Option<(MutexGuard<'static, ()>, &'static Simulator)> {
     static ALONE: Mutex<()> = Mutex::new(());

@@ -25,7 +25,15 @@ pub(crate) fn is_real() -> bool {
 /// Loads the driver under test, once for the process; `None` for the machine's own.
 pub(crate) fn driver() -> Option<&'static Simulator> {
     static LOADED: OnceLock<Option<Simulator>> = OnceLock::new();
-    LOADED.get_or_init(|| (!is_real()).then(|| Simulator::load().unwrap())).as_ref()
+    LOADED.get_or_init(|| (!is_real()).then(load)).as_ref()
+}
+
+fn load() -> Simulator {
+    let simulator = Simulator::load().unwrap();
+    if let Some(card) = crate::CARD {
+        assert!(simulator.choose_card(card), "no card {card:?}");
+    }
+    simulator
 }
 
 /// Loads the driver, and keeps a device open for each storage format: contexts and kernels go

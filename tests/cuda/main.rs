@@ -17,3 +17,6 @@ mod ops;
 mod shipped;
 #[path = "../it/support.rs"]
 mod support;
+
+/// The card of this process; none: that of `OFFRAMP_SIM_CARD`.
+const CARD: Option<&std::ffi::CStr> = None;
