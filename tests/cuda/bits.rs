@@ -47,6 +47,6 @@ pub(crate) fn check(way: &str, format: Format) {
     let path = path(way, format);
     let stored = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     if let Err(difference) = bits::compare(&transcript(format), &stored) {
-        panic!("{way}, {}: {difference}", format.0);
+        panic!("{way}, {}:\n{difference}", format.0);
     }
 }

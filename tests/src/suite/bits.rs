@@ -42,26 +42,39 @@ pub fn bytes(pieces: &[Piece]) -> Vec<u8> {
 /// Compares with bytes that were stored.
 ///
 /// # Errors
-/// The first element that differs, of the op and shape it belongs to.
+/// A line for each op whose bits differ: its shape, how many elements differ, and the first of
+/// them.
 pub fn compare(pieces: &[Piece], stored: &[u8]) -> Result<(), String> {
-    let mut stored = stored.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
-    for Piece { name, bits } in pieces {
-        for (at, &found) in bits.iter().enumerate() {
-            match stored.next() {
-                Some(expected) if expected == found => {}
-                Some(expected) => {
-                    let what = format!("element {at} of {}", bits.len());
-                    return Err(format!(
-                        "{name}, {what}: stored {expected:#06x}, got {found:#06x}"
-                    ));
-                }
-                None => return Err(format!("{name}: nothing is stored from element {at} on")),
-            }
-        }
+    let stored = stored.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+    let stored: Vec<u16> = stored.collect();
+    let wanted: usize = pieces.iter().map(|piece| piece.bits.len()).sum();
+    if stored.len() != wanted {
+        return Err(format!("{} elements are stored of {wanted}", stored.len()));
     }
-    match stored.count() {
-        0 => Ok(()),
-        more => Err(format!("{more} elements are stored of ops that are no more")),
+    let mut from = 0;
+    let mut lines = Vec::new();
+    for piece in pieces {
+        let expected = &stored[from..from + piece.bits.len()];
+        lines.extend(piece.difference(expected));
+        from += piece.bits.len();
+    }
+    if lines.is_empty() { Ok(()) } else { Err(lines.join("\n")) }
+}
+
+impl Piece {
+    /// How it differs from what is expected, if it does.
+    fn difference(&self, expected: &[u16]) -> Option<String> {
+        let Self { name, bits } = self;
+        let pairs = || bits.iter().zip(expected).enumerate();
+        let differ = pairs().filter(|(_, (found, expected))| found != expected).count();
+        let (at, (found, expected)) = pairs().find(|(_, (found, expected))| found != expected)?;
+        let half = if at < bits.len() / 2 { "of the outputs" } else { "of the low bits" };
+        let at = at % (bits.len() / 2);
+        Some(format!(
+            "{name}: {differ} of {} elements differ, first {at} {half}: expected {expected:#06x}, \
+             found {found:#06x}",
+            bits.len()
+        ))
     }
 }
 
@@ -150,4 +163,23 @@ fn both(
 fn aligned(start: &mut Start, width: usize) -> Span {
     start.layout.activations = start.layout.activations.next_multiple_of(64);
     start.span(width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_named() {
+        let piece = |name: &str, bits: &[u16]| Piece { name: name.into(), bits: bits.to_vec() };
+        let pieces = [piece("linear", &[1, 2, 3, 4]), piece("conv2d", &[5, 6, 7, 8])];
+        let stored = bytes(&pieces);
+        assert_eq!(compare(&pieces, &stored), Ok(()));
+        assert!(compare(&pieces, &stored[2..]).is_err_and(|what| what.contains("7 elements")));
+        let mut other = stored;
+        (other[10], other[12]) = (0, 0);
+        let expected = "conv2d: 2 of 4 elements differ, first 1 of the outputs: expected 0x0000, \
+                        found 0x0006";
+        assert_eq!(compare(&pieces, &other), Err(expected.into()));
+    }
 }
