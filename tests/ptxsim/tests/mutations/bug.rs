@@ -63,24 +63,6 @@ impl Subject {
         }
     }
 
-    /// The kernel without any instruction of `sites`, and whether it is right so.
-    pub(crate) fn without(&self, sites: &[Site]) -> (Text, bool) {
-        let mut text = Text::read(self.file, Elem::F16, self.kernel);
-        for site in sites {
-            text = text.changed(&text.find(*site), Change::Remove);
-        }
-        let is_right = self.solve(&text, Elem::F16).is_ok();
-        (text, is_right)
-    }
-
-    /// Makes each of `changes` at the one line of `site`, and gives those that are not found.
-    pub(crate) fn unseen(&self, text: &Text, site: Site, changes: &[Change]) -> Vec<Change> {
-        let lines = text.find(site);
-        assert_eq!(lines.len(), 1, "{}: one place of {site:?}", self.kernel);
-        let survives = |change: &&Change| self.solve(&text.changed(&lines, **change), Elem::F16);
-        changes.iter().filter(|change| survives(change).is_ok()).copied().collect()
-    }
-
     /// Fails unless each of `bugs` is found as it says.
     pub(crate) fn finds(&self, bugs: &[Bug]) {
         let elem = Elem::F16;
