@@ -77,8 +77,8 @@ pub use batch::{Batch, Limits};
 pub use device::{DeviceChoice, DeviceInfo, Precision, devices, peak_gflops};
 pub use error::{Error, InputError, Result};
 pub use exec::{
-    Answer, Engine, EngineOptions, Exit, Observation, PassReport, PassSettings, Seen, SegmentTime,
-    Shape, Sink,
+    Answer, Engine, EngineOptions, Exit, Observation, Packing, PassReport, PassSettings, Seen,
+    SegmentTime, Shape, Sink,
 };
 pub use exit::{AfterExit, Exits, OFF, Publisher, Subscriber, score_of, threshold_table};
 pub use image::{Picture, Preprocessor};

@@ -1,5 +1,7 @@
 //! The seam between plans and machines.
 
+use std::time::Duration;
+
 use crate::{
     ArenaLayout, ExitId, ExitRecord, LiveBound, Op, PassInput, Result, RowSlot, Span, WeightId,
 };
@@ -40,6 +42,26 @@ pub trait Device: Send {
     /// What plans for it are made of, where there is a choice.
     fn preferences(&self) -> Preferences {
         Preferences::default()
+    }
+
+    /// Whether passes from now on are timed by a clock of its own, where it has one: a few more
+    /// calls of the host. At first they are not.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] where the device failed.
+    fn time_passes(&mut self, is_timed: bool) -> Result<()> {
+        let _ = is_timed;
+        Ok(())
+    }
+
+    /// How long the device itself took for the last pass, once it has finished: from behind the
+    /// upload of the rows to the end of the last op. `None` without
+    /// [`time_passes`](Self::time_passes), or without such a clock.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    fn pass_time(&self) -> Result<Option<Duration>> {
+        Ok(None)
     }
 
     /// Sets aside all memory that passes within `layout` need. The only allocation.

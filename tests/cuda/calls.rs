@@ -8,6 +8,8 @@ mod bits;
 mod budgets;
 mod machine;
 mod orders;
+mod repeat;
+mod sanitized;
 #[path = "../it/support.rs"]
 mod support;
 mod ways;
@@ -20,6 +22,7 @@ use offramp_kernels::cuda::Elem;
 use offramp_libcuda::Simulator;
 use offramp_tests::suite::{Make, Start, Suite, Tolerance};
 
+use repeat::{Repeated, repeat};
 use support::{Bench, exactly_at, model_with_ramps, random_rows};
 
 /// The card of this process; none: that of `OFFRAMP_SIM_CARD`.
@@ -59,23 +62,45 @@ fn a_forward_waits_only_at_its_end() {
     }
 }
 
-/// A sequence that comes again and again is a graph: then nothing is launched one by one.
+/// A sequence that comes again and again is a graph: then nothing is launched one by one, and the
+/// bits are those of single launches.
 #[test]
 fn passes_of_one_shape_become_graphs() {
     let Some((_alone, driver)) = alone() else { return };
+    for name in ["bert-relu-many", "resnet-cifar"] {
+        let model = model_with_ramps(name, 4);
+        let mut bench = Bench::new(&model, 1);
+        let rows = random_rows(5, &model, 4);
+        let exits = offramp::Exits::watching(bench.engine.plan(), Score::Confidence);
+        let mut counts = Vec::new();
+        let repeated = Repeated { name, rows: &rows, exits: &exits };
+        repeat(&mut bench, &repeated, |_| counts.push(driver.counts()));
+        let [.., before, after] = counts.as_slice() else { unreachable!() };
+        assert!(counts[1].launches > counts[0].launches, "{name}: one by one at first");
+        assert_eq!(after.launches, before.launches, "{name}");
+        assert!(after.graph_launches > before.graph_launches, "{name}");
+    }
+}
+
+/// Passes are timed by the device only when that was asked for.
+#[test]
+fn a_pass_is_timed_on_the_device_where_asked() {
+    let Some((_alone, _)) = alone() else { return };
     let model = model_with_ramps("bert-relu-many", 4);
     let mut bench = Bench::new(&model, 1);
     let rows = random_rows(5, &model, 4);
-    let exits = offramp::Exits::watching(bench.engine.plan(), Score::Confidence);
-    // A few sights each; then one sequence is recorded a pass.
-    for _ in 0..16 {
-        bench.run(&rows, &exits, AfterExit::Release);
+    let exits = offramp::Exits::off(bench.engine.plan());
+    let (_, report) = bench.run(&rows, &exits, AfterExit::Release);
+    assert_eq!(report.device_elapsed, None);
+    bench.engine.time_passes(true).unwrap();
+    for _ in 0..6 {
+        let (_, report) = bench.run(&rows, &exits, AfterExit::Release);
+        let device = report.device_elapsed.unwrap();
+        assert!(!device.is_zero() && device <= report.elapsed, "{report:?}");
     }
-    let before = driver.counts();
-    bench.run(&rows, &exits, AfterExit::Release);
-    let after = driver.counts();
-    assert_eq!(after.launches, before.launches);
-    assert!(after.graph_launches > before.graph_launches);
+    bench.engine.time_passes(false).unwrap();
+    let (_, report) = bench.run(&rows, &exits, AfterExit::Release);
+    assert_eq!(report.device_elapsed, None);
 }
 
 /// Kernels that have run since the last reset.

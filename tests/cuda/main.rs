@@ -14,6 +14,8 @@ mod golden_images;
 mod invariants;
 mod machine;
 mod ops;
+mod repeat;
+mod replay;
 mod shipped;
 #[path = "../it/support.rs"]
 mod support;

@@ -1,6 +1,6 @@
 //! What holds for every pass, whatever the rows, thresholds and settings.
 
-use offramp::{AfterExit, Exit, Exits, PassSettings, Score};
+use offramp::{AfterExit, Exit, Exits, Packing, PassSettings, Score};
 use proptest::prelude::*;
 
 use crate::machine;
@@ -33,7 +33,7 @@ fn observed(heard: Vec<Option<Shown>>) -> Vec<Shown> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(machine::CASES))]
+    #![proptest_config(ProptestConfig::with_cases(machine::cases()))]
 
     #[test]
     fn release_and_compact_give_the_same_answers(
@@ -48,8 +48,13 @@ proptest! {
         let rows = random_rows(count, &model, seed);
         let exits = bench.exits(score, threshold);
         let (released, _) = bench.run(&rows, &exits, AfterExit::Release);
-        let (compacted, _) = bench.run(&rows, &exits, AfterExit::Compact);
-        prop_assert_eq!(answers(released.answers), answers(compacted.answers));
+        let released = answers(released.answers);
+        for packing in [Packing::Auto, Packing::Always, Packing::Never] {
+            let settings =
+                PassSettings { packing, ..PassSettings::new(&exits, AfterExit::Compact) };
+            let (compacted, _) = bench.run_with(&rows, &settings);
+            prop_assert_eq!(&released, &answers(compacted.answers), "{:?}", packing);
+        }
     }
 
     #[test]
@@ -191,4 +196,28 @@ fn where_nobody_can_leave_all_rows_are_the_sample() {
     let windows: Vec<_> = (0..40).map(|_| exactly_at(0)).collect();
     settings.windows = &windows;
     assert!(!is_sample(&mut bench, &settings), "windows let rows leave");
+}
+
+/// Forced, rows are packed behind every ramp that runs, though nobody leaves there; or never,
+/// though many do.
+#[test]
+fn packing_can_be_forced() {
+    let model = model_with_ramps("bert-relu-many", 2);
+    let mut bench = Bench::new(&model, 1);
+    let rows = random_rows(30, &model, 2);
+    let ramps = bench.engine.plan().ramps();
+    let windows: Vec<_> = (0..30).map(|slot| exactly_at(slot % (ramps as u32 + 1))).collect();
+    let watching = Exits::watching(bench.engine.plan(), Score::Confidence);
+    let everywhere =
+        PassSettings { windows: &windows, ..PassSettings::new(&watching, AfterExit::Compact) };
+    let nowhere = PassSettings::new(&watching, AfterExit::Compact);
+    for (settings, packing, expected) in [
+        (nowhere, Packing::Always, ramps),
+        (everywhere, Packing::Always, ramps),
+        (everywhere, Packing::Never, 0),
+        (PassSettings { after_exit: AfterExit::Release, ..everywhere }, Packing::Always, 0),
+    ] {
+        let (_, report) = bench.run_with(&rows, &PassSettings { packing, ..settings });
+        assert_eq!(report.compactions, expected, "{packing:?}");
+    }
 }

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 pub mod models;
+pub mod networks;
 pub mod reference;
 pub mod suite;
 

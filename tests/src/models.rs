@@ -67,7 +67,8 @@ impl BertSize {
         let spec = ModelSpec::read(dir).expect("a config that readers accept");
         let tensors = tensors(spec.text().expect("a transformer"));
         let mut file = BufWriter::new(std::fs::File::create(dir.join("model.safetensors"))?);
-        let header = header(&tensors);
+        let shapes = tensors.iter().map(|(_, name, shape)| (name.as_str(), shape.as_slice()));
+        let header = header(shapes);
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(header.as_bytes())?;
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -86,13 +87,14 @@ fn tensors(spec: &TextSpec) -> Vec<(Part, String, Vec<usize>)> {
     parts.map(|(part, layer)| (part, names.of(part, layer), part.shape(spec))).collect()
 }
 
-fn header(tensors: &[(Part, String, Vec<usize>)]) -> String {
+/// Names and shapes of f32 tensors that follow each other, as safetensors begins.
+pub(crate) fn header<'a>(tensors: impl Iterator<Item = (&'a str, &'a [usize])>) -> String {
     let mut entries = serde_json::Map::new();
     let mut at = 0;
-    for (_, name, shape) in tensors {
+    for (name, shape) in tensors {
         let end = at + 4 * shape.iter().product::<usize>();
         let entry = json!({ "dtype": "F32", "shape": shape, "data_offsets": [at, end] });
-        entries.insert(name.clone(), entry);
+        entries.insert(name.to_owned(), entry);
         at = end;
     }
     let header = serde_json::Value::Object(entries).to_string();

@@ -107,4 +107,7 @@ pub struct PassReport {
     pub not_finite: usize,
     /// From the first op to the last answer.
     pub elapsed: Duration,
+    /// How long the device was at it by its own clock, without the upload of the rows. `None`
+    /// without [`Engine::time_passes`](crate::Engine::time_passes), and on a CPU.
+    pub device_elapsed: Option<Duration>,
 }

@@ -57,6 +57,18 @@ impl Default for EngineOptions {
     }
 }
 
+/// When rows are packed behind a ramp at which some leave. Changes no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Packing {
+    /// Where it saves more than it costs, by what was measured on this device.
+    #[default]
+    Auto,
+    /// Behind every active ramp: to measure what packing costs.
+    Always,
+    /// Never, so that those who left are computed to the end: to measure what packing saves.
+    Never,
+}
+
 /// What holds for one pass.
 #[derive(Clone, Copy, Debug)]
 pub struct PassSettings<'a> {
@@ -71,12 +83,21 @@ pub struct PassSettings<'a> {
     pub windows: &'a [ExitWindow],
     /// By slot: whether the row runs to the end whatever it answers, drawn or not. Empty: none.
     pub stays: &'a [bool],
+    /// Under [`AfterExit::Compact`]: when rows are packed.
+    pub packing: Packing,
 }
 
 impl<'a> PassSettings<'a> {
     /// No audits, no wishes of single rows.
     pub fn new(exits: &'a Exits, after_exit: AfterExit) -> Self {
-        Self { exits, after_exit, audit_rate: 0.0, windows: &[], stays: &[] }
+        Self {
+            exits,
+            after_exit,
+            audit_rate: 0.0,
+            windows: &[],
+            stays: &[],
+            packing: Packing::Auto,
+        }
     }
 }
 
@@ -145,6 +166,15 @@ impl Engine {
         &self.plan
     }
 
+    /// Whether passes from now on report what they took by the device's own clock, where it has
+    /// one: [`PassReport::device_elapsed`]. Costs the host a few calls a pass.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn time_passes(&mut self, is_timed: bool) -> Result<()> {
+        Ok(self.device.time_passes(is_timed)?)
+    }
+
     /// What it demands of a row.
     pub fn rules(&self) -> &RowRules {
         &self.rules
@@ -191,6 +221,7 @@ impl Engine {
         let started = clock::now();
         let mut report = self.pass(batch, settings, sink)?;
         report.elapsed = started.elapsed();
+        report.device_elapsed = self.device.pass_time()?;
         self.observe(settings, sink);
         Ok(report)
     }

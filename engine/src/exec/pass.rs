@@ -4,7 +4,7 @@ use offramp_kernels::{Device, ExitRecord, ExitWindow, LiveBound, Op, PassInput, 
 
 use super::answer::{Answer, Exit, Observation, PassReport, Seen, Sink};
 use super::pace::Course;
-use super::{Engine, PassSettings};
+use super::{Engine, Packing, PassSettings};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::exit::{AfterExit, Exits};
@@ -170,13 +170,22 @@ impl Engine {
         let (compact, ramp) = (Op::Compact(compact.clone()), ramp.exit.0);
         self.state.course.issue(ramp, index);
         self.drain(sink)?;
-        if settings.after_exit == AfterExit::Compact && self.packing_pays(index, ramp as usize) {
+        if self.is_to_pack(index, ramp as usize, settings) {
             self.device.issue(&compact, bound)?;
             self.state.course.pack();
             self.state.forget_leavers(self.audit.stays());
             report.compactions += 1;
         }
         Ok(())
+    }
+
+    fn is_to_pack(&self, site: usize, ramp: usize, settings: &PassSettings<'_>) -> bool {
+        let may_pack = match settings.packing {
+            Packing::Auto => self.packing_pays(site, ramp),
+            Packing::Always => true,
+            Packing::Never => false,
+        };
+        settings.after_exit == AfterExit::Compact && may_pack
     }
 
     /// A device that runs behind has not told yet who leaves: then by what left here lately.

@@ -89,6 +89,29 @@ kernels! {
     Narrow: "narrow" in "narrow" x 256, 0;
 }
 
+/// What launches of a kernel need, for tools that load the PTX themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShippedKernel {
+    /// Its name in the PTX.
+    pub entry: &'static str,
+    /// The PTX file, without `.f16.ptx` or `.bf16.ptx`.
+    pub file: &'static str,
+    /// Threads of a block.
+    pub threads: u32,
+    /// Dynamic shared memory of a block at most, in bytes.
+    pub shared_bytes_max: u32,
+}
+
+/// All kernels that ship.
+pub fn shipped_kernels() -> impl Iterator<Item = ShippedKernel> {
+    Kernel::ALL.iter().map(|kernel| ShippedKernel {
+        entry: kernel.entry(),
+        file: kernel.file(),
+        threads: kernel.threads(),
+        shared_bytes_max: kernel.shared_bytes_max(),
+    })
+}
+
 /// What is shared without asking for more.
 const SHARED_BYTES: u32 = 48 * 1024;
 

@@ -21,6 +21,7 @@
 //!
 //! In a pass over images an entry of a map stands for a whole image (the `rows` module).
 
+mod clock;
 mod driver;
 mod elem;
 mod exits;
@@ -39,17 +40,21 @@ mod weights;
 pub use driver::{DRIVER_VARIABLE, Unavailable, use_driver};
 pub use elem::Elem;
 pub use gpu::{Gpu, gpus};
+pub use kernels::{ShippedKernel, shipped_kernels};
 pub use tile::Tile;
 
 pub(crate) use kernels::Kernel;
 pub(crate) use launch::{Arguments, Launch, parameters};
 pub(crate) use memory::Address;
 
+use std::time::Duration;
+
 use crate::ops::linear_workspace;
 use crate::{
     ArenaLayout, Device, Error, ExitId, ExitRecord, LiveBound, Op, PassInput, Preferences, Result,
     RowSlot, Span, WeightId,
 };
+use clock::PassClock;
 use exits::Exits;
 use kernels::Kernels;
 use memory::DeviceMemory;
@@ -304,6 +309,19 @@ impl Device for CudaDevice {
         Preferences { channel_step: 8 }
     }
 
+    fn time_passes(&mut self, is_timed: bool) -> Result<()> {
+        self.check_whole()?;
+        self.wait()?;
+        let clock = is_timed.then(|| PassClock::new(self.queue.stream.context()));
+        self.queue.clock = clock.transpose()?;
+        Ok(())
+    }
+
+    fn pass_time(&self) -> Result<Option<Duration>> {
+        self.check_whole()?;
+        self.queue.clock.as_ref().map_or(Ok(None), PassClock::elapsed)
+    }
+
     fn reserve(&mut self, layout: &ArenaLayout) -> Result<()> {
         self.check_whole()?;
         check_grids(layout)?;
@@ -355,7 +373,7 @@ impl Device for CudaDevice {
         pass.check(layout)?;
         let begun = reserved.rows.begin(&queue.stream, pass);
         // Beside the copy, and before anything is launched.
-        let begun = begun.and_then(|()| queue.record_due());
+        let begun = begun.and_then(|()| queue.record_due()).and_then(|()| queue.start_clock());
         self.guard(begun)
     }
 

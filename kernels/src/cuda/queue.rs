@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::clock::PassClock;
 use super::kernels::Kernels;
 use super::launch::Launch;
 use super::stream::{Graph, Stream};
@@ -38,6 +39,8 @@ pub(super) struct Queue {
     due: Vec<Box<[Launch]>>,
     pending: Vec<Launch>,
     kernels: Arc<Kernels>,
+    /// Times passes, where that was asked for.
+    pub(super) clock: Option<PassClock>,
     pub(super) stream: Stream,
 }
 
@@ -45,7 +48,14 @@ impl Queue {
     pub(super) fn new(kernels: Arc<Kernels>) -> Result<Self> {
         let stream = Stream::new(kernels.context())?;
         let pending = Vec::with_capacity(PENDING_MAX);
-        Ok(Self { sequences: HashMap::new(), due: Vec::new(), pending, kernels, stream })
+        Ok(Self {
+            sequences: HashMap::new(),
+            due: Vec::new(),
+            pending,
+            kernels,
+            clock: None,
+            stream,
+        })
     }
 
     /// The kernels that launches may name.
@@ -69,11 +79,12 @@ impl Queue {
         self.stream.context().enter()?;
         let sent = self.send();
         self.pending.clear();
-        sent
+        sent?;
+        self.clock.as_mut().map_or(Ok(()), |clock| clock.end(&self.stream))
     }
 
     fn send(&mut self) -> Result<()> {
-        let Self { sequences, due, pending, kernels, stream } = self;
+        let Self { sequences, due, pending, kernels, stream, .. } = self;
         match sequences.get_mut(pending.as_slice()) {
             Some(Sequence::Recorded(graph)) => return stream.replay(graph),
             Some(Sequence::Seen(sights)) => {
@@ -93,6 +104,11 @@ impl Queue {
         let graph = self.stream.record(|| enqueue(&self.stream, &self.kernels, &sequence))?;
         self.sequences.insert(sequence, Sequence::Recorded(graph));
         Ok(())
+    }
+
+    /// The rows of a pass have been enqueued: its time begins.
+    pub(super) fn start_clock(&mut self) -> Result<()> {
+        self.clock.as_mut().map_or(Ok(()), |clock| clock.start(&self.stream))
     }
 
     /// Sends off what has collected and waits for all of it.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytemuck::Pod;
 use cudarc::driver::{result, sys};
 
+use super::clock::Event;
 use super::driver::{Context, During};
 use super::launch::{Launch, PARAMETERS_MAX};
 use super::memory::Address;
@@ -120,6 +121,14 @@ impl Stream {
             )
         }
         .during(launch.kernel.entry())
+    }
+
+    /// Has the device note the time when it gets there.
+    pub(super) fn mark(&self, event: &Event) -> Result<()> {
+        self.context.enter()?;
+        self.is_busy.set(true);
+        // SAFETY: both live while their owners do.
+        unsafe { result::event::record(event.raw, self.raw) }.during("marking a place in time")
     }
 
     /// Records what `enqueue` enqueues, instead of running it.

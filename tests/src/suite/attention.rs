@@ -14,6 +14,8 @@ pub fn lengths(suite: &Suite) {
         (vec![512, 1], 1, 64),
         (vec![65, 13], 2, 64),
         (vec![40, 9], 1, 100),
+        (vec![70, 3], 2, 96),
+        (vec![130, 1], 1, 128),
         (vec![14, 28, 3], 5, 1),
     ] {
         check(suite, &lens, heads, head_dim, None);
