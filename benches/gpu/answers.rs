@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use offramp::Shape;
 use offramp_kernels::Device;
 use offramp_kernels::cuda::CudaDevice;
+use offramp_tests::models::BertSize;
 use serde::Serialize;
 
 use crate::case::Case;
 use crate::pass::Pass;
+use crate::record::{Place, Recorder};
 use crate::samples::Quantiles;
 use crate::settings::{NamedModel, Settings};
 use crate::task::Task;
@@ -27,19 +29,32 @@ pub(crate) struct AnswerTime {
 }
 
 /// A ramp at every shape.
-pub(crate) fn measure(settings: &Settings, model: &NamedModel) -> Result<Vec<AnswerTime>> {
-    let mut device = CudaDevice::new(settings.device, settings.elem())?;
-    let shapes = settings.shapes.iter();
-    shapes.map(|&shape| one(settings, model, shape, &mut device)).collect()
+pub(crate) fn measure(
+    settings: &Settings,
+    model: &NamedModel,
+    size: &BertSize,
+    recorder: &mut Recorder,
+) -> Result<()> {
+    let mut device = match CudaDevice::new(settings.device, settings.elem()) {
+        Ok(device) => device,
+        Err(error) => return recorder.fail(Place::of(model, "answers"), &error),
+    };
+    for shape in settings.shapes_of(model) {
+        let place = Place::at(model, shape, "answers".to_owned());
+        let time = one(settings, model.name, size, shape, &mut device);
+        recorder.take(place, time, |report| &mut report.answers)?;
+    }
+    Ok(())
 }
 
 fn one(
     settings: &Settings,
-    model: &NamedModel,
+    model: &'static str,
+    size: &BertSize,
     shape: Shape,
     device: &mut CudaDevice,
 ) -> Result<AnswerTime> {
-    let case = Case::new(Task::Ramp, &model.size, shape, 0, 1);
+    let case = Case::new(Task::Ramp, size, shape, 0, 1);
     case.operands.load(device, settings.precision)?;
     let pass = Pass::new(&case);
     pass.begin(device)?;
@@ -52,8 +67,8 @@ fn one(
     let issue_to_last_answer_us = Quantiles::of(samples?);
     let (rows, row_tokens) = (shape.rows, shape.tokens);
     let Quantiles { p50, .. } = issue_to_last_answer_us;
-    note(format_args!("{} answers, {rows} rows: {p50:.1} us", model.name));
-    Ok(AnswerTime { model: model.name, rows, row_tokens, issue_to_last_answer_us })
+    note(format_args!("{model} answers, {rows} rows: {p50:.1} us"));
+    Ok(AnswerTime { model, rows, row_tokens, issue_to_last_answer_us })
 }
 
 fn run_us(case: &Case, pass: &Pass, device: &mut CudaDevice) -> Result<f64> {

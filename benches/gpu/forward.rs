@@ -1,32 +1,59 @@
-//! Whole forwards of random-weight models, from the start of a pass until its end on the host's
-//! clock, upload of the rows included.
+//! Whole forwards of random-weight models: from the start of a pass until its end on the host's
+//! clock, upload of the rows included; and without it, on the device's own clock.
 
 use std::time::Instant;
 
 use offramp::{
-    AfterExit, Answer, Batch, DeviceChoice, Engine, EngineOptions, Exits, Limits, Model,
-    PassSettings, RowRules, Score, Shape,
+    AfterExit, Answer, Batch, Engine, Exits, Packing, PassReport, PassSettings, Score, Shape,
 };
-use offramp_benches::random_ramps;
 use serde::Serialize;
 
-use crate::check::{distance, expect_close};
 use crate::profile::Profile;
+use crate::record::{Place, Recorder};
 use crate::samples::Quantiles;
 use crate::settings::{NamedModel, Settings};
+use crate::subject::Subject;
 use crate::{Result, note};
 
-/// Largest relative error of a model's logits against the CPU's: rounding adds up over layers.
-const TOLERANCE_FACTOR: f64 = 10.0;
+/// Exits, and what becomes of answered rows.
+#[derive(Clone, Copy)]
+struct Variant {
+    profile: Profile,
+    after_exit: AfterExit,
+    packing: Packing,
+}
 
-/// Exits and what becomes of answered rows.
-const VARIANTS: [(Profile, AfterExit); 5] = [
-    (Profile::Off, AfterExit::Release),
-    (Profile::Uniform, AfterExit::Release),
-    (Profile::Uniform, AfterExit::Compact),
-    (Profile::Easy, AfterExit::Release),
-    (Profile::Easy, AfterExit::Compact),
-];
+impl Variant {
+    const fn release(profile: Profile) -> Self {
+        Self { profile, after_exit: AfterExit::Release, packing: Packing::Auto }
+    }
+
+    const fn compact(profile: Profile, packing: Packing) -> Self {
+        Self { profile, after_exit: AfterExit::Compact, packing }
+    }
+
+    const ALL: [Self; 9] = [
+        Self::release(Profile::Off),
+        Self::release(Profile::Uniform),
+        Self::compact(Profile::Uniform, Packing::Auto),
+        Self::compact(Profile::Uniform, Packing::Always),
+        Self::compact(Profile::Uniform, Packing::Never),
+        Self::release(Profile::Easy),
+        Self::compact(Profile::Easy, Packing::Auto),
+        Self::compact(Profile::Easy, Packing::Always),
+        Self::compact(Profile::Easy, Packing::Never),
+    ];
+
+    /// `release`, `compact` by the engine's own judgement, or packing by force.
+    fn way(self) -> &'static str {
+        match (self.after_exit, self.packing) {
+            (AfterExit::Release, _) => "release",
+            (_, Packing::Auto) => "compact",
+            (_, Packing::Always) => "compact always",
+            (_, Packing::Never) => "compact never",
+        }
+    }
+}
 
 /// One variant of a forward at one shape.
 #[derive(Debug, Serialize)]
@@ -37,129 +64,117 @@ pub(crate) struct ForwardTime {
     pub(crate) exits: &'static str,
     pub(crate) after_exit: &'static str,
     pub(crate) runs: usize,
+    /// Times that rows were packed, in the last pass.
+    pub(crate) compactions: usize,
     pub(crate) pass_ms: Quantiles,
+    /// On the device's clock, in passes of their own.
+    pub(crate) device_ms: Quantiles,
     /// From the start of the pass until the host has its first answer.
     pub(crate) first_answer_ms: Quantiles,
     /// Mean over rows of the time until the host has the row's answer.
     pub(crate) mean_answer_ms: Quantiles,
 }
 
-/// Every variant at every shape.
-pub(crate) fn measure(settings: &Settings, model: &NamedModel) -> Result<Vec<ForwardTime>> {
-    let folder = tempfile::tempdir()?;
-    note(format_args!("{}: writing random weights", model.name));
-    model.size.write(folder.path(), 1)?;
-    let mut checkpoint = Model::open(folder.path())?;
-    checkpoint.set_ramps(Some(random_ramps(&checkpoint)));
-    let mut engine = Engine::new(&checkpoint, &options(settings, settings.device_choice()))?;
-    check(settings, &checkpoint, &mut engine)?;
-    let mut times = Vec::new();
-    for &shape in &settings.shapes {
-        let batch = batch(&engine, shape)?;
-        for variant in VARIANTS {
-            times.push(one(settings, model, &mut engine, &batch, shape, variant)?);
+/// Every variant at every shape, once what the model says has been checked.
+pub(crate) fn measure(
+    settings: &Settings,
+    model: &NamedModel,
+    recorder: &mut Recorder,
+) -> Result<()> {
+    let mut subject = match Subject::start(settings, model) {
+        Ok(subject) => subject,
+        Err(error) => return recorder.fail(Place::of(model, "start"), error.as_ref()),
+    };
+    subject.check(settings, recorder)?;
+    for shape in settings.shapes_of(model) {
+        for variant in Variant::ALL {
+            let place = Place::at(model, shape, format!("{} {}", variant.profile, variant.way()));
+            let time = time(settings, &mut subject, shape, variant);
+            if let Ok(ForwardTime { pass_ms, device_ms, .. }) = &time {
+                let both = format!("{:.3} ms, device {:.3} ms", pass_ms.p50, device_ms.p50);
+                note(format_args!("{place}: {both}"));
+            }
+            recorder.take(place, time, |report| &mut report.forwards)?;
         }
     }
-    Ok(times)
-}
-
-fn options(settings: &Settings, device: DeviceChoice) -> EngineOptions {
-    let tokens = |shape: &Shape| shape.rows * shape.tokens;
-    let limits = Limits {
-        rows_max: settings.shapes.iter().map(|shape| shape.rows).max().unwrap_or(1),
-        tokens_max: settings.shapes.iter().map(tokens).max().unwrap_or(1),
-    };
-    EngineOptions { device, limits, precision: settings.precision, ..EngineOptions::default() }
-}
-
-/// The logits of the smallest batch against the CPU's.
-fn check(settings: &Settings, model: &Model, engine: &mut Engine) -> Result<()> {
-    let Some(&shape) = settings.shapes.iter().min_by_key(|shape| shape.rows) else {
-        return Ok(());
-    };
-    let mut cpu = Engine::new(model, &options(settings, DeviceChoice::Cpu))?;
-    let error = distance(&logits(engine, shape)?, &logits(&mut cpu, shape)?);
-    expect_close("logits", error, TOLERANCE_FACTOR * settings.tolerance())?;
-    note(format_args!("logits: relative error {error:.1e} against the CPU's"));
     Ok(())
 }
 
-fn logits(engine: &mut Engine, shape: Shape) -> Result<Vec<f32>> {
-    let batch = batch(engine, shape)?;
-    let exits = Exits::off(engine.plan());
-    let mut by_slot = vec![Vec::new(); shape.rows];
-    let mut sink = |answer: Answer<'_>| by_slot[answer.slot.0 as usize] = answer.logits.to_vec();
-    engine.run(&batch, &PassSettings::new(&exits, AfterExit::Release), &mut sink)?;
-    Ok(by_slot.concat())
-}
-
-/// Random rows without padding.
-fn batch(engine: &Engine, shape: Shape) -> Result<Batch> {
-    let mut random = fastrand::Rng::with_seed(shape.rows as u64);
-    let RowRules::Text(rules) = engine.rules() else { panic!("a text model") };
-    let vocab = rules.vocab as u32;
-    let mut batch = engine.batch();
-    for _ in 0..shape.rows {
-        let ids: Vec<u32> = (0..shape.tokens).map(|_| random.u32(0..vocab)).collect();
-        batch.push(&ids, &[])?.ok_or("a batch that takes all rows")?;
+/// One pass without ramps a shape. The engine measures nothing beforehand, so that the first
+/// launches of the process are those of the first pass.
+pub(crate) fn once(settings: &Settings, model: &NamedModel) -> Result<()> {
+    let mut subject = Subject::without_ramps(settings, model)?;
+    for shape in settings.shapes_of(model) {
+        let batch = subject.batch(shape)?;
+        let exits = Exits::off(subject.engine.plan());
+        run(&mut subject.engine, &batch, &PassSettings::new(&exits, AfterExit::Release))?;
+        note(format_args!("{} {} x {}: one pass", model.name, shape.rows, shape.tokens));
     }
-    Ok(batch)
+    Ok(())
 }
 
-fn one(
+fn time(
     settings: &Settings,
-    model: &NamedModel,
-    engine: &mut Engine,
-    batch: &Batch,
+    subject: &mut Subject,
     shape: Shape,
-    (profile, after_exit): (Profile, AfterExit),
+    variant: Variant,
 ) -> Result<ForwardTime> {
-    let exits = match profile {
+    let batch = subject.batch(shape)?;
+    let engine = &mut subject.engine;
+    let exits = match variant.profile {
         Profile::Off => Exits::off(engine.plan()),
         _ => Exits::watching(engine.plan(), Score::Confidence),
     };
-    let windows = profile.windows(engine.plan().ramps(), shape.rows);
-    let pass = PassSettings { windows: &windows, ..PassSettings::new(&exits, after_exit) };
-    for _ in 0..settings.warm_ups {
-        run(engine, batch, &pass)?;
-    }
-    let runs: Result<Vec<Run>> = (0..settings.runs).map(|_| run(engine, batch, &pass)).collect();
-    let runs = runs?;
+    let windows = variant.profile.windows(engine.plan().ramps(), shape.rows);
+    let Variant { after_exit, packing, .. } = variant;
+    let new = PassSettings::new(&exits, after_exit);
+    let pass = PassSettings { windows: &windows, packing, ..new };
+    run_all(engine, &batch, &pass, settings.warm_ups)?;
+    let runs = run_all(engine, &batch, &pass, settings.runs)?;
+    engine.time_passes(true)?;
+    let timed = run_all(engine, &batch, &pass, settings.device_runs);
+    engine.time_passes(false)?;
+    let device_ms = timed?.iter().map(|run| run.device_ms).collect();
     let quantiles = |of: fn(&Run) -> f64| Quantiles::of(runs.iter().map(of).collect());
-    let time = ForwardTime {
-        model: model.name,
+    Ok(ForwardTime {
+        model: subject.name,
         rows: shape.rows,
         row_tokens: shape.tokens,
-        exits: profile.name(),
-        after_exit: name(after_exit),
+        exits: variant.profile.name(),
+        after_exit: variant.way(),
         runs: settings.runs,
+        compactions: runs.last().map_or(0, |run| run.compactions),
         pass_ms: quantiles(|run| run.pass_ms),
+        device_ms: Quantiles::of(device_ms),
         first_answer_ms: quantiles(|run| run.first_answer_ms),
         mean_answer_ms: quantiles(|run| run.mean_answer_ms),
-    };
-    let ForwardTime { model, rows, exits, after_exit, pass_ms, .. } = &time;
-    let ms = pass_ms.p50;
-    note(format_args!("{model} forward, {rows} rows, exits {exits} {after_exit}: {ms:.3} ms"));
-    Ok(time)
-}
-
-fn name(after_exit: AfterExit) -> &'static str {
-    match after_exit {
-        AfterExit::Release => "release",
-        AfterExit::Compact => "compact",
-    }
+    })
 }
 
 /// One pass.
 struct Run {
     pass_ms: f64,
+    /// NaN where the device took no time.
+    device_ms: f64,
     first_answer_ms: f64,
     mean_answer_ms: f64,
+    compactions: usize,
+}
+
+fn run_all(
+    engine: &mut Engine,
+    batch: &Batch,
+    settings: &PassSettings<'_>,
+    count: usize,
+) -> Result<Vec<Run>> {
+    (0..count).map(|_| run(engine, batch, settings)).collect()
 }
 
 /// Fails unless every row has a finite answer.
 fn run(engine: &mut Engine, batch: &Batch, settings: &PassSettings<'_>) -> Result<Run> {
-    let (mut answered, mut sum_ms, mut first_answer_ms) = (0, 0.0, f64::INFINITY);
+    let mut answered = 0;
+    let mut sum_ms = 0.0;
+    let mut first_answer_ms = f64::INFINITY;
     let started = Instant::now();
     let elapsed_ms = || started.elapsed().as_secs_f64() * 1e3;
     let mut sink = |answer: Answer<'_>| {
@@ -168,10 +183,12 @@ fn run(engine: &mut Engine, batch: &Batch, settings: &PassSettings<'_>) -> Resul
         first_answer_ms = now_ms.min(first_answer_ms);
         sum_ms += now_ms;
     };
-    engine.run(batch, settings, &mut sink)?;
+    let PassReport { device_elapsed, compactions, .. } = engine.run(batch, settings, &mut sink)?;
     let pass_ms = elapsed_ms();
     if answered != batch.rows() {
         return Err(format!("{answered} finite answers to {} rows", batch.rows()).into());
     }
-    Ok(Run { pass_ms, first_answer_ms, mean_answer_ms: sum_ms / answered as f64 })
+    let device_ms = device_elapsed.map_or(f64::NAN, |time| time.as_secs_f64() * 1e3);
+    let mean_answer_ms = sum_ms / answered as f64;
+    Ok(Run { pass_ms, device_ms, first_answer_ms, mean_answer_ms, compactions })
 }

@@ -7,14 +7,15 @@
 
 use std::time::Instant;
 
-use offramp::Shape;
 use offramp_kernels::cuda::CudaDevice;
 use offramp_kernels::{Device, Op};
+use offramp_tests::models::BertSize;
 use serde::Serialize;
 
 use crate::case::Case;
-use crate::check::relative_error;
+use crate::check::{ELEMENT_FACTOR, errors, expect_close};
 use crate::pass::Pass;
+use crate::record::{Place, Recorder};
 use crate::samples::Quantiles;
 use crate::settings::{NamedModel, Settings};
 use crate::task::Task;
@@ -37,60 +38,80 @@ pub(crate) struct KernelTime {
     pub(crate) tflops: f64,
     /// Operands and results once each.
     pub(crate) gbytes_per_s: f64,
+    /// Of the whole result, in the Euclidean norm.
     pub(crate) relative_error: f64,
+    /// Of its worst element.
+    pub(crate) element_error: f64,
     /// Of one set of operands.
     pub(crate) set_bytes: usize,
     pub(crate) sets: usize,
 }
 
-/// Every kernel at every shape.
-pub(crate) fn measure(settings: &Settings, model: &NamedModel) -> Result<Vec<KernelTime>> {
-    let mut device = CudaDevice::new(settings.device, settings.elem())?;
-    let mut times = Vec::new();
-    for &shape in &settings.shapes {
+/// Every kernel at every shape. One that is not right is timed all the same.
+pub(crate) fn measure(
+    settings: &Settings,
+    model: &NamedModel,
+    size: &BertSize,
+    recorder: &mut Recorder,
+) -> Result<()> {
+    let mut device = match CudaDevice::new(settings.device, settings.elem()) {
+        Ok(device) => device,
+        Err(error) => return recorder.fail(Place::of(model, "kernels"), &error),
+    };
+    for shape in settings.shapes_of(model) {
         for task in Task::ALL {
-            let time = one(settings, model, task, shape, &mut device)?;
-            let KernelTime { kernel, rows, time_us, tflops, relative_error: error, .. } = &time;
-            let us = time_us.p50;
-            note(format_args!(
-                "{} {kernel}, {rows} rows: {us:.2} us, {tflops:.1} TFLOP/s, error {error:.1e}",
-                model.name
-            ));
-            times.push(time);
+            let place = Place::at(model, shape, task.name().to_owned());
+            let turns = GROUPS * settings.flush_ops;
+            let case = Case::new(task, size, shape, settings.cold_bytes, turns);
+            let time = one(settings, model.name, task, &case, &mut device);
+            if let Ok(KernelTime { time_us, tflops, relative_error: error, .. }) = &time {
+                let us = time_us.p50;
+                note(format_args!("{place}: {us:.2} us, {tflops:.1} TFLOP/s, error {error:.1e}"));
+            }
+            let close = time.as_ref().map_or(Ok(()), |time| time.is_close(settings));
+            recorder.take(place.clone(), time, |report| &mut report.kernels)?;
+            close.or_else(|error| recorder.fail(place, error.as_ref()))?;
         }
     }
-    Ok(times)
+    Ok(())
+}
+
+impl KernelTime {
+    /// Fails where the result is not the CPU's.
+    fn is_close(&self, settings: &Settings) -> Result<()> {
+        expect_close("all", self.relative_error, settings.tolerance())?;
+        expect_close("an element", self.element_error, ELEMENT_FACTOR * settings.tolerance())
+    }
 }
 
 fn one(
     settings: &Settings,
-    model: &NamedModel,
+    model: &'static str,
     task: Task,
-    shape: Shape,
+    case: &Case,
     device: &mut CudaDevice,
 ) -> Result<KernelTime> {
-    let turns = GROUPS * settings.flush_ops;
-    let case = Case::new(task, &model.size, shape, settings.cold_bytes, turns);
     case.operands.load(device, settings.precision)?;
-    let relative_error = relative_error(task, &case, device, settings)?;
-    let time_us = time_us(settings, &case, device)?;
+    let errors = errors(task, case, device, settings)?;
+    let time_us = time_us(settings, case, device)?;
     let (n, k) = match &case.ops[0] {
         Op::Linear(op) => (Some(op.n), Some(op.k)),
         _ => (None, None),
     };
     let cost = case.ops[0].cost(case.bound());
     Ok(KernelTime {
-        model: model.name,
+        model,
         kernel: task.name(),
-        rows: shape.rows,
-        row_tokens: shape.tokens,
+        rows: case.shape.rows,
+        row_tokens: case.shape.tokens,
         n,
         k,
         time_us,
         tflops: cost.flops / time_us.p50 / 1e6,
         // Counted at 4 bytes an element, stored at 2.
         gbytes_per_s: cost.bytes / 2.0 / time_us.p50 / 1e3,
-        relative_error,
+        relative_error: errors.all,
+        element_error: errors.element,
         set_bytes: case.set_bytes,
         sets: case.sets,
     })

@@ -4,7 +4,8 @@
 //! cargo bench --bench gpu -- --out gpu.json
 //! ```
 //!
-//! Every result is checked against the CPU before it is timed. Without `--bench`, which
+//! Every result is checked against the CPU before it is timed; one that is not right is told of,
+//! and the others are still timed. Without `--bench`, which
 //! `cargo bench` gives, the program only tries itself out: tiny sizes, and nothing at all where
 //! there is no device.
 
@@ -16,9 +17,11 @@ mod kernels;
 mod noise;
 mod pass;
 mod profile;
+mod record;
 mod report;
 mod samples;
 mod settings;
+mod subject;
 mod task;
 
 use std::error::Error;
@@ -26,7 +29,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use offramp_kernels::cuda::{Gpu, gpus};
+use offramp_kernels::cuda::{Gpu, ShippedKernel, gpus, shipped_kernels};
+use record::Recorder;
 use report::{Machine, Report};
 use settings::{Args, Part, Settings};
 
@@ -34,6 +38,9 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if args.kernels_json {
+        return ended(print_kernels());
+    }
     let gpu = match gpu(args.device) {
         Ok(gpu) => gpu,
         Err(reason) => {
@@ -41,7 +48,11 @@ fn main() -> ExitCode {
             return if args.bench { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
-    match run(&args, &gpu) {
+    ended(run(&args, &gpu))
+}
+
+fn ended(result: Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             note(format_args!("error: {error}"));
@@ -62,19 +73,40 @@ fn gpu(ordinal: usize) -> Result<Gpu, String> {
 
 fn run(args: &Args, gpu: &Gpu) -> Result<()> {
     let settings = Settings::new(args);
-    let mut report = Report::new(Machine::of(gpu), &settings);
+    let report = Report::new(Machine::of(gpu), &settings);
+    let mut recorder = Recorder::new(report, args.out.clone())?;
     for model in &settings.models {
-        if args.has(Part::Kernels) {
-            report.kernels.extend(kernels::measure(&settings, model)?);
-        }
-        if args.has(Part::Answers) {
-            report.answers.extend(answers::measure(&settings, model)?);
+        if let Some(size) = model.text() {
+            if args.has(Part::Kernels) {
+                kernels::measure(&settings, model, &size, &mut recorder)?;
+            }
+            if args.has(Part::Answers) {
+                answers::measure(&settings, model, &size, &mut recorder)?;
+            }
         }
         if args.has(Part::Forwards) {
-            report.forwards.extend(forward::measure(&settings, model)?);
+            forward::measure(&settings, model, &mut recorder)?;
+        }
+        if args.has(Part::Once) {
+            forward::once(&settings, model)?;
         }
     }
-    report.write(args.out.as_deref())
+    recorder.close()
+}
+
+/// A list of JSON objects, in the order of the kernels.
+fn print_kernels() -> Result<()> {
+    let of = |kernel: ShippedKernel| {
+        let ShippedKernel { entry, file, threads, shared_bytes_max } = kernel;
+        serde_json::json!({
+            "entry": entry,
+            "file": file,
+            "threads": threads,
+            "shared_bytes_max": shared_bytes_max,
+        })
+    };
+    let kernels: Vec<_> = shipped_kernels().map(of).collect();
+    Ok(writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&kernels)?)?)
 }
 
 /// A line for whoever watches.

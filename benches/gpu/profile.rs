@@ -1,5 +1,7 @@
 //! Exit profiles: which share of the rows leaves where, whatever the ramps say.
 
+use std::fmt::{self, Display};
+
 use offramp::ExitWindow;
 
 /// Where rows leave.
@@ -11,6 +13,12 @@ pub(crate) enum Profile {
     Uniform,
     /// Half of the rows at the first ramp, half of the rest at the second, and so on.
     Easy,
+}
+
+impl Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl Profile {

@@ -1,11 +1,12 @@
 //! What to time, and how often.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
 use offramp::{DeviceChoice, Precision, Shape};
 use offramp_kernels::cuda::Elem;
 use offramp_tests::models::BertSize;
+use offramp_tests::networks::Network;
 
 /// Times kernels, exits and forwards on a CUDA device.
 #[derive(Parser, Debug)]
@@ -37,7 +38,10 @@ pub(crate) struct Args {
     /// What to time [default: all]
     #[arg(long, value_enum, value_delimiter = ',')]
     parts: Vec<Part>,
-    /// Where the JSON goes; a table goes beside it, with the extension md
+    /// Prints what launches of each kernel need, and does nothing else
+    #[arg(long)]
+    pub(crate) kernels_json: bool,
+    /// Where the JSON goes, cell by cell; a table goes beside it, with the extension md
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -49,6 +53,12 @@ enum ModelArg {
     Minilm,
     /// BERT base
     BertBase,
+    /// ResNet-50: forwards only
+    Resnet50,
+    /// Three narrow layers, to try this program
+    Tiny,
+    /// Four narrow blocks over small pictures, to try this program
+    TinyImages,
 }
 
 /// `--parts`.
@@ -60,11 +70,14 @@ pub(crate) enum Part {
     Answers,
     /// Whole forwards
     Forwards,
+    /// Nothing: one pass a shape, without ramps, for a profiler to look at; only if named
+    Once,
 }
 
 impl Args {
     pub(crate) fn has(&self, part: Part) -> bool {
-        self.parts.is_empty() || self.parts.contains(&part)
+        let is_all = self.parts.is_empty() && part != Part::Once;
+        is_all || self.parts.contains(&part)
     }
 
     fn is_tiny(&self) -> bool {
@@ -77,27 +90,62 @@ fn positive(text: &str) -> Result<usize, String> {
     if number == 0 { Err("must be at least 1".to_owned()) } else { Ok(number) }
 }
 
-/// A size with a name.
+/// What is timed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Text(BertSize),
+    Images(Network),
+}
+
+impl Kind {
+    /// A checkpoint of random weights.
+    pub(crate) fn write(&self, folder: &Path, seed: u64) -> std::io::Result<()> {
+        match self {
+            Self::Text(size) => size.write(folder, seed),
+            Self::Images(network) => network.write(folder, seed),
+        }
+    }
+}
+
+/// A model with a name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NamedModel {
     pub(crate) name: &'static str,
-    pub(crate) size: BertSize,
+    pub(crate) kind: Kind,
 }
 
 impl NamedModel {
-    const MINI_LM: Self = Self { name: "minilm", size: BertSize::MINI_LM };
-    const BERT_BASE: Self = Self { name: "bert-base", size: BertSize::BASE };
+    const MINI_LM: Self = Self { name: "minilm", kind: Kind::Text(BertSize::MINI_LM) };
+    const BERT_BASE: Self = Self { name: "bert-base", kind: Kind::Text(BertSize::BASE) };
+    const RESNET_50: Self = Self { name: "resnet50", kind: Kind::Images(Network::RESNET_50) };
     const TINY: Self = Self {
         name: "tiny",
-        size: BertSize {
+        kind: Kind::Text(BertSize {
             layers: 3,
             hidden: 64,
             heads: 2,
             intermediate: 128,
             vocab: 200,
             classes: 3,
-        },
+        }),
     };
+    const TINY_IMAGES: Self = Self {
+        name: "tiny-images",
+        kind: Kind::Images(Network {
+            architecture: "resnet50",
+            side: 32,
+            classes: 3,
+            stages: Some(([1, 1, 1, 1], [16, 16, 32, 32])),
+        }),
+    };
+
+    /// The size of a text model: only those have kernels and answers timed by themselves.
+    pub(crate) fn text(&self) -> Option<BertSize> {
+        match self.kind {
+            Kind::Text(size) => Some(size),
+            Kind::Images(_) => None,
+        }
+    }
 }
 
 /// What holds for all measurements.
@@ -106,11 +154,15 @@ pub(crate) struct Settings {
     pub(crate) device: usize,
     pub(crate) precision: Precision,
     pub(crate) models: Vec<NamedModel>,
-    pub(crate) shapes: Vec<Shape>,
+    /// Rows of each pass.
+    rows: Vec<usize>,
+    tokens: usize,
     /// Runs before those that count: graphs are recorded, clocks rise.
     pub(crate) warm_ups: usize,
     /// Runs of a forward that count.
     pub(crate) runs: usize,
+    /// The same, for runs timed by the device.
+    pub(crate) device_runs: usize,
     /// Runs of a kernel that count.
     pub(crate) kernel_runs: usize,
     /// Ops sent off together.
@@ -136,13 +188,21 @@ impl Settings {
             device: args.device,
             precision: args.precision,
             models: models(args),
-            shapes: rows.iter().map(|&rows| Shape { rows, tokens }).collect(),
+            rows: rows.to_vec(),
+            tokens,
             warm_ups: if is_tiny { 2 } else { 20 },
             runs,
+            device_runs: runs.div_ceil(4),
             kernel_runs: runs.div_ceil(4),
             flush_ops: if is_tiny { 2 } else { 32 },
             cold_bytes: if is_tiny { 100_000 } else { 120_000_000 },
         }
+    }
+
+    /// An image counts as one token.
+    pub(crate) fn shapes_of(&self, model: &NamedModel) -> Vec<Shape> {
+        let tokens = if model.text().is_some() { self.tokens } else { 1 };
+        self.rows.iter().map(|&rows| Shape { rows, tokens }).collect()
     }
 
     pub(crate) fn device_choice(&self) -> DeviceChoice {
@@ -169,10 +229,15 @@ fn models(args: &Args) -> Vec<NamedModel> {
     let named = |model: &ModelArg| match model {
         ModelArg::Minilm => NamedModel::MINI_LM,
         ModelArg::BertBase => NamedModel::BERT_BASE,
+        ModelArg::Resnet50 => NamedModel::RESNET_50,
+        ModelArg::Tiny => NamedModel::TINY,
+        ModelArg::TinyImages => NamedModel::TINY_IMAGES,
     };
     match (args.models.as_slice(), args.is_tiny()) {
-        ([], true) => vec![NamedModel::TINY],
-        ([], false) => vec![NamedModel::MINI_LM, NamedModel::BERT_BASE],
+        ([], true) => vec![NamedModel::TINY, NamedModel::TINY_IMAGES],
+        ([], false) => {
+            vec![NamedModel::MINI_LM, NamedModel::BERT_BASE, NamedModel::RESNET_50]
+        }
         (models, _) => models.iter().map(named).collect(),
     }
 }

@@ -1,15 +1,12 @@
-"""Times torch (cuBLAS, its attention, whole encoders) on a GPU, and sets our times beside it.
+"""Times torch on a GPU: cuBLAS, its attention, whole encoders, ResNet-50.
 
-    python3 benches/peers/gpu.py measure --out peers.json
-    python3 benches/peers/gpu.py table --ours ours.json --peers peers.json --out gpu.md
+    python3 benches/peers/gpu.py --out peers.json
 
-`table` takes several files of each kind, one from each turn in which ours and theirs ran: it
-reports the medians of their medians. `measure --device cpu --tiny` tries the script without a GPU.
+gpu_table.py sets our times beside these. `--device cpu --tiny` tries the script without a GPU.
 """
 import argparse
 import json
 import math
-import statistics
 import subprocess
 import sys
 import time
@@ -21,13 +18,9 @@ SIZES = {"minilm": (6, 384, 12, 1536, 30522, 6), "bert-base": (12, 768, 12, 3072
 POSITIONS, KINDS, EPS = 512, 2, 1e-12
 COLD_BYTES, SETS_MAX, CALLS_MIN = 120_000_000, 64, 32
 MODES = ("eager", "graph", "compiled")
-SECTIONS = ("gemm", "attention", "encoder")
+SECTIONS = ("gemm", "attention", "encoder", "images")
+NETWORKS = {"resnet50": 224, "tiny-images": 32}
 BACKENDS = ("FLASH_ATTENTION", "CUDNN_ATTENTION", "EFFICIENT_ATTENTION", "MATH")
-
-# What ours should reach on an H100: milliseconds of a forward by model and rows; share of cuBLAS.
-FORWARD_TARGETS_MS = {("bert-base", 1): 0.36, ("bert-base", 8): 0.56, ("bert-base", 32): 1.5,
-                      ("bert-base", 128): 5.2}
-GEMM_TARGET = 0.70
 
 
 # ---------------------------------------------------------------- machine
@@ -55,6 +48,13 @@ def machine(torch, device):
 
 # ---------------------------------------------------------------- clocks
 
+def host_time_us(call):
+    """One call by the host's clock."""
+    start = time.perf_counter()
+    call()
+    return (time.perf_counter() - start) * 1e6
+
+
 class Clock:
     """Times calls on the device by events around them, or by the host's clock on a CPU."""
 
@@ -68,12 +68,17 @@ class Clock:
         times = sorted(self.once_us(call) / count for _ in range(self.runs))
         return {"p50": round(times[len(times) // 2], 4), "p10": round(times[len(times) // 10], 4)}
 
+    def host_us(self, call):
+        """The same by the host's clock: of a call that waits for what it gives."""
+        for _ in range(self.warm_ups):
+            call()
+        times = sorted(host_time_us(call) for _ in range(self.runs))
+        return {"p50": round(times[len(times) // 2], 4), "p10": round(times[len(times) // 10], 4)}
+
     def once_us(self, call):
         """One call."""
         if self.device == "cpu":
-            start = time.perf_counter()
-            call()
-            return (time.perf_counter() - start) * 1e6
+            return host_time_us(call)
         start, end = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         call()
@@ -213,34 +218,74 @@ def encoder(torch, model):
     return Encoder()
 
 
-def forwards(args, torch, clock, model, rows):
-    """A whole forward in every mode; a mode that fails says why."""
+def encoders(args, torch, clock, model, rows):
+    """The forward of an encoder in every mode."""
     torch.manual_seed(0)
-    ids = torch.randint(0, SIZES[model][4], (rows, args.tokens), device=args.device)
-    feeds = (ids, torch.zeros_like(ids))
+    net = encoder(torch, model).to(args.device, torch.float16).eval()
+    ids = torch.randint(0, SIZES[model][4], (rows, args.tokens))
+    place = {"section": "encoder", "model": model, "row_tokens": args.tokens}
+    yield from forwards(args, torch, clock, net, (ids, torch.zeros_like(ids)), place)
+
+
+def images(args, torch, clock, model, rows):
+    """The forward of a network over images, channels last; an image counts as one token."""
+    import networks
+    net = networks.build("resnet50").to(args.device, torch.float16)
+    net = net.to(memory_format=torch.channels_last)
+    pixels = torch.randn(rows, 3, NETWORKS[model], NETWORKS[model], dtype=torch.float16)
+    pixels = pixels.to(memory_format=torch.channels_last)
+    place = {"section": "images", "model": model, "row_tokens": 1}
+    yield from forwards(args, torch, clock, net, (pixels,), place)
+
+
+# ---------------------------------------------------------------- forwards
+
+def forwards(args, torch, clock, net, feeds, place):
+    """A network over feeds on the host, in every mode; a mode that fails says why.
+
+    Twice: by the device's clock around a call whose input is in place; and by the host's, with the
+    copy of the feeds there and of the logits back.
+    """
     for mode in args.modes:
-        result = {"section": "encoder", "model": model, "rows": rows, "row_tokens": args.tokens,
-                  "mode": mode, "precision": "f16", "runs": clock.runs}
+        result = {**place, "rows": len(feeds[0]), "mode": mode, "precision": "f16",
+                  "runs": clock.runs}
         try:
-            result["pass_us"] = clock.quantiles_us(prepared(args, torch, clock, model, mode, feeds))
+            call, whole = prepared(args, torch, clock, net, mode, feeds)
+            result["device_us"] = clock.quantiles_us(call)
+            result["host_us"] = clock.host_us(whole)
         except Exception as error:  # compilers fail in many ways, and the other modes still count
-            result["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
+            result["error"] = f"{type(error).__name__}: {error}".splitlines()[0][:300]
         yield result
 
 
-def prepared(args, torch, clock, model, mode, feeds):
-    """A call that runs the encoder once over the feeds."""
-    net = encoder(torch, model).to(args.device, torch.float16).eval()
-
+def prepared(args, torch, clock, net, mode, feeds):
+    """A call that runs the network over what is in place; and one from host to host."""
     if mode == "compiled":
         import torch._inductor.config
         torch._dynamo.reset()
         torch._inductor.config.freezing = True
         net = torch.compile(net, mode="max-autotune-no-cudagraphs", fullgraph=True, dynamic=False)
-    call = lambda: net(*feeds)
-    if mode == "eager":
-        return call
-    return clock.graphed(call)
+    inputs = [feed.to(args.device, memory_format=torch.preserve_format) for feed in feeds]
+    logits = {}
+
+    def call():
+        logits["device"] = net(*inputs)
+
+    run = call if mode == "eager" else clock.graphed(call)
+    run()
+    is_cuda = args.device == "cuda"
+    sources = [feed.pin_memory() if is_cuda else feed for feed in feeds]
+    answer = torch.empty_like(logits["device"], device="cpu", pin_memory=is_cuda)
+
+    def whole():
+        for to, source in zip(inputs, sources):
+            to.copy_(source, non_blocking=True)
+        run()
+        answer.copy_(logits["device"], non_blocking=True)
+        if is_cuda:
+            torch.cuda.current_stream().synchronize()
+
+    return run, whole
 
 
 # ---------------------------------------------------------------- measure
@@ -250,127 +295,16 @@ def measure(args):
     torch = load_torch(args.device)
     clock = Clock(torch, args.device, args.warm_ups, args.runs)
     report = {"machine": machine(torch, args.device), "warm_up_runs": args.warm_ups, "results": []}
-    measures = {"gemm": gemm, "attention": attention, "encoder": forwards}
+    measures = {"gemm": gemm, "attention": attention, "encoder": encoders, "images": images}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     for section in args.sections:
-        for model in args.models:
+        for model in args.networks if section == "images" else args.models:
             for rows in args.rows:
                 with torch.inference_mode():
                     for result in measures[section](args, torch, clock, model, rows):
                         report["results"].append(result)
                         print(json.dumps(result), flush=True)
                         args.out.write_text(json.dumps(report, indent=1) + "\n")
-
-
-# ---------------------------------------------------------------- table
-
-def ours(reports):
-    """Our times in microseconds by what was measured, a list of medians for each."""
-    found = {}
-    for report in reports:
-        precision = report["precision"]
-        for cell in report["kernels"]:
-            key = (cell["model"], cell["rows"], cell["row_tokens"], precision, cell["kernel"])
-            found.setdefault(key, []).append(cell["time_us"]["p50"])
-        for cell in report["forwards"]:
-            is_off = cell["exits"] == "off"
-            way = "off" if is_off else f"{cell['exits']} {cell['after_exit']}"
-            key = (cell["model"], cell["rows"], cell["row_tokens"], precision, f"forward {way}")
-            found.setdefault(key, []).append(cell["pass_ms"]["p50"] * 1e3)
-    return {key: statistics.median(times) for key, times in found.items()}
-
-
-def theirs(reports):
-    """Their times in the same way, by how they were reached; and what failed."""
-    found, failed = {}, {}
-    for report in reports:
-        for cell in report["results"]:
-            key = (cell["model"], cell["rows"], cell["row_tokens"], cell["precision"],
-                   cell.get("kernel", "forward"))
-            way = cell.get("mode") or cell.get("backend") or "cuBLAS"
-            if "error" in cell:
-                failed[(*key, way)] = cell["error"]
-            else:
-                time_us = cell.get("time_us") or cell["pass_us"]
-                found.setdefault(key, {}).setdefault(way, []).append(time_us["p50"])
-    middle = lambda ways: {way: statistics.median(times) for way, times in ways.items()}
-    return {key: middle(ways) for key, ways in found.items()}, failed
-
-
-def kernel_rows(our, their):
-    """Our kernels beside the quickest of theirs; the ratio is ours to theirs."""
-    for key, ways in their.items():
-        model, rows, tokens, precision, kernel = key
-        if kernel == "forward" or key not in our:
-            continue
-        way = min(ways, key=ways.get)
-        mine, share = our[key], ways[way] / our[key]
-        target = verdict(share >= GEMM_TARGET, f">= {GEMM_TARGET:.0%}") if way == "cuBLAS" else ""
-        yield [model, f"{rows} x {tokens}", precision, kernel, f"{mine:.2f}", f"{ways[way]:.2f}",
-               way, f"{mine / ways[way]:.2f}", f"{share:.0%}", target]
-
-
-def forward_rows(our, their):
-    """Our forwards beside each mode of theirs."""
-    for (model, rows, tokens, precision, name), mine in our.items():
-        ways = their.get((model, rows, tokens, precision, "forward"))
-        if not name.startswith("forward ") or ways is None:
-            continue
-        exits, target_ms = name.removeprefix("forward "), FORWARD_TARGETS_MS.get((model, rows))
-        has_target = exits == "off" and target_ms is not None and tokens == 128
-        target = verdict(mine <= target_ms * 1e3, f"<= {target_ms} ms") if has_target else ""
-        beside = lambda theirs: f"{theirs / 1e3:.3f} (x{mine / theirs:.2f})"
-        cells = [beside(ways[mode]) if mode in ways else "-" for mode in MODES]
-        yield [model, f"{rows} x {tokens}", precision, exits, f"{mine / 1e3:.3f}", *cells, target]
-
-
-def verdict(is_met, target):
-    """A target and whether it is met."""
-    return f"{target}: {'met' if is_met else 'missed'}"
-
-
-def markdown(title, header, rows):
-    """A table as GitHub reads it."""
-    line = lambda cells: "| " + " | ".join(cells) + " |"
-    return "\n".join([f"## {title}", "", line(header), "|" + "---|" * len(header),
-                      *map(line, rows), ""])
-
-
-NOTES = """\
-Medians, and medians of them over turns. Ours / theirs below 1 means that ours is quicker. Kernels:
-operands take turns over more memory than the caches hold; our products include bias, activation
-and residual, theirs do not. Forwards: ours from the start of a pass to its end on the host's clock,
-upload of the rows and all answers included; theirs by events around a call whose input is in place
-(eager: as the device sees it). Ours runs the last layer for the tokens that the head reads, theirs
-for all. Targets are those for an H100.
-"""
-
-
-def table(args):
-    """One table of kernels, one of forwards, and what failed."""
-    our_reports, their_reports = ([json.loads(path.read_text()) for path in paths]
-                                  for paths in (args.ours, args.peers))
-    our, (their, failed) = ours(our_reports), theirs(their_reports)
-    kernels, passes = list(kernel_rows(our, their)), list(forward_rows(our, their))
-    if not kernels and not passes:
-        sys.exit("gpu.py: ours and theirs measured nothing in common")
-    text = "\n".join([heading(our_reports[0]["machine"], their_reports[0]["machine"]), NOTES,
-                      markdown("Kernels", ["model", "rows", "precision", "kernel", "ours us",
-                                           "theirs us", "theirs", "ours / theirs", "of their speed",
-                                           "target"], kernels),
-                      markdown("Forwards", ["model", "rows", "precision", "exits", "ours ms",
-                                            *(f"{mode} ms" for mode in MODES), "target"], passes)])
-    for key, error in failed.items():
-        text += f"- failed: {' '.join(map(str, key))}: {error}\n"
-    args.out.write_text(text)
-    print(text)
-
-
-def heading(mine, peer):
-    """Machine, driver and versions of both sides."""
-    return (f"# {mine['gpu']}: offramp and torch {peer['torch']}\n\n"
-            f"Ours: {mine['driver']}; {mine['date']} UTC. Theirs: {peer['gpu']}, "
-            f"CUDA {peer.get('cuda')}, cuDNN {peer.get('cudnn')}; {peer['date']} UTC.\n")
 
 
 # ---------------------------------------------------------------- command line
@@ -398,29 +332,24 @@ def arguments():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verb = verbs.add_parser("measure", help="time torch")
-    verb.add_argument("--out", type=Path, required=True)
-    verb.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    verb.add_argument("--tiny", action="store_true", help="a small model and few runs")
-    verb.add_argument("--sections", type=listed(SECTIONS), default=SECTIONS)
-    verb.add_argument("--modes", type=listed(MODES), default=MODES)
-    verb.add_argument("--models", type=listed(SIZES))
-    verb.add_argument("--rows", type=counts)
-    verb.add_argument("--tokens", type=int)
-    verb.add_argument("--runs", type=int)
-    verb = verbs.add_parser("table", help="set ours beside theirs")
-    verb.add_argument("--ours", type=Path, nargs="+", required=True)
-    verb.add_argument("--peers", type=Path, nargs="+", required=True)
-    verb.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
-    return sized(args) if args.verb == "measure" else args
+    add = parser.add_argument
+    add("--out", type=Path, required=True)
+    add("--device", choices=("cuda", "cpu"), default="cuda")
+    add("--tiny", action="store_true", help="a small model and few runs")
+    add("--sections", type=listed(SECTIONS), default=SECTIONS)
+    add("--modes", type=listed(MODES), default=MODES)
+    add("--models", type=listed(SIZES))
+    add("--rows", type=counts)
+    add("--tokens", type=int)
+    add("--runs", type=int)
+    return sized(parser.parse_args())
 
 
 def sized(args):
     """Fills in what was left out."""
     tiny = args.tiny
     args.models = args.models or (["tiny"] if tiny else ["minilm", "bert-base"])
+    args.networks = ["tiny-images" if tiny else "resnet50"]
     args.rows = args.rows or ([1, 3] if tiny else [1, 8, 32, 128])
     args.tokens = args.tokens or (8 if tiny else 128)
     args.runs = args.runs or (4 if tiny else 200)
@@ -429,11 +358,5 @@ def sized(args):
     return args
 
 
-def main():
-    """Runs a verb."""
-    args = arguments()
-    measure(args) if args.verb == "measure" else table(args)
-
-
 if __name__ == "__main__":
-    main()
+    measure(arguments())

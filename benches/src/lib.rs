@@ -7,9 +7,10 @@ use offramp_weights::{Pool, Ramp, RampBundle};
 
 /// A mean-pooled linear ramp with small seeded weights on every site of `model`.
 pub fn random_ramps(model: &Model) -> RampBundle {
-    let (width, classes) = (model.spec().site_width(0), model.spec().classes());
+    let classes = model.spec().classes();
     let mut rng = fastrand::Rng::with_seed(3);
     let ramp = |site| {
+        let width = model.spec().site_width(site);
         let head = random_dense(classes, width, 0.05, &mut rng);
         Ramp { site, pool: Pool::Mean, hidden: None, head }
     };

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use offramp::{AfterExit, Exits};
-use offramp_kernels::cuda::{Elem, shipped_kernels};
+use offramp_kernels::cuda::{Elem, ShippedKernel, gpus, shipped_kernels};
 use offramp_tests::root;
 use offramp_tests::suite::{
     Check, Suite, Tolerance, attention, compact, images, linear, narrow, norm, ramp,
@@ -14,11 +14,12 @@ use crate::support::{Bench, golden, random_rows};
 use crate::{alone, machine};
 
 /// By the names they have in the suite.
-const SANITIZED: [(&str, fn()); 14] = [
+const SANITIZED: [(&str, fn()); 15] = [
     ("ops::f16::embed", || f16(norm::embed)),
     ("ops::f16::norm", || f16(norm::norm)),
     ("ops::f16::linear_residuals", || f16(linear::residuals)),
     ("ops::wide::linear_residuals", || wide(linear::residuals)),
+    ("ops::broad::linear_residuals", || broad(linear::residuals)),
     ("ops::f16::attention", || f16(attention::lengths)),
     ("ops::f16::ramp_windows", || f16(ramp::windows)),
     ("ops::f16::compact_keeps_ops_right", || f16(compact::ops_after)),
@@ -37,6 +38,10 @@ fn f16(check: Check) {
 
 fn wide(check: Check) {
     Suite { make: machine::wide, tolerance: Tolerance::F16 }.run(check);
+}
+
+fn broad(check: Check) {
+    Suite { make: machine::broad, tolerance: Tolerance::F16 }.run(check);
 }
 
 fn forward(name: &str) {
@@ -59,6 +64,11 @@ fn what_a_sanitizer_runs_launches_every_kernel() {
     let launches: serde_json::Value = serde_json::from_str(&driver.launches()).unwrap();
     let kernels = launches.as_array().unwrap().iter();
     let launched: BTreeSet<_> = kernels.map(|kernel| kernel["kernel"].as_str().unwrap()).collect();
-    let shipped: BTreeSet<_> = shipped_kernels().map(|kernel| kernel.entry).collect();
-    assert_eq!(launched, shipped);
+    // A card whose blocks have less shared memory does without these tiles.
+    let room = gpus().unwrap()[0].block_shared_bytes;
+    let is_launched = |kernel: &ShippedKernel| {
+        kernel.entry != "linear_broad" || kernel.shared_bytes_max as usize <= room
+    };
+    let shipped = shipped_kernels().filter(is_launched).map(|kernel| kernel.entry);
+    assert_eq!(launched, shipped.collect());
 }

@@ -1,0 +1,283 @@
+"""What an H100 should take for each cell of the bench, before anything has been measured.
+
+    python3 benches/gpu/predict.py              the tables of kernels/LADDER.md
+
+A model of few numbers, each argued in LADDER.md: tiles of products come in waves over the
+multiprocessors, a tile takes as long as its kernel's loop allows, memory has two speeds, and every
+launch and every answer costs something by itself. Change it with the kernels, before they are
+measured; what is measured stands beside it, and neither is bent to fit the other.
+"""
+import dataclasses
+import math
+
+TOKENS, ROWS = 128, (1, 8, 32, 128)
+# BERT base.
+LAYERS, WIDTH, INNER, VOCABULARY = 12, 768, 3072, 30522
+# Tiles of products by tokens, outputs, and multiplications and additions a cycle of a
+# multiprocessor, as kernels/src/cuda/tile.rs has them; convolutions have all but the first.
+# Fragments from shared memory hold them to half of what tensor cores could do. Last, microseconds
+# that a turn begins and ends with: nothing hides them where a multiprocessor holds one block.
+BROAD, WIDE, FEW = (128, 192, 1200.0, 1.2), (128, 128, 1024.0, 0.0), (64, 64, 820.0, 0.0)
+# Passes that cut the sum over k, as kernels/src/ops/linear/cuda.rs does.
+SPLIT_TOKENS, BLOCKS_WANTED, SPLITS_MAX = 256, 96, 8
+BYTES = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """An H100 SXM as it should behave under this load."""
+    multiprocessors: int = 132
+    # Cycles a microsecond, below the peak: tensor cores draw much power.
+    clock: float = 1700.0
+    # Bytes a microsecond from memory and from the second cache, and what that cache holds.
+    memory: float = 3.0e6
+    cache: float = 5.5e6
+    cache_bytes: float = 40e6
+    # Multiplications and additions a cycle of a multiprocessor that cuBLAS reaches over all of a
+    # product: it finds tiles that leave few multiprocessors idle.
+    cublas_rate: float = 1400.0
+    # Microseconds between two launches of a graph, before a kernel has its first data, for the
+    # release and the acquisition of a sum in shares, of a ramp on its way to the host, and of a
+    # pass on the host.
+    gap: float = 1.1
+    start: float = 2.5
+    fence: float = 0.8
+    ramp_fence: float = 1.5
+    host: float = 30.0
+    # Bytes a microsecond of an upload, and of a copy by one thread into memory for it.
+    upload: float = 25e3
+    staging: float = 8e3
+
+    def moved(self, count):
+        """Microseconds for so many bytes, read and written once."""
+        return count / (self.cache if count < self.cache_bytes else self.memory)
+
+
+H100 = Card()
+
+
+# ---------------------------------------------------------------- kernels
+
+def tiled(m, n, k, tiles, card):
+    """By the tile that should be quickest: all multiprocessors take tiles in turns."""
+    def time(tile):
+        tokens, outputs, rate, ends = tile
+        count = math.ceil(m / tokens) * math.ceil(n / outputs)
+        turns = math.ceil(count / card.multiprocessors)
+        body = turns * tokens * outputs * k / rate / card.clock
+        return body, body + turns * ends
+    return min(map(time, tiles))[1]
+
+
+def product(m, n, k, card=H100, is_cold=False):
+    """`[m, k] x [n, k]` with its epilogue."""
+    read = BYTES * (m * k + n * k + m * n)
+    memory = read / card.memory if is_cold else card.moved(read)
+    memory = max(memory, BYTES * n * k / card.memory)
+    if m > SPLIT_TOKENS:
+        return max(tiled(m, n, k, (BROAD, WIDE, FEW), card), memory)
+    wanted = math.ceil(BLOCKS_WANTED / math.ceil(n / FEW[1]))
+    shares = max(1, min(wanted, math.ceil(k / FEW[0]) // 2, SPLITS_MAX))
+    time = max(tiled(m, n * shares, k / shares, (FEW,), card), memory)
+    return time + card.start + (card.fence if shares > 1 else 0.0)
+
+
+def attention(m, card=H100):
+    """Scores, softmax and mix of 12 heads."""
+    return card.start + 1.9 + card.moved(BYTES * m * 4 * WIDTH)
+
+
+def norm(m, card=H100):
+    """A layer norm."""
+    return card.start + card.moved(BYTES * m * 2 * WIDTH)
+
+
+def ramp(rows, card=H100):
+    """Pools the mean of all tokens, decides, and tells the host."""
+    return card.start + card.ramp_fence + card.moved(BYTES * rows * TOKENS * WIDTH)
+
+
+def compact(rows, card=H100):
+    """Writes new tables: one block."""
+    return card.start + 1.0 + rows * TOKENS * 8 / 1e5 if rows else card.start
+
+
+PRODUCTS = {"linear qkv": (3 * WIDTH, WIDTH), "linear out": (WIDTH, WIDTH),
+            "linear ffn1": (INNER, WIDTH), "linear ffn2": (WIDTH, INNER)}
+
+
+def kernel_us(name, rows, is_cold=True):
+    """One kernel of a layer, its operands in memory or in the cache."""
+    m = rows * TOKENS
+    if name in PRODUCTS:
+        return product(m, *PRODUCTS[name], is_cold=is_cold)
+    return {"attention": attention(m), "norm": norm(m), "embed": norm(m) + 1.0,
+            "ramp": ramp(rows), "compact": compact(rows)}[name]
+
+
+def cublas_us(m, n, k, card=H100):
+    """The same product by cuBLAS, without bias, activation and residual."""
+    rate = card.multiprocessors * card.cublas_rate * card.clock
+    memory = BYTES * (m * k + n * k + m * n) / card.memory
+    return max(m * n * k / rate, memory) + card.start
+
+
+# ---------------------------------------------------------------- forwards of BERT base
+
+def layer(rows, card=H100):
+    """Seven kernels and their gaps."""
+    m = rows * TOKENS
+    products = sum(product(m, n, k, card) for n, k in PRODUCTS.values())
+    return products + attention(m, card) + 2 * norm(m, card) + 7 * card.gap
+
+
+def exits_of(profile, rows):
+    """At which exit each row leaves, as benches/gpu/profile.rs spreads them."""
+    parts = [(row + 0.5) / rows for row in range(rows)]
+    if profile == "uniform":
+        return [int(part * LAYERS) for part in parts]
+    return [min(int(-math.log2(1 - part)), LAYERS - 1) for part in parts]
+
+
+def encoder_us(rows, profile="off", way="release", card=H100):
+    """Device time of a forward: behind the upload until the end of the last launch."""
+    ends = norm(rows * TOKENS, card) + 1.0 + product(rows, WIDTH, WIDTH, card) + ramp(1, card)
+    ends += 3 * card.gap
+    if profile == "off":
+        return LAYERS * layer(rows, card) + ends
+    leaving, alive, time = exits_of(profile, rows), rows, ends
+    is_packed = way == "compact always"
+    for index in range(LAYERS):
+        if is_packed and index:
+            # The host hears of a ramp one segment late: it stops a segment after the last row.
+            alive = sum(exit >= index for exit in leaving)
+            if not sum(exit >= index - 1 for exit in leaving):
+                return time
+        # Where nobody is left all blocks leave at once.
+        time += layer(alive, card) if alive else 7 * (card.gap + 1.0)
+        if index < LAYERS - 1:
+            time += ramp(alive, card) + card.gap
+            time += compact(alive, card) + card.gap if is_packed else 0.0
+    return time
+
+
+def forward_us(rows, profile, way, card=H100):
+    """Device time; by the engine's own judgement it is the better of both."""
+    if way == "compact":
+        ways = ("compact always", "compact never")
+        return min(encoder_us(rows, profile, each, card) for each in ways)
+    return encoder_us(rows, profile, way, card)
+
+
+# ---------------------------------------------------------------- ResNet-50
+
+# Blocks, inner width and map of each stage; the first block of all but one halves the map.
+STAGES = ((3, 64, 56), (4, 128, 28), (6, 256, 14), (3, 512, 7))
+
+
+def convolutions():
+    """Map, inputs, outputs and side of the window of each convolution, the stem's blocks apart."""
+    yield 112, 16, 64, 4
+    inputs = 64
+    for stage, (blocks, inner, side) in enumerate(STAGES):
+        for block in range(blocks):
+            before = side * 2 if block == 0 and stage else side
+            yield before, inputs, inner, 1
+            yield side, inner, inner, 3
+            yield side, inner, 4 * inner, 1
+            if block == 0:
+                yield side, inputs, 4 * inner, 1
+            inputs = 4 * inner
+
+
+def convolution(rows, side, inputs, outputs, window, card=H100):
+    """A convolution: a product whose left-hand side is gathered; its sum is never cut."""
+    m, k = rows * side * side, inputs * window * window
+    memory = card.moved(BYTES * (m * inputs + m * outputs + outputs * k))
+    return max(tiled(m, outputs, k, (WIDE, FEW), card), memory) + card.start
+
+
+def images_us(rows, card=H100):
+    """Device time of ResNet-50: pixels, 53 convolutions, a pool, and the head."""
+    pixels = 224 * 224 * 3
+    time = card.moved(rows * (pixels + 112 * 112 * 16 * BYTES)) + card.start
+    time += sum(convolution(rows, *conv, card) + card.gap for conv in convolutions())
+    time += card.moved(BYTES * rows * 64 * (112 * 112 + 56 * 56)) + card.start
+    return time + card.start + card.ramp_fence + 2048 * 1000 * BYTES / card.cache + 3 * card.gap
+
+
+def host_us(device_us, bytes_up, card=H100):
+    """By the host's clock: staging by one thread, upload, the pass, and the host's own part."""
+    copies = bytes_up / card.staging + bytes_up / card.upload if bytes_up > 1 << 20 else 0.0
+    return device_us + copies + card.host
+
+
+# ---------------------------------------------------------------- all cells
+
+WAYS = [("off", "release"), ("uniform", "release"), ("uniform", "compact"),
+        ("uniform", "compact always"), ("uniform", "compact never"), ("easy", "release"),
+        ("easy", "compact"), ("easy", "compact always"), ("easy", "compact never")]
+KERNELS = [*PRODUCTS, "attention", "norm", "embed", "ramp", "compact"]
+
+
+def predictions():
+    """Microseconds by the keys of benches/peers/gpu_table.py, at f16."""
+    found = {}
+    for rows in ROWS:
+        for profile, way in WAYS:
+            name = "forward off" if profile == "off" else f"forward {profile} {way}"
+            device = forward_us(rows, profile, way)
+            key = ("bert-base", rows, TOKENS, "f16", name)
+            found[(*key, "device")] = device
+            found[(*key, "host")] = host_us(device, rows * TOKENS * 8)
+        for name in KERNELS:
+            time = kernel_us(name, rows) + H100.gap
+            found[("bert-base", rows, TOKENS, "f16", name, "device")] = time
+        device, key = images_us(rows), ("resnet50", rows, 1, "f16", "forward off")
+        found[(*key, "device")] = device
+        found[(*key, "host")] = host_us(device, rows * 224 * 224 * 3)
+    return found
+
+
+def lines(title, header, body):
+    """A table as GitHub reads it, line by line."""
+    yield from ["", f"{title}", "", "| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    yield from ("| " + " | ".join(cells) + " |" for cells in body)
+
+
+def tables():
+    """All predictions, with room for what is measured."""
+    found = predictions()
+    rows = [f"x{count}" for count in ROWS]
+    cell = lambda model, tokens, name, clock, divisor, digits: [
+        f"{found[(model, count, tokens, 'f16', name, clock)] / divisor:.{digits}f} /"
+        for count in ROWS]
+    forwards = []
+    for profile, way in WAYS:
+        name = "off" if profile == "off" else f"{profile} {way}"
+        for clock in ("host", "device"):
+            times = cell("bert-base", TOKENS, f"forward {name}", clock, 1e3, 2)
+            forwards.append([name, clock, *times])
+    yield from lines("BERT base, ms of a forward, predicted / measured:",
+                     ["exits", "clock", *rows], forwards)
+    images = [[clock, *cell("resnet50", 1, "forward off", clock, 1e3, 2)]
+              for clock in ("host", "device")]
+    yield from lines("ResNet-50 at 224 x 224, exits off, ms, predicted / measured:",
+                     ["clock", *rows], images)
+    kernels = [[name, *cell("bert-base", TOKENS, name, "device", 1, 1)] for name in KERNELS]
+    yield from lines("Kernels of a layer, operands from memory, us, predicted / measured:",
+                     ["kernel", *rows], kernels)
+    shares = [[name, *(share(found, name, count) for count in ROWS)] for name in PRODUCTS]
+    yield from lines("Speed of products as a share of cuBLAS's, predicted / measured:",
+                     ["kernel", *rows], shares)
+
+
+def share(found, name, rows):
+    """A cell of the last table."""
+    ours = found[("bert-base", rows, TOKENS, "f16", name, "device")]
+    theirs = cublas_us(rows * TOKENS, *PRODUCTS[name]) + H100.gap
+    return f"{theirs / ours:.0%} /"
+
+
+if __name__ == "__main__":
+    print("\n".join(tables()).lstrip())
