@@ -1,6 +1,7 @@
 """What an H100 should take for each cell of the bench, before anything has been measured.
 
     python3 benches/gpu/predict.py              the tables of kernels/LADDER.md
+    python3 benches/gpu/predict.py --launches   kernels of a forward of the bench's tiny models
 
 A model of few numbers, each argued in LADDER.md: tiles of products come in waves over the
 multiprocessors, a tile takes as long as its kernel's loop allows, memory has two speeds, and every
@@ -8,7 +9,9 @@ launch and every answer costs something by itself. Change it with the kernels, b
 measured; what is measured stands beside it, and neither is bent to fit the other.
 """
 import dataclasses
+import json
 import math
+import sys
 
 TOKENS, ROWS = 128, (1, 8, 32, 128)
 # BERT base.
@@ -122,13 +125,29 @@ def cublas_us(m, n, k, card=H100):
     return max(m * n * k / rate, memory) + card.start
 
 
+# ---------------------------------------------------------------- launches
+
+# Kernels of a layer: four products, attention, two norms. Those of a forward besides: embeddings,
+# the narrowing to first tokens, the head's dense layer, and the final exit. Of a network over
+# images: pixels, a pool, and the final exit.
+LAYER_LAUNCHES, ENCODER_ENDS, IMAGE_ENDS = 7, 4, 3
+# Layers and convolutions of the bench's tiny models.
+TINY = {"tiny": 3, "tiny-images": 17}
+
+
+def launches():
+    """Kernels of a forward without exits of each tiny model."""
+    return {"tiny": LAYER_LAUNCHES * TINY["tiny"] + ENCODER_ENDS,
+            "tiny-images": TINY["tiny-images"] + IMAGE_ENDS}
+
+
 # ---------------------------------------------------------------- forwards of BERT base
 
 def layer(rows, card=H100):
     """Seven kernels and their gaps."""
     m = rows * TOKENS
     products = sum(product(m, n, k, card) for n, k in PRODUCTS.values())
-    return products + attention(m, card) + 2 * norm(m, card) + 7 * card.gap
+    return products + attention(m, card) + 2 * norm(m, card) + LAYER_LAUNCHES * card.gap
 
 
 def exits_of(profile, rows):
@@ -142,7 +161,7 @@ def exits_of(profile, rows):
 def encoder_us(rows, profile="off", way="release", card=H100):
     """Device time of a forward: behind the upload until the end of the last launch."""
     ends = norm(rows * TOKENS, card) + 1.0 + product(rows, WIDTH, WIDTH, card) + ramp(1, card)
-    ends += 3 * card.gap
+    ends += compact(rows, card) + ENCODER_ENDS * card.gap
     if profile == "off":
         return LAYERS * layer(rows, card) + ends
     leaving, alive, time = exits_of(profile, rows), rows, ends
@@ -154,7 +173,7 @@ def encoder_us(rows, profile="off", way="release", card=H100):
             if not sum(exit >= index - 1 for exit in leaving):
                 return time
         # Where nobody is left all blocks leave at once.
-        time += layer(alive, card) if alive else 7 * (card.gap + 1.0)
+        time += layer(alive, card) if alive else LAYER_LAUNCHES * (card.gap + 1.0)
         if index < LAYERS - 1:
             time += ramp(alive, card) + card.gap
             time += compact(alive, card) + card.gap if is_packed else 0.0
@@ -203,7 +222,8 @@ def images_us(rows, card=H100):
     time = card.moved(rows * (pixels + 112 * 112 * 16 * BYTES)) + card.start
     time += sum(convolution(rows, *conv, card) + card.gap for conv in convolutions())
     time += card.moved(BYTES * rows * 64 * (112 * 112 + 56 * 56)) + card.start
-    return time + card.start + card.ramp_fence + 2048 * 1000 * BYTES / card.cache + 3 * card.gap
+    head = card.start + card.ramp_fence + 2048 * 1000 * BYTES / card.cache
+    return time + head + IMAGE_ENDS * card.gap
 
 
 def host_us(device_us, bytes_up, card=H100):
@@ -280,4 +300,7 @@ def share(found, name, rows):
 
 
 if __name__ == "__main__":
-    print("\n".join(tables()).lstrip())
+    if sys.argv[1:] == ["--launches"]:
+        print(json.dumps(launches()))
+    else:
+        print("\n".join(tables()).lstrip())

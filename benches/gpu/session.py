@@ -2,6 +2,8 @@
 
     benches/gpu/run.sh                          every step, most valuable first
     benches/gpu/run.sh again suite bf16         these steps only, in a second call
+    benches/gpu/run.sh again alone:ops::f16::norm,shipped memcheck:ops::f16::norm
+                                                tests that failed, one at a time
     benches/gpu/run.sh --list                   their names and limits
 
 Results go to $OUT, else to ./results: at most eight files, each up to date after every step.
@@ -12,6 +14,7 @@ import argparse
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -114,7 +117,7 @@ class Session:
         limit = min(step.limit, self.end - time.monotonic())
         if limit < LEAST_SECONDS and limit < step.limit:
             return self.note(step.name, "skipped", 0, "no time left")
-        output = self.place.work / f"{step.name.replace(':', '-')}.log"
+        output = self.place.work / f"{re.sub('[^a-z0-9-]', '-', step.name)[:80]}.log"
         start = time.monotonic()
         with open(output, "wb") as file:
             process = subprocess.Popen(step.command, stdin=subprocess.DEVNULL, stdout=file,
@@ -212,13 +215,15 @@ def arguments():
     return args
 
 
-def chosen(every, names):
+def chosen(place, names):
     """The steps of these names, or all."""
-    unknown = set(names) - {step.name for step in every}
+    every = plan.steps(place)
+    retried = list(filter(None, (plan.retried(place, name) for name in names)))
+    unknown = set(names) - {step.name for step in every + retried}
     if unknown:
         sys.exit(f"no step {', '.join(sorted(unknown))}; there are: "
                  f"{', '.join(step.name for step in every)}")
-    found = [step for step in every if not names or step.name in names]
+    found = [step for step in every if not names or step.name in names] + retried
     for step in found:
         if step.until and not any(other.name == step.until for other in found):
             step.until = None
@@ -231,7 +236,7 @@ def main():
     work = Path(tempfile.mkdtemp(prefix="offramp-gpu-"))
     try:
         place = plan.Place(ROOT, unpacked(args.bundle, work), work, args.tiny)
-        steps = chosen(plan.steps(place), args.again[1:])
+        steps = chosen(place, args.again[1:])
         if args.list:
             print("\n".join(f"{step.name:<20} {step.limit:>4} s" for step in steps))
             return

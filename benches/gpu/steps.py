@@ -5,6 +5,7 @@ limit takes nothing from the others.
 """
 import dataclasses
 import os
+import shlex
 from pathlib import Path
 
 # Seconds of each step, and of a step in the rehearsal.
@@ -12,7 +13,7 @@ LIMITS = {"machine": 15, "probe": 45, "warm": 130, "answers": 60, "suite": 120, 
           "peers-encoder": 40, "images": 55, "peers-images": 40, "kernels": 75,
           "peers-compiled": 75, "peers-kernels": 50, "ncu": 70, "sanitizer-memcheck": 75,
           "sanitizer-racecheck": 75, "sanitizer-synccheck": 75, "sanitizer-initcheck": 75,
-          "bf16": 60, "planted": 5}
+          "bf16": 60, "alone": 90, "memcheck": 120, "planted": 5}
 QUICK_MODES = ("--modes", "eager,graph")
 TINY_LIMIT = 180
 TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")
@@ -74,11 +75,30 @@ def steps(place):
     found = [*checks(place), *times(place), *looks(place), *lasts(place)]
     if os.environ.get("OFFRAMP_RENTAL_PLANT"):
         found[1:1] = planted()
+    return limited(place, found)
+
+
+def limited(place, found):
+    """Each with its limit."""
     for step in found:
         step.limit = LIMITS[step.name.split(":")[0]]
         if place.tiny and step.name != "planted:hang":
             step.limit = TINY_LIMIT
     return found
+
+
+def retried(place, name):
+    """`alone:TEST,..` and `memcheck:TEST,..`, for a second call: what failed in the first, one test
+    at a time and each launch waited for. None for other names."""
+    kind, _, tests = name.partition(":")
+    if kind not in ("alone", "memcheck") or not tests:
+        return None
+    tool = ""
+    if kind == "memcheck":
+        tool = f"tool=$({found_tool('compute-sanitizer')}) && \"$tool\" --error-exitcode 9 "
+    command = (f"export CUDA_LAUNCH_BLOCKING=1 RUST_BACKTRACE=1; {tool}'{place.program('cuda')}' "
+               f"--test-threads 1 {shlex.join(tests.split(','))}")
+    return limited(place, [Step(name, ["bash", "-c", command])])[0]
 
 
 def planted():

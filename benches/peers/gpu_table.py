@@ -41,7 +41,9 @@ def reports(paths):
     """Every report of these files."""
     for path in paths:
         found = json.loads(path.read_text())
-        yield from [found] if "machine" in found else found.values()
+        several = [found] if "machine" in found else found.values()
+        # One that was cut off in the middle has nothing.
+        yield from (report for report in several if "machine" in report)
 
 
 def middles(found):
@@ -101,7 +103,8 @@ def kernel_rows(our, their):
         least = GEMM_TARGET if rows * tokens >= MANY_TOKENS else GEMM_TARGET_FEW
         target = verdict(share >= least, f">= {least:.0%}") if way == "cuBLAS" else ""
         yield [model, f"{rows} x {tokens}", precision, kernel, predicted(key, 1, 1),
-               f"{mine:.2f}", f"{ways[way]:.2f}", way, f"{mine / ways[way]:.2f}", f"{share:.0%}", target]
+               f"{mine:.2f}", f"{ways[way]:.2f}", way, f"{mine / ways[way]:.2f}",
+               f"{share:.0%}", target]
 
 
 def forward_rows(our, their, clock):
@@ -160,9 +163,9 @@ def table(args):
         sys.exit("gpu_table.py: nothing of ours was measured")
     peer = their_reports[0]["machine"] if their_reports else {"torch": "-", "gpu": "-", "date": "-"}
     parts = [heading(our_reports[0]["machine"], peer), NOTES]
-    parts.append(markdown("Kernels", ["model", "rows", "precision", "kernel", "predicted",
-                                      "ours us", "theirs us", "theirs", "ours / theirs", "of their speed",
-                                      "target"], kernel_rows(our, their)))
+    header = ["model", "rows", "precision", "kernel", "predicted", "ours us", "theirs us", "theirs",
+              "ours / theirs", "of their speed", "target"]
+    parts.append(markdown("Kernels", header, kernel_rows(our, their)))
     for clock, meaning in CLOCKS.items():
         header = ["model", "rows", "precision", "exits", "predicted", "ours ms", "rows / s",
                   *(f"{mode} ms" for mode in MODES), "target"]

@@ -66,17 +66,10 @@ impl Rental {
 
     /// `run.sh` with these arguments, on the interpreter's driver.
     fn call(&self, out: &str, args: &[&str], settings: &[(&str, &str)]) -> Call {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let mut command = Command::new(root.join("benches/gpu/run.sh"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OFFRAMP_")) {
-            command.env_remove(name);
-        }
-        let test = std::env::current_exe().unwrap();
-        let mut places = test.ancestors().map(|folder| folder.join("libofframp_libcuda.so"));
-        let driver = places.find(|path| path.exists()).expect("the driver beside the test");
+        let mut command = on_interpreter(&root().join("benches/gpu/run.sh"));
         let path = std::env::var("PATH").unwrap();
         command.env("PATH", format!("{}:{path}", self.path("tools").display()));
-        command.env("OFFRAMP_CUDA_DRIVER", driver).envs(settings.iter().copied());
+        command.envs(settings.iter().copied());
         let out = self.path(out);
         command.args(args).arg("--tiny").arg("--bundle").arg(self.path("bin"));
         let done = command.arg("--out").arg(&out).output().unwrap();
@@ -105,6 +98,31 @@ impl Call {
         };
         self.text("steps.txt").lines().map(step).collect()
     }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A program with nothing of this process's settings but the interpreter's driver.
+fn on_interpreter(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OFFRAMP_")) {
+        command.env_remove(name);
+    }
+    let test = std::env::current_exe().unwrap();
+    let mut places = test.ancestors().map(|folder| folder.join("libofframp_libcuda.so"));
+    let driver = places.find(|path| path.exists()).expect("the driver beside the test");
+    command.env("OFFRAMP_CUDA_DRIVER", driver);
+    command
+}
+
+/// What the model of times prints.
+fn predicted(args: &[&str]) -> String {
+    let model = root().join("benches/gpu/predict.py");
+    let printed = Command::new("python3").arg(model).args(args).output().unwrap();
+    assert!(printed.status.success(), "{printed:?}");
+    String::from_utf8(printed.stdout).unwrap()
 }
 
 /// The program of this name that was built last.
@@ -193,14 +211,31 @@ fn predictions_are_those_of_the_model() {
     if Rental::new().is_none() {
         return;
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let printed = Command::new("python3").arg(root.join("benches/gpu/predict.py")).output();
-    let printed = String::from_utf8(printed.unwrap().stdout).unwrap();
-    let ladder = std::fs::read_to_string(root.join("kernels/LADDER.md")).unwrap();
+    let printed = predicted(&[]);
+    let ladder = std::fs::read_to_string(root().join("kernels/LADDER.md")).unwrap();
     let written: Vec<_> = ladder.lines().map(without_measured).collect();
     assert!(printed.lines().count() > 30, "{printed}");
     for line in printed.lines().filter(|line| line.starts_with('|')).map(without_measured) {
         assert!(written.contains(&line), "kernels/LADDER.md has no line {line}");
+    }
+}
+
+/// What the model takes for the kernels of a forward is what is launched.
+#[test]
+fn as_many_kernels_are_launched_as_the_model_says() {
+    let Some(rental) = Rental::new() else { return };
+    let launches: BTreeMap<String, usize> =
+        serde_json::from_str(&predicted(&["--launches"])).unwrap();
+    assert_eq!(launches.len(), 2, "{launches:?}");
+    for (model, expected) in launches {
+        let trace = rental.path(&format!("{model}.trace"));
+        let mut command = on_interpreter(&rental.path("bin/gpu"));
+        command.env("OFFRAMP_SIM_TRACE", &trace);
+        let once = ["--bench", "--parts", "once", "--rows", "1", "--models", &model];
+        let done = command.args(once).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        let calls = std::fs::read_to_string(trace).unwrap();
+        assert_eq!(calls.matches("cuLaunchKernel").count(), expected, "{model}");
     }
 }
 
@@ -242,6 +277,12 @@ fn a_second_call_runs_the_steps_it_is_given() {
     let call = rental.call("late", &["again", "suite", "--seconds", "10"], &[]);
     assert_eq!(of(&call), [told("suite", "skipped"), told("table", "skipped")]);
     assert_eq!(call.code, Some(1));
+    let failed = "alone:errors::a_device,nobody";
+    let call = rental.call("alone", &["again", failed, "memcheck:ops::f16::pixels"], &[]);
+    let expected =
+        [told(failed, "rc 0"), told("memcheck:ops::f16::pixels", "rc 0"), told("table", "skipped")];
+    assert_eq!(of(&call), expected, "{}", call.said);
+    assert!(call.text("log.txt").contains("1 passed"), "{}", call.said);
     let call = rental.call("unknown", &["again", "sweet"], &[]);
     assert!(call.said.contains("no step sweet; there are: machine, probe"), "{}", call.said);
 }
