@@ -1,5 +1,7 @@
 //! Rows on their way into a pass, packed as the device wants them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use offramp_kernels::{RowInput, RowSlot, Token};
 
 use crate::error::InputError;
@@ -29,6 +31,14 @@ pub struct Batch {
     pixels: Vec<u8>,
     /// Where each row begins, plus the end: in tokens, or in images.
     offsets: Vec<u32>,
+    /// Batches of one stamp hold the same rows.
+    stamp: u64,
+}
+
+/// A number that no batch has had, never 0.
+fn fresh_stamp() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 impl Batch {
@@ -41,7 +51,7 @@ impl Batch {
             RowRules::Image(image) => (0, limits.rows_max * image.bytes()),
         };
         let (tokens, pixels) = (Vec::with_capacity(tokens), Vec::with_capacity(pixels));
-        Self { rules, limits, tokens, pixels, offsets }
+        Self { rules, limits, tokens, pixels, offsets, stamp: fresh_stamp() }
     }
 
     /// Adds a row of tokens; `kinds` is empty (all 0) or one per token. `None`: the batch is full,
@@ -89,6 +99,7 @@ impl Batch {
     fn close(&mut self, end: usize) -> RowSlot {
         let slot = RowSlot(self.rows() as u32);
         self.offsets.push(end as u32);
+        self.stamp = fresh_stamp();
         slot
     }
 
@@ -97,6 +108,7 @@ impl Batch {
         self.tokens.clear();
         self.pixels.clear();
         self.offsets.truncate(1);
+        self.stamp = fresh_stamp();
     }
 
     /// Number of rows.
@@ -117,6 +129,16 @@ impl Batch {
     /// Where each row begins, plus the end; an image counts as one token.
     pub fn offsets(&self) -> &[u32] {
         &self.offsets
+    }
+
+    /// What tells its rows from those of all other batches, and from its own at other times.
+    pub(crate) fn stamp(&self) -> u64 {
+        self.stamp
+    }
+
+    /// Its images back to back; empty for a batch of texts.
+    pub(crate) fn images(&self) -> &[u8] {
+        &self.pixels
     }
 
     /// As a device takes it.
@@ -186,6 +208,22 @@ mod tests {
         let mismatch = InputError::KindsMismatch { tokens: 2, kinds: 1 };
         assert_eq!(batch.push(&[0, 0], &[0]), Err(mismatch));
         assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn a_stamp_is_of_the_rows() {
+        let mut first = batch(0);
+        let mut stamps = vec![first.stamp(), batch(0).stamp()];
+        first.push(&[1], &[]).unwrap();
+        assert_eq!(first.clone().stamp(), first.stamp());
+        stamps.push(first.stamp());
+        let copy = first.clone();
+        first.clear();
+        stamps.push(first.stamp());
+        assert_eq!(copy.stamp(), stamps[2], "a copy keeps its rows");
+        stamps.sort_unstable();
+        stamps.dedup();
+        assert_eq!(stamps.len(), 4);
     }
 
     #[test]

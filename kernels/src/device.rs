@@ -79,6 +79,22 @@ pub trait Device: Send {
     /// [`crate::Error::Mismatch`] where the rows do not fit the declared form.
     fn load(&mut self, weight: WeightId, first_row: usize, values: &[f32]) -> Result<()>;
 
+    /// Takes a part of the images of the pass after this one, while this one runs: some bytes from
+    /// byte `from` on, where those before have been taken already; 0 begins with other images.
+    /// Gives how many it has by then. Once that is all of them,
+    /// [`RowInput::Staged`](crate::RowInput::Staged) begins a pass over them; a pass over anything
+    /// else forgets them.
+    ///
+    /// Never waits for the device, but to forget images that are on their way. 0: it gains nothing
+    /// by it, and takes none.
+    ///
+    /// # Errors
+    /// [`crate::Error::TooLarge`] beyond the reserved limits, [`crate::Error::Mismatch`] where
+    /// `from` is not what the last call gave.
+    fn stage(&mut self, _images: &[u8], _from: usize) -> Result<usize> {
+        Ok(0)
+    }
+
     /// Starts a pass: takes the rows over, forgets the pass before.
     ///
     /// # Errors

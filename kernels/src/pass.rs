@@ -88,6 +88,8 @@ pub enum RowInput<'a> {
     /// Images: `[rows, height, width, channels]`, as large as
     /// [`ArenaLayout::row_pixels`] says.
     Images(&'a [u8]),
+    /// The images that [`Device::stage`](crate::Device::stage) was given, all of them.
+    Staged,
 }
 
 /// The rows of a pass, packed without padding, and the settings that hold for all of it.
@@ -137,6 +139,8 @@ impl PassInput<'_> {
             RowInput::Images(pixels) => {
                 check_count("pixels", rows * layout.row_pixels, pixels.len())
             }
+            // The device knows how many there are.
+            RowInput::Staged => Ok(()),
         }
     }
 }

@@ -15,12 +15,13 @@ mod support;
 mod ways;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use offramp::{AfterExit, Score};
 use offramp_kernels::Norm;
 use offramp_kernels::cuda::Elem;
 use offramp_libcuda::Simulator;
-use offramp_tests::suite::{Make, Start, Suite, Tolerance};
+use offramp_tests::suite::{Make, Start, Suite, Tolerance, staged};
 
 use repeat::{Repeated, repeat};
 use support::{Bench, exactly_at, model_with_ramps, random_rows};
@@ -60,6 +61,52 @@ fn a_forward_waits_only_at_its_end() {
         assert_eq!(after.syncs - before.syncs, 1, "round {round}: finish");
         assert_eq!(after.async_copies - before.async_copies, 1, "rows go over in one copy");
     }
+}
+
+/// The images of a batch that is known to come go over while the pass before runs: every image
+/// once, without another wait or allocation.
+#[test]
+fn the_next_images_go_over_while_a_pass_runs() {
+    let Some((_alone, driver)) = alone() else { return };
+    let model = model_with_ramps("resnet-hf-bottleneck", 3);
+    let mut bench = Bench::new(&model, 1);
+    let exits = bench.exits(Score::Confidence, 0.5);
+    let batches: Vec<_> = (0..2).map(|seed| bench.batch(&random_rows(8, &model, seed))).collect();
+    let (first, mut early) = (driver.counts(), 0);
+    for round in 0..8 {
+        let mut settings = offramp::PassSettings::new(&exits, AfterExit::Release);
+        settings.next = Some(&batches[(round + 1) % 2]);
+        let before = driver.counts();
+        let mut is_early = false;
+        let mut sink = |_: offramp::Answer<'_>| {
+            let now = driver.counts();
+            // Rows, and the images of this pass where they did not go over before.
+            let own = if round == 0 { 2 } else { 1 };
+            let is_over = now.syncs > before.syncs;
+            is_early |= !is_over && now.async_copies - before.async_copies > own;
+        };
+        bench.engine.run(&batches[round % 2], &settings, &mut sink).unwrap();
+        let after = driver.counts();
+        assert_eq!(after.allocations, before.allocations, "allocations, round {round}");
+        assert_eq!(after.syncs - before.syncs, 1, "round {round}: finish");
+        early += u64::from(is_early);
+    }
+    let copies = driver.counts().async_copies - first.async_copies;
+    assert!((16..=17).contains(&copies), "{copies}: rows, images, and those of a pass to come");
+    assert!(early > 0, "no images went over before their pass");
+}
+
+/// However long copies take, a pass is over its own images: the device waits for them, and nothing
+/// is overwritten on the way.
+#[test]
+fn a_pass_waits_for_slow_images() {
+    let Some((_alone, driver)) = alone() else { return };
+    driver.delay_copies(Duration::from_millis(10));
+    let suite = Suite { make: || machine::device(Elem::F16), tolerance: Tolerance::F16 };
+    for check in [staged::next_pass, staged::other_pass, staged::malformed] {
+        suite.run(check);
+    }
+    driver.delay_copies(Duration::ZERO);
 }
 
 /// A sequence that comes again and again is a graph: then nothing is launched one by one, and the

@@ -1,7 +1,7 @@
 //! The op suite on CUDA: both storage formats, and the large tiles.
 
 use offramp_kernels::cuda::{Elem, gpus};
-use offramp_kernels::{Activation, Conv2d, Grid, Span};
+use offramp_kernels::{Activation, ArenaLayout, Conv2d, Grid, Span};
 use offramp_tests::op_suite;
 use offramp_tests::suite::{Make, Start, Suite, Tolerance, pass};
 
@@ -11,6 +11,18 @@ op_suite!(f16, || machine::device(Elem::F16), Tolerance::F16);
 op_suite!(bf16, || machine::device(Elem::Bf16), Tolerance::BF16);
 op_suite!(wide, machine::wide, Tolerance::F16);
 op_suite!(broad, machine::broad, Tolerance::F16);
+
+/// Images of a pass and of the next, each on both sides.
+#[test]
+fn images_of_two_passes_have_room() {
+    let reserved = |row_pixels: usize| {
+        let mut device = machine::device(Elem::F16).unwrap();
+        let layout = ArenaLayout { rows_max: 6, tokens_max: 6, row_pixels, ..Default::default() };
+        device.reserve(&layout).unwrap();
+        device.reserved_bytes()
+    };
+    assert_eq!(reserved(50_000) - reserved(0), 4 * 6 * 50_000);
+}
 
 #[test]
 fn the_size_of_tiles_changes_no_bit() {

@@ -79,6 +79,45 @@ proptest! {
     }
 
     #[test]
+    fn what_is_said_of_the_next_batch_changes_no_answer(
+        name in prop::sample::select(&MODELS[..]),
+        seed in 0u64..1000,
+        counts in prop::collection::vec(1usize..20, 4),
+        saying in prop::collection::vec(0usize..6, 8),
+        threshold in 0.0f32..1.0,
+    ) {
+        let model = model_with_ramps(name, seed);
+        let mut bench = Bench::new(&model, 1);
+        let exits = bench.exits(Score::Confidence, threshold);
+        let rows = |(at, &count): (usize, &usize)| random_rows(count, &model, seed + at as u64);
+        let rows: Vec<_> = counts.iter().enumerate().map(rows).collect();
+        let expected: Vec<_> =
+            rows.iter().map(|rows| bench.run(rows, &exits, AfterExit::Compact).0.answers).collect();
+        let mut batches: Vec<_> = rows.iter().map(|rows| bench.batch(rows)).collect();
+        for (turn, &said) in saying.iter().enumerate() {
+            // 4: nothing is said; 5: the truth.
+            let at = turn % batches.len();
+            let next = if said == 5 { (turn + 1) % batches.len() } else { said };
+            let mut settings = PassSettings::new(&exits, AfterExit::Compact);
+            settings.next = batches.get(next);
+            let (heard, _) = bench.run_batch(&batches[at], &settings);
+            prop_assert_eq!(&answers(heard.answers), &answers(expected[at].clone()));
+            if said == 0 {
+                // A batch that was said to come holds other rows when it comes.
+                batches.swap(0, 1);
+                batches[0].clear();
+                for row in &rows[0] {
+                    batches[0].push_row(row).unwrap().unwrap();
+                }
+                batches[1].clear();
+                for row in &rows[1] {
+                    batches[1].push_row(row).unwrap().unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
     fn nobody_leaves_at_an_inactive_ramp(
         seed in 0u64..1000,
         count in 1usize..40,

@@ -1,8 +1,8 @@
 //! A small model with random ramps, and a way to run rows through it.
 
 use offramp::{
-    AfterExit, Answer, Engine, EngineOptions, Exit, ExitWindow, Exits, Limits, Model, Observation,
-    PassReport, PassSettings, Row, RowRules, Score, Seen, Sink, TokenRow,
+    AfterExit, Answer, Batch, Engine, EngineOptions, Exit, ExitWindow, Exits, Limits, Model,
+    Observation, PassReport, PassSettings, Row, RowRules, Score, Seen, Sink, TokenRow,
 };
 use offramp_tests::models::{bundle, random_dense};
 use offramp_tests::{golden_dir, golden_images_dir};
@@ -107,12 +107,26 @@ impl Bench {
         rows: &[Row],
         settings: &PassSettings<'_>,
     ) -> (Heard, PassReport) {
+        let batch = self.batch(rows);
+        self.run_batch(&batch, settings)
+    }
+
+    pub(crate) fn batch(&self, rows: &[Row]) -> Batch {
         let mut batch = self.engine.batch();
         for row in rows {
             batch.push_row(row).unwrap().expect("room in the batch");
         }
-        let mut heard = Heard { answers: vec![None; rows.len()], observed: vec![None; rows.len()] };
-        let report = self.engine.run(&batch, settings, &mut heard).unwrap();
+        batch
+    }
+
+    pub(crate) fn run_batch(
+        &mut self,
+        batch: &Batch,
+        settings: &PassSettings<'_>,
+    ) -> (Heard, PassReport) {
+        let rows = batch.rows();
+        let mut heard = Heard { answers: vec![None; rows], observed: vec![None; rows] };
+        let report = self.engine.run(batch, settings, &mut heard).unwrap();
         assert!(heard.answers.iter().all(Option::is_some), "a row without answer");
         assert!(heard.observed.iter().all(Option::is_some), "a row not observed");
         (heard, report)

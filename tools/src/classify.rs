@@ -203,14 +203,23 @@ struct Waiting {
     is_cut: bool,
 }
 
+/// A batch, and the lines it came from.
+struct Filled {
+    batch: Batch,
+    waiting: Vec<Waiting>,
+}
+
 /// Rows on their way, and what became of those before.
 struct Session<'a> {
     model: &'a Model,
     exits: &'a Exits,
     args: &'a Classify,
     engine: Engine,
-    batch: Batch,
-    waiting: Vec<Waiting>,
+    filling: Filled,
+    /// A full batch that waits for the next one to be known.
+    ready: Option<Filled>,
+    /// Batches without rows.
+    spares: Vec<Batch>,
     answers: Answers,
     adaptive: Option<Adaptive>,
     out: Out,
@@ -228,27 +237,26 @@ impl<'a> Session<'a> {
     ) -> Self {
         let (ramps, decision) = (engine.plan().ramps() as u32, engine.decision());
         let answers = Answers { ramps, decision, ..Answers::default() };
-        let batch = engine.batch();
-        let waiting = Vec::new();
-        let adaptive = None;
+        let filling = Filled { batch: engine.batch(), waiting: Vec::new() };
         Self {
             model,
             exits,
             args,
             engine,
-            batch,
-            waiting,
+            filling,
+            ready: None,
+            spares: Vec::new(),
             answers,
-            adaptive,
+            adaptive: None,
             out,
             lines: 0,
             failed: 0,
         }
     }
 
-    /// Takes a line; runs the batch first where that is full.
+    /// Takes a line; runs what waits where there are too many lines or the batch is full.
     fn take(&mut self, line: u64, row: Result<Row, BadRow>) -> Result<()> {
-        if self.waiting.len() >= WAITING_PER_ROW * self.args.engine.batch {
+        if self.filling.waiting.len() >= WAITING_PER_ROW * self.args.engine.batch {
             self.answer()?;
         }
         let is_cut = row.as_ref().is_ok_and(|row| row.is_cut);
@@ -257,16 +265,16 @@ impl<'a> Session<'a> {
             Err(bad) => Err(bad),
         };
         self.lines += 1;
-        self.waiting.push(Waiting { line, row, is_cut });
+        self.filling.waiting.push(Waiting { line, row, is_cut });
         Ok(())
     }
 
     fn push(&mut self, row: Row) -> Result<Result<Id, BadRow>> {
         let Row { id, input, .. } = row;
-        let mut pushed = self.batch.push_row(&input);
+        let mut pushed = self.filling.batch.push_row(&input);
         if pushed == Ok(None) {
-            self.answer()?;
-            pushed = self.batch.push_row(&input);
+            self.turn()?;
+            pushed = self.filling.batch.push_row(&input);
         }
         Ok(match pushed {
             Ok(_) => Ok(id),
@@ -274,30 +282,61 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Runs what is in the batch and writes every waiting line.
-    fn answer(&mut self) -> Result<()> {
-        if !self.batch.is_empty() {
-            self.run()?;
-            self.batch.clear();
+    /// The batch is full: runs it, or the one before where it helps to know the next.
+    fn turn(&mut self) -> Result<()> {
+        if self.adaptive.is_some() || !self.engine.gains_from_next() {
+            return self.answer();
         }
+        let full = self.refill();
+        if let Some(before) = self.ready.take() {
+            self.settle(before, Some(&full.batch))?;
+        }
+        self.ready = Some(full);
+        Ok(())
+    }
+
+    /// Runs what is in the batches and writes every waiting line.
+    fn answer(&mut self) -> Result<()> {
+        let last = self.refill();
+        if let Some(ready) = self.ready.take() {
+            self.settle(ready, Some(&last.batch))?;
+        }
+        self.settle(last, None)
+    }
+
+    /// An empty batch in place of the one that was filled.
+    fn refill(&mut self) -> Filled {
+        let batch = self.spares.pop().unwrap_or_else(|| self.engine.batch());
+        std::mem::replace(&mut self.filling, Filled { batch, waiting: Vec::new() })
+    }
+
+    /// Runs a batch and writes its lines.
+    fn settle(&mut self, filled: Filled, next: Option<&Batch>) -> Result<()> {
+        let Filled { mut batch, waiting } = filled;
+        if !batch.is_empty() {
+            self.run(&batch, next)?;
+            batch.clear();
+        }
+        self.spares.push(batch);
         let mut slot = 0;
-        for waiting in std::mem::take(&mut self.waiting) {
+        for waiting in waiting {
             self.write(&waiting, slot)?;
             slot += usize::from(waiting.row.is_ok());
         }
         Ok(())
     }
 
-    fn run(&mut self) -> Result<()> {
+    fn run(&mut self, batch: &Batch, next: Option<&Batch>) -> Result<()> {
         let after_exit = self.args.after_exit.into();
-        self.answers.start(self.batch.rows());
+        self.answers.start(batch.rows());
         if let Some(adaptive) = &mut self.adaptive {
-            adaptive.run(&mut self.engine, &self.batch, after_exit, &mut self.answers)?;
+            adaptive.run(&mut self.engine, batch, after_exit, &mut self.answers)?;
             return Ok(());
         }
         let mut settings = PassSettings::new(self.exits, after_exit);
         settings.audit_rate = self.args.audit_rate.unwrap_or(0.0);
-        self.engine.run(&self.batch, &settings, &mut self.answers)?;
+        settings.next = next;
+        self.engine.run(batch, &settings, &mut self.answers)?;
         Ok(())
     }
 

@@ -147,11 +147,13 @@ fn ramp_costs(engine: &mut Engine, rows: &[Row], options: &FitOptions) -> Result
 /// By ramp: the share of rows that it answers as the full model does, whatever its score.
 fn ramp_agreements(engine: &mut Engine, rows: &[Row]) -> Result<Vec<f64>> {
     let exits = Exits::watching(engine.plan(), Score::Confidence);
-    let settings = PassSettings::new(&exits, AfterExit::Release);
+    let mut settings = PassSettings::new(&exits, AfterExit::Release);
     let decision = engine.decision();
     let mut watcher = Watcher { same: vec![0; engine.plan().ramps()], rows: 0, decision };
-    for batch in batches(engine, rows)? {
-        engine.run(&batch, &settings, &mut watcher)?;
+    let batches = batches(engine, rows)?;
+    for (index, batch) in batches.iter().enumerate() {
+        settings.next = batches.get(index + 1);
+        engine.run(batch, &settings, &mut watcher)?;
     }
     Ok(watcher.same.iter().map(|&same| share(same, watcher.rows)).collect())
 }

@@ -135,9 +135,10 @@ impl Tally {
         self.outcomes.clear();
         (self.tokens, self.token_segments) = (0, 0);
         let mut round_s = 0.0;
-        for batch in batches {
+        for (index, batch) in batches.iter().enumerate() {
             let first = self.outcomes.len();
             let mut settings = PassSettings::new(&variant.exits, variant.after_exit);
+            settings.next = batches.get(index + 1);
             if !variant.windows.is_empty() {
                 settings.windows = &variant.windows[first..first + batch.rows()];
             }

@@ -1,5 +1,6 @@
 //! Runs batches through a plan.
 
+mod ahead;
 mod answer;
 mod audit;
 mod compact;
@@ -21,6 +22,7 @@ use crate::exit::{AfterExit, Exits};
 use crate::model::{Model, bind};
 use crate::plan::{Plan, RampShape, check, lower};
 use crate::rules::RowRules;
+use ahead::Ahead;
 use audit::Audit;
 use compact::{LeaveRates, SegmentCosts};
 use pass::PassState;
@@ -85,10 +87,13 @@ pub struct PassSettings<'a> {
     pub stays: &'a [bool],
     /// Under [`AfterExit::Compact`]: when rows are packed.
     pub packing: Packing,
+    /// The batch that will run next, where it is known already: a GPU takes its images over while
+    /// this pass runs. Whatever runs next gets its own answers.
+    pub next: Option<&'a Batch>,
 }
 
 impl<'a> PassSettings<'a> {
-    /// No audits, no wishes of single rows.
+    /// No audits, no wishes of single rows, nothing known of the next batch.
     pub fn new(exits: &'a Exits, after_exit: AfterExit) -> Self {
         Self {
             exits,
@@ -97,6 +102,7 @@ impl<'a> PassSettings<'a> {
             windows: &[],
             stays: &[],
             packing: Packing::Auto,
+            next: None,
         }
     }
 }
@@ -111,6 +117,7 @@ pub struct Engine {
     audit: Audit,
     costs: SegmentCosts,
     rates: LeaveRates,
+    ahead: Ahead,
 }
 
 impl Engine {
@@ -142,6 +149,7 @@ impl Engine {
             audit: Audit::new(options.seed, options.limits.rows_max),
             costs: SegmentCosts::counted(&plan),
             rates: LeaveRates::new(plan.ramps()),
+            ahead: Ahead::default(),
             rules: RowRules::of(model.spec()).within(options.limits),
             limits: options.limits,
             device,
@@ -188,6 +196,11 @@ impl Engine {
     /// Whether the device is a GPU.
     pub fn is_on_gpu(&self) -> bool {
         self.device.runs_behind()
+    }
+
+    /// Whether [`PassSettings::next`] makes it faster: images, on a GPU.
+    pub fn gains_from_next(&self) -> bool {
+        self.device.runs_behind() && matches!(self.rules, RowRules::Image(_))
     }
 
     /// Bytes the device reserved, weights included.

@@ -10,6 +10,7 @@
 
 use super::pass::PassState;
 use super::{Engine, Sink};
+use crate::batch::Batch;
 use crate::error::Result;
 
 /// Segments that may be issued beyond the last ramp that was heard.
@@ -83,8 +84,14 @@ impl PassState {
 }
 
 impl Engine {
-    /// Hands out answers until the host may issue segment `index`.
-    pub(super) fn keep_pace(&mut self, index: usize, sink: &mut dyn Sink) -> Result<()> {
+    /// Hands out answers, and hands over what comes `next`, until the host may issue segment
+    /// `index`.
+    pub(super) fn keep_pace(
+        &mut self,
+        index: usize,
+        next: Option<&Batch>,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
         if !self.device.runs_behind() {
             return Ok(());
         }
@@ -95,7 +102,9 @@ impl Engine {
             if is_done {
                 break;
             }
-            std::thread::yield_now();
+            if !self.stage_part(next)? {
+                std::thread::yield_now();
+            }
         }
         self.state.forget_leavers(self.audit.stays());
         Ok(())

@@ -110,7 +110,7 @@ impl Engine {
             PassReport { rows: batch.rows(), tokens: batch.tokens(), ..Default::default() };
         self.begin(batch, settings.exits, settings.windows)?;
         for index in 0..self.plan.segments.len() {
-            self.keep_pace(index, sink)?;
+            self.keep_pace(index, settings.next, sink)?;
             if self.state.rows.is_empty() {
                 break;
             }
@@ -119,10 +119,12 @@ impl Engine {
         if !self.state.rows.is_empty() {
             self.device.issue(&Op::Ramp(self.plan.last.clone()), self.state.rows.bound())?;
         }
-        // Answers leave while later layers still run.
+        // Answers leave while later layers still run, and the next images arrive.
         while !self.device.is_done()? {
             self.drain(sink)?;
-            std::thread::yield_now();
+            if !self.stage_part(settings.next)? {
+                std::thread::yield_now();
+            }
         }
         self.device.finish()?;
         self.drain(sink)?;
@@ -140,8 +142,9 @@ impl Engine {
         windows: &[ExitWindow],
     ) -> Result<()> {
         self.state.reset(batch);
+        let input = self.input_of(batch)?;
         self.device.begin(&PassInput {
-            input: batch.input(),
+            input,
             stays: self.audit.stays(),
             windows,
             score: exits.score,

@@ -194,7 +194,6 @@ fn watch(
     let shapes: Vec<RampShape> = sites.iter().map(shape).collect();
     let mut engine = Engine::with_ramps(model, &shapes, &options.engine)?;
     let exits = Exits::watching(engine.plan(), Score::Confidence);
-    let settings = PassSettings::new(&exits, AfterExit::Release);
     let mut watched = Watched {
         classes: model.spec().classes(),
         widths: sites.iter().map(|&site| model.spec().site_width(site)).collect(),
@@ -202,7 +201,8 @@ fn watch(
         probabilities: Vec::new(),
         decision: engine.decision(),
     };
-    for_each_batch(&mut engine, rows, |engine, batch, done| {
+    for_each_batch(&mut engine, rows, |engine, batch, next, done| {
+        let settings = PassSettings { next, ..PassSettings::new(&exits, AfterExit::Release) };
         engine.run(batch, &settings, &mut |_: Answer<'_>| {})?;
         watched.take(engine, batch.rows());
         progress(done);
@@ -211,22 +211,30 @@ fn watch(
     Ok(watched)
 }
 
-/// Runs `each` over `rows` in batches as large as the engine takes, with the rows done so far.
+/// Runs `each` over `rows` in batches as large as the engine takes, with the batch after it and the
+/// rows done so far.
 pub(super) fn for_each_batch(
     engine: &mut Engine,
     rows: &[Row],
-    mut each: impl FnMut(&mut Engine, &Batch, usize) -> Result<()>,
+    mut each: impl FnMut(&mut Engine, &Batch, Option<&Batch>, usize) -> Result<()>,
 ) -> Result<()> {
+    let mut full = engine.batch();
     let mut batch = engine.batch();
     for (index, row) in rows.iter().enumerate() {
         let unfit = |error| Error::Options(format!("input {index}: {error}"));
         if batch.push_row(row).map_err(unfit)?.is_none() {
-            each(engine, &batch, index)?;
+            if !full.is_empty() {
+                each(engine, &full, Some(&batch), index - batch.rows())?;
+            }
+            std::mem::swap(&mut full, &mut batch);
             batch.clear();
             batch.push_row(row).map_err(unfit)?;
         }
     }
-    if batch.is_empty() { Ok(()) } else { each(engine, &batch, rows.len()) }
+    if !full.is_empty() {
+        each(engine, &full, Some(&batch), rows.len() - batch.rows())?;
+    }
+    if batch.is_empty() { Ok(()) } else { each(engine, &batch, None, rows.len()) }
 }
 
 fn notes(trained: &[(usize, Trained)], split: &Split) -> TrainingNotes {

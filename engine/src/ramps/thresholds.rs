@@ -42,8 +42,8 @@ pub fn fit_thresholds(
     let mut watcher = Watcher::default();
     let exits = Exits::watching(engine.plan(), score_of(options.policy));
     exits.check(engine.plan())?;
-    let settings = PassSettings::new(&exits, AfterExit::Release);
-    for_each_batch(&mut engine, rows, |engine, batch, done| {
+    for_each_batch(&mut engine, rows, |engine, batch, next, done| {
+        let settings = PassSettings { next, ..PassSettings::new(&exits, AfterExit::Release) };
         engine.run(batch, &settings, &mut watcher)?;
         progress(done);
         Ok(())

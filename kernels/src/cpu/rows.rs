@@ -61,8 +61,8 @@ impl Rows {
     pub(crate) fn begin(&mut self, pass: &PassInput<'_>, layout: &ArenaLayout) -> Result<()> {
         pass.check(layout)?;
         let rows = pass.rows();
+        self.take(&pass.input)?;
         refill(&mut self.slots, 0..rows as u32);
-        self.take(&pass.input);
         refill(&mut self.answered, std::iter::repeat_n(false, rows));
         refill(&mut self.stays, pass.stays.iter().copied());
         let any = std::iter::repeat_n(ExitWindow::ANY, rows);
@@ -73,7 +73,7 @@ impl Rows {
         Ok(())
     }
 
-    fn take(&mut self, input: &RowInput<'_>) {
+    fn take(&mut self, input: &RowInput<'_>) -> Result<()> {
         match *input {
             RowInput::Text { tokens, offsets } => {
                 refill(&mut self.offsets, offsets.iter().copied());
@@ -83,7 +83,9 @@ impl Rows {
                 self.pixels.clear();
                 self.pixels.extend_from_slice(pixels);
             }
+            RowInput::Staged => return Err(Error::mismatch("rows", "texts or images", "staged")),
         }
+        Ok(())
     }
 
     /// Forgets every row.

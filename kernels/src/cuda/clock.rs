@@ -19,8 +19,8 @@ pub(super) struct PassClock {
 
 impl PassClock {
     pub(super) fn new(context: &Arc<Context>) -> Result<Self> {
-        let start = Event::new(context)?;
-        let end = Event::new(context)?;
+        let start = Event::timed(context)?;
+        let end = Event::timed(context)?;
         Ok(Self { start, end, is_started: false, is_ended: false })
     }
 
@@ -53,7 +53,7 @@ impl PassClock {
     }
 }
 
-/// A place in the stream whose time the device notes.
+/// A place in a stream that another one can wait for, and whose time the device may note.
 pub(super) struct Event {
     pub(super) raw: sys::CUevent,
     context: Arc<Context>,
@@ -63,9 +63,18 @@ pub(super) struct Event {
 unsafe impl Send for Event {}
 
 impl Event {
-    fn new(context: &Arc<Context>) -> Result<Self> {
+    fn timed(context: &Arc<Context>) -> Result<Self> {
+        Self::new(context, sys::CUevent_flags::CU_EVENT_DEFAULT)
+    }
+
+    /// Only to wait for, which costs less.
+    pub(super) fn untimed(context: &Arc<Context>) -> Result<Self> {
+        Self::new(context, sys::CUevent_flags::CU_EVENT_DISABLE_TIMING)
+    }
+
+    fn new(context: &Arc<Context>, flags: sys::CUevent_flags) -> Result<Self> {
         context.enter()?;
-        let raw = result::event::create(sys::CUevent_flags::CU_EVENT_DEFAULT);
+        let raw = result::event::create(flags);
         Ok(Self { raw: raw.during("making an event")?, context: Arc::clone(context) })
     }
 }

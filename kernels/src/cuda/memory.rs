@@ -123,8 +123,18 @@ impl<T: Pod> MappedMemory<T> {
     /// # Safety
     /// The device neither reads nor writes any of them while the slice lives.
     pub(crate) unsafe fn slice_mut(&mut self) -> &mut [T] {
-        // SAFETY: the whole block, exclusive by this function's contract.
-        unsafe { std::slice::from_raw_parts_mut(self.host, self.len) }
+        // SAFETY: by this function's contract.
+        unsafe { self.part_mut(0, self.len) }
+    }
+
+    /// Some of the elements, to write.
+    ///
+    /// # Safety
+    /// The device neither reads nor writes any of those while the slice lives.
+    pub(crate) unsafe fn part_mut(&mut self, at: usize, len: usize) -> &mut [T] {
+        assert!(at <= self.len && len <= self.len - at, "invariant: parts lie in the memory");
+        // SAFETY: in bounds, and exclusive by this function's contract.
+        unsafe { std::slice::from_raw_parts_mut(self.host.add(at), len) }
     }
 }
 

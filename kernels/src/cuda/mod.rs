@@ -3,6 +3,7 @@
 //! ```text
 //! executor thread                                  stream
 //! begin     ── rows, in one copy ───────────────►  block in device memory
+//! stage     ── images of the next pass, in parts ► another one, by a stream of its own
 //! issue(op) ── a launch, collected
 //! exits     ── a graph or launches, no waiting ──► kernels ──► records in mapped memory
 //!           ◄─ whatever records have landed ───────────────────────┘
@@ -26,6 +27,7 @@ mod driver;
 mod elem;
 mod exits;
 mod gpu;
+mod images;
 pub(crate) mod kernels;
 pub(crate) mod launch;
 mod memory;
@@ -359,6 +361,12 @@ impl Device for CudaDevice {
         let Some(reserved) = &self.reserved else { return self.reserved().map(|_| ()) };
         let loaded = reserved.weights.load(&self.queue.stream, weight, first_row, values);
         self.guard(loaded)
+    }
+
+    fn stage(&mut self, images: &[u8], from: usize) -> Result<usize> {
+        self.check_whole()?;
+        let staged = self.reserved()?.rows.stage(images, from);
+        self.guard(staged)
     }
 
     fn begin(&mut self, pass: &PassInput<'_>) -> Result<()> {

@@ -1,13 +1,13 @@
 //! The rows of a pass, as the kernels know them.
 //!
 //! ```text
-//! block, sent once a pass:  settings | live | thresholds | offsets | slots | states | input
+//! block, sent once a pass:  settings | live | thresholds | offsets | slots | states | tokens
 //! tables 1 and 2, in turn:  live | offsets | slots | origin | local
 //! ```
 //!
-//! The input is tokens or pixels. The rows of an image pass all have the same number of vectors
-//! at an op, so there one entry of a map stands for a whole row: to the tables every image is a
-//! row of one token.
+//! Images go by themselves (the `images` module). The rows of an image pass all have the same
+//! number of vectors at an op, so there one entry of a map stands for a whole row: to the tables
+//! every image is a row of one token.
 //!
 //! Ops that drop rows or tokens read one table and write the next, so nothing is overwritten
 //! while it is read. `origin` leads from a live token to its place when the pass began, `local`
@@ -16,6 +16,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::images::Images;
 use super::memory::{Address, DeviceMemory, MappedMemory};
 use super::stream::Stream;
 use crate::{ArenaLayout, Error, ExitWindow, PassInput, Result, RowInput, RowTokens, Score, Token};
@@ -72,7 +73,7 @@ struct Places {
     offsets: usize,
     slots: usize,
     states: usize,
-    input: usize,
+    tokens: usize,
     end: usize,
 }
 
@@ -85,15 +86,13 @@ impl Places {
             at
         };
         let rows = layout.rows_max;
-        let tokens = layout.tokens_max.saturating_mul(size_of::<Token>());
-        let pixels = rows.saturating_mul(layout.row_pixels);
         Self {
             live: take(1, size_of::<Live>()),
             thresholds: take(layout.exits, 4),
             offsets: take(rows.saturating_add(1), 4),
             slots: take(rows, 4),
             states: take(rows, size_of::<RowState>()),
-            input: take(tokens.max(pixels), 1),
+            tokens: take(layout.tokens_max, size_of::<Token>()),
             end,
         }
     }
@@ -104,6 +103,8 @@ pub(crate) struct Rows {
     places: Places,
     staging: MappedMemory<u8>,
     block: DeviceMemory,
+    /// In a layout for images.
+    images: Option<Images>,
     tables_memory: DeviceMemory,
     tables: [Table; 3],
     current: usize,
@@ -139,8 +140,11 @@ impl Rows {
             let origin = slots + 4 * rows as u64;
             Table { live, offsets, slots, origin, local: origin + 4 * tokens as u64 }
         };
+        let has_images = layout.row_pixels > 0;
+        let images = has_images.then(|| Images::new(stream, layout)).transpose()?;
         Ok(Self {
             places,
+            images,
             staging: MappedMemory::new(stream, "rows", places.end)?,
             tables: [first, later(0), later(1)],
             block,
@@ -155,34 +159,46 @@ impl Rows {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.staging.bytes() + self.block.bytes() + self.tables_memory.bytes()
+        let images = self.images.as_ref().map_or(0, Images::bytes);
+        self.staging.bytes() + self.block.bytes() + self.tables_memory.bytes() + images
+    }
+
+    /// Sends a part of the images of the next pass.
+    pub(super) fn stage(&mut self, images: &[u8], from: usize) -> Result<usize> {
+        self.images.as_mut().map_or(Ok(0), |own| own.stage(images, from))
     }
 
     /// Sends the rows of a checked pass to the device, which is idle.
     pub(super) fn begin(&mut self, stream: &Stream, pass: &PassInput<'_>) -> Result<()> {
+        self.begin_images(stream, pass)?;
         self.number = self.number.wrapping_add(1).max(1);
         self.current = 0;
         self.rows = pass.rows();
-        let input = match pass.input {
-            RowInput::Text { tokens, offsets } => {
-                (self.tokens, self.longest, self.are_images) =
-                    (tokens.len(), longest(offsets), false);
-                bytemuck::cast_slice(tokens)
-            }
-            RowInput::Images(pixels) => {
-                (self.tokens, self.longest, self.are_images) = (0, 0, true);
-                pixels
-            }
-        };
+        (self.tokens, self.longest, self.are_images) = (0, 0, true);
+        let mut tokens = &[][..];
+        if let RowInput::Text { tokens: own, offsets } = pass.input {
+            (self.tokens, self.longest, self.are_images) = (own.len(), longest(offsets), false);
+            tokens = own;
+        }
         let (number, places) = (self.number, self.places);
         // SAFETY: the device is idle: what was sent before has arrived.
         let staging = unsafe { self.staging.slice_mut() };
         fill(staging, &places, pass, number);
-        put(staging, places.input, input);
-        let used = places.input + input.len();
+        put(staging, places.tokens, tokens);
+        let used = places.tokens + size_of_val(tokens);
         // SAFETY: staging is written again only by the next `begin`, when the device is idle;
         // the block is as long.
         unsafe { stream.upload_later(self.block.address(), self.staging.slice(0, used)) }
+    }
+
+    fn begin_images(&mut self, stream: &Stream, pass: &PassInput<'_>) -> Result<()> {
+        match (&mut self.images, pass.input) {
+            (None, RowInput::Text { .. } | RowInput::Images(_)) => Ok(()),
+            (Some(images), RowInput::Text { .. }) => images.forget(),
+            (Some(images), RowInput::Images(pixels)) => images.begin(stream, pixels),
+            (Some(images), RowInput::Staged) => images.begin_staged(stream, pass.rows()),
+            (None, RowInput::Staged) => Err(Error::mismatch("rows", "texts", "staged images")),
+        }
     }
 
     /// Forgets every row.
@@ -222,7 +238,7 @@ impl Rows {
 
     /// Tokens when the pass began.
     pub(crate) fn tokens(&self) -> &[Token] {
-        let (at, len) = (self.places.input, self.tokens * size_of::<Token>());
+        let (at, len) = (self.places.tokens, self.tokens * size_of::<Token>());
         // SAFETY: the device only reads the staging block.
         bytemuck::cast_slice(unsafe { self.staging.slice(at, len) })
     }
@@ -232,9 +248,18 @@ impl Rows {
         self.longest
     }
 
-    /// Tokens or pixels of the pass as the device has them.
-    pub(crate) fn input_address(&self) -> Address {
-        self.block.address() + self.places.input as u64
+    /// Tokens of the pass as the device has them.
+    pub(crate) fn tokens_address(&self) -> Address {
+        self.block.address() + self.places.tokens as u64
+    }
+
+    /// Pixels of the pass as the device has them.
+    ///
+    /// # Errors
+    /// The pass has texts.
+    pub(crate) fn pixels_address(&self) -> Result<Address> {
+        let images = self.images.as_ref().filter(|_| self.are_images);
+        images.map(Images::address).ok_or_else(|| Error::mismatch("rows", "images", "texts"))
     }
 
     /// Entries of a map at most.
@@ -294,7 +319,7 @@ fn fill(staging: &mut [u8], places: &Places, pass: &PassInput<'_>, number: u32) 
             put(staging, places.offsets, offsets);
             tokens.len()
         }
-        RowInput::Images(_) => {
+        RowInput::Images(_) | RowInput::Staged => {
             (0..=rows).for_each(|row| put(staging, places.offsets + 4 * row, &[row as u32]));
             rows
         }

@@ -88,6 +88,24 @@ impl Stream {
         unsafe { result::memcpy_htod_async(at, values, self.raw) }.during("copying to the device")
     }
 
+    /// Has the device note when all that was enqueued so far has run.
+    pub(super) fn mark(&self, event: &Event) -> Result<()> {
+        self.context.enter()?;
+        self.is_busy.set(true);
+        // SAFETY: both live while their owners do.
+        unsafe { result::event::record(event.raw, self.raw) }.during("marking a place")
+    }
+
+    /// Lets all that is enqueued from now on wait for an event of another stream.
+    pub(super) fn wait_for(&self, event: &Event) -> Result<()> {
+        use sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT as PLAIN;
+        self.context.enter()?;
+        self.is_busy.set(true);
+        // SAFETY: as above.
+        unsafe { result::stream::wait_event(self.raw, event.raw, PLAIN) }
+            .during("waiting for another stream")
+    }
+
     /// Copies from the device, and waits.
     pub(super) fn download<T: Pod>(&self, at: Address, values: &mut [T]) -> Result<()> {
         self.context.enter()?;
@@ -121,14 +139,6 @@ impl Stream {
             )
         }
         .during(launch.kernel.entry())
-    }
-
-    /// Has the device note the time when it gets there.
-    pub(super) fn mark(&self, event: &Event) -> Result<()> {
-        self.context.enter()?;
-        self.is_busy.set(true);
-        // SAFETY: both live while their owners do.
-        unsafe { result::event::record(event.raw, self.raw) }.during("marking a place in time")
     }
 
     /// Records what `enqueue` enqueues, instead of running it.

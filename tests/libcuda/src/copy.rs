@@ -1,6 +1,8 @@
 //! Calls that copy and fill memory.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::capture;
 use crate::context::Context;
@@ -11,6 +13,22 @@ use crate::heap::Place;
 use crate::stream;
 use crate::work::{Task, Work};
 use crate::worker::Stream;
+
+/// What a copy between the device and pinned memory takes at least, in microseconds.
+static DELAY_US: AtomicU64 = AtomicU64::new(0);
+
+/// Lets copies from or to pinned memory take at least so long.
+pub(crate) fn delay(micros: u64) {
+    DELAY_US.store(micros, Ordering::Relaxed);
+}
+
+/// Spends the time that such a copy takes at least.
+pub(crate) fn dawdle() {
+    let micros = DELAY_US.load(Ordering::Relaxed);
+    if micros > 0 {
+        std::thread::sleep(Duration::from_micros(micros));
+    }
+}
 
 /// Whether the host memory is pinned: copies then touch it when they run, not at the call.
 fn is_pinned(stream: &Stream, host: Host, bytes: usize) -> bool {

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_int};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use libloading::Library;
 
@@ -12,8 +13,8 @@ const FILE: &str = "libofframp_libcuda.so";
 
 /// `offrampSimCard` and `offrampSimTensor`
 type Choose = extern "C" fn(*const c_char) -> c_int;
-/// `offrampSimSeed`
-type Mix = extern "C" fn(u64) -> c_int;
+/// `offrampSimSeed` and `offrampSimCopyDelay`
+type Set = extern "C" fn(u64) -> c_int;
 /// `offrampSimCounts`
 type ReadCounts = extern "C" fn(*mut SimCounts) -> c_int;
 /// `offrampSimReset`
@@ -28,7 +29,8 @@ type ReadLaunches = extern "C" fn(*mut c_char, usize, *mut usize) -> c_int;
 pub struct Simulator {
     card: Choose,
     tensor: Choose,
-    mix: Mix,
+    mix: Set,
+    delay: Set,
     counts: ReadCounts,
     reset: Reset,
     launches: ReadLaunches,
@@ -92,6 +94,7 @@ impl Simulator {
                 card: *library.get(c"offrampSimCard".to_bytes_with_nul()).map_err(refused)?,
                 tensor: *library.get(c"offrampSimTensor".to_bytes_with_nul()).map_err(refused)?,
                 mix: *library.get(c"offrampSimSeed".to_bytes_with_nul()).map_err(refused)?,
+                delay: *library.get(c"offrampSimCopyDelay".to_bytes_with_nul()).map_err(refused)?,
                 counts: *library.get(c"offrampSimCounts".to_bytes_with_nul()).map_err(refused)?,
                 reset: *library.get(c"offrampSimReset".to_bytes_with_nul()).map_err(refused)?,
                 launches: *library
@@ -121,6 +124,12 @@ impl Simulator {
     /// their numbers.
     pub fn mix_blocks(&self, seed: u64) {
         (self.mix)(seed);
+    }
+
+    /// Makes every copy from or to pinned memory from now on take at least so long, while its
+    /// stream waits: who reads too early, or writes again too early, is then sure to be wrong.
+    pub fn delay_copies(&self, delay: Duration) {
+        (self.delay)(delay.as_micros() as u64);
     }
 
     /// What the program asked for since the start or the last reset.

@@ -187,6 +187,10 @@ calls! {
 calls! {
     offrampSimCard(name: Text) => card::choose(&name.read()?);
     offrampSimTensor(name: Text) => card::sum_as(&name.read()?);
+    offrampSimCopyDelay(micros: u64) => {
+        copy::delay(micros);
+        Ok(())
+    };
     offrampSimSeed(seed: u64) => {
         card::mix(seed);
         Ok(())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::context::Context;
+use crate::copy;
 use crate::error::Code;
 use crate::event::Event;
 use crate::ffi::Host;
@@ -90,6 +91,7 @@ impl Work {
                     .map_err(|fault| Failure { code: Code::LaunchFailed, why: fault.to_string() })
             }
             Self::Copy { to, from, bytes } => {
+                copy::dawdle();
                 let copy = read(heap, from, bytes)?;
                 heap.memory.write(to, &copy).map_err(illegal)
             }

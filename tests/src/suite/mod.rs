@@ -15,6 +15,7 @@ pub mod norm;
 pub mod pass;
 pub mod ramp;
 mod stage;
+pub mod staged;
 pub mod stems;
 
 pub use stage::{Stage, Start, lens_to_offsets, tokens};
@@ -124,6 +125,9 @@ macro_rules! op_suite {
             stems_random: stems::random,
             malformed_stems: stems::malformed,
             malformed_images: images::malformed,
+            staged_for_the_next_pass: staged::next_pass,
+            staged_for_another_pass: staged::other_pass,
+            malformed_stages: staged::malformed,
             empty_pass: pass::empty,
             passes_forget: pass::forgets,
             rows_are_independent: pass::independent,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Run, cases, finish, golden, offramp, on_interpreter};
+use crate::support::{Folder, Run, cases, finish, golden, golden_images, offramp, on_interpreter};
 
 fn devices(settings: &[(&str, &str)]) -> Vec<Value> {
     let done = finish(on_interpreter(&["devices", "--json"], settings), "").expect_code(0);
@@ -86,6 +86,37 @@ fn auto_takes_the_gpu_and_answers_as_the_cpu_does() {
                 let off = (found.as_f64().unwrap() - expected).abs();
                 let relative = if device.contains(&"bf16") { 0.1 } else { 0.02 };
                 assert!(off <= relative * largest, "{device:?}: {found} {expected}");
+            }
+        }
+    }
+}
+
+/// Full batches of images are answered when the next one is known: in order, each by its own
+/// answer, with what was damaged between them.
+#[test]
+fn images_keep_their_order_over_many_batches() {
+    let (folder, side) = (Folder::new(), 28);
+    let mut random = fastrand::Rng::with_seed(9);
+    for index in 0..11 {
+        let pixels: Vec<u8> = (0..side * side).map(|_| random.u8(..)).collect();
+        let path = folder.path(&format!("{index:02}.png"));
+        image::save_buffer(&path, &pixels, side, side, image::ExtendedColorType::L8).unwrap();
+    }
+    std::fs::write(folder.path("04.png"), "no picture").unwrap();
+    let (model, input) = (golden_images("resnet-cifar"), folder.path(""));
+    let args = ["classify", "--model", &model, "--input", &input, "--logits", "--batch"];
+    let alone = finish(offramp(&[&args[..], &["1"]].concat()), "").expect_code(1).lines();
+    for batch in ["2", "3", "10", "32"] {
+        let command = on_interpreter(&[&args[..], &[batch]].concat(), &[]);
+        let lines = finish(command, "").expect_code(1).lines();
+        assert_eq!(lines.len(), 11);
+        for (line, expected) in lines.iter().zip(&alone) {
+            assert_eq!(line["id"], expected["id"], "batches of {batch}");
+            assert_eq!(line["error"], expected["error"]);
+            let numbers = |line: &Value| line["logits"].as_array().cloned().unwrap_or_default();
+            for (found, expected) in numbers(line).iter().zip(numbers(expected)) {
+                let off = (found.as_f64().unwrap() - expected.as_f64().unwrap()).abs();
+                assert!(off <= 0.05, "batches of {batch}: {found} for {expected}");
             }
         }
     }

@@ -42,7 +42,7 @@ impl Embed {
             return Ok(());
         }
         let arguments = EmbedParameters {
-            tokens: rows.input_address(),
+            tokens: rows.tokens_address(),
             origin: rows.table().origin,
             live: rows.table().live,
             word,

@@ -74,7 +74,7 @@ impl Pixels {
         let (row_pixels, out) = (device.layout.row_pixels, device.value(self.out)?);
         let reserved = device.reserved()?;
         let arguments = PixelsParameters {
-            pixels: reserved.rows.input_address(),
+            pixels: reserved.rows.pixels_address()?,
             live: reserved.rows.table().live,
             scale: reserved.weights.vector(self.scale, self.channels)?,
             shift: reserved.weights.vector(self.shift, self.channels)?,
@@ -89,7 +89,7 @@ impl Pixels {
         let out = device.value(self.out)?;
         let reserved = device.reserved()?;
         let arguments = BlocksParameters {
-            pixels: reserved.rows.input_address(),
+            pixels: reserved.rows.pixels_address()?,
             live: reserved.rows.table().live,
             scale: reserved.weights.vector(self.scale, self.channels)?,
             shift: reserved.weights.vector(self.shift, self.channels)?,
