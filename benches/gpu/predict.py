@@ -17,10 +17,11 @@ TOKENS, ROWS = 128, (1, 8, 32, 128)
 # BERT base.
 LAYERS, WIDTH, INNER, VOCABULARY = 12, 768, 3072, 30522
 # Tiles of products by tokens, outputs, and multiplications and additions a cycle of a
-# multiprocessor, as kernels/src/cuda/tile.rs has them; convolutions have all but the first.
-# Fragments from shared memory hold them to half of what tensor cores could do. Last, microseconds
-# that a turn begins and ends with: nothing hides them where a multiprocessor holds one block.
-BROAD, WIDE, FEW = (128, 192, 1200.0, 1.2), (128, 128, 1024.0, 0.0), (64, 64, 820.0, 0.0)
+# multiprocessor, which their counts allow (tests/cuda/bounds.rs); convolutions have all but the
+# first. Fragments from shared memory hold them to half of what tensor cores could do, and less.
+# Last, microseconds that a turn begins and ends with: nothing hides them where a multiprocessor
+# holds one block.
+BROAD, WIDE, FEW = (128, 192, 1200.0, 1.2), (128, 128, 1024.0, 0.0), (64, 64, 680.0, 0.0)
 # Passes that cut the sum over k, as kernels/src/ops/linear/cuda.rs does.
 SPLIT_TOKENS, BLOCKS_WANTED, SPLITS_MAX = 256, 96, 8
 BYTES = 2

@@ -15,37 +15,37 @@ use offramp_libcuda::Simulator;
 use offramp_tests::suite::{Make, Stage, Start, Suite, Tolerance};
 use serde::Deserialize;
 
-use crate::{alone, machine};
+use crate::{alone, bounds, machine};
 
 /// Counts of one kernel, as the driver gives them.
 #[derive(Deserialize)]
-struct Counts {
-    kernel: String,
+pub(crate) struct Counts {
+    pub(crate) kernel: String,
     launches: u64,
-    instructions: u64,
-    global_load_sectors: u64,
-    global_store_sectors: u64,
+    pub(crate) instructions: u64,
+    pub(crate) global_load_sectors: u64,
+    pub(crate) global_store_sectors: u64,
+    pub(crate) shared_accesses: u64,
     shared_bank_conflicts: u64,
-    tensor_ops: u64,
+    pub(crate) tensor_ops: u64,
 }
 
 /// An op on a device, and the bytes it must read and write at least.
-struct Case {
-    name: &'static str,
-    make: Make,
-    rows: usize,
-    tokens: usize,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) make: Make,
+    pub(crate) rows: usize,
+    pub(crate) tokens: usize,
     /// Declares spans and weights; gives the op, bytes to read and bytes to write.
-    declare: fn(&mut Start) -> (Op, usize, usize),
+    pub(crate) declare: fn(&mut Start) -> (Op, usize, usize),
 }
 
 const F16: Make = || machine::device(Elem::F16);
 
-fn table(driver: &Simulator) -> String {
+fn table(measured: &[(&Case, Counts)]) -> String {
     let columns = "op | kernel | instructions | per mma | sectors loaded | least | stored | least";
     let mut text = format!("{columns} | conflicts\n");
-    for case in CASES {
-        let counts = case.run(driver);
+    for (case, counts) in measured {
         let (_, reads, writes) = (case.declare)(&mut case.start());
         assert_eq!(counts.launches, 1, "{}", case.name);
         let per_mma = match counts.tensor_ops {
@@ -74,7 +74,7 @@ impl Case {
         Start::new(&vec![self.tokens; self.rows])
     }
 
-    fn run(&self, driver: &Simulator) -> Counts {
+    pub(crate) fn run(&self, driver: &Simulator) -> Counts {
         let suite = Suite { make: self.make, tolerance: Tolerance::F16 };
         let mut start = self.start();
         let (op, ..) = (self.declare)(&mut start);
@@ -104,7 +104,12 @@ fn begin_images(stage: &mut Stage, rows: usize) {
     stage.device.begin(&pass).unwrap();
 }
 
-fn linear(start: &mut Start, k: usize, n: usize, with_residual: bool) -> (Op, usize, usize) {
+pub(crate) fn linear(
+    start: &mut Start,
+    k: usize,
+    n: usize,
+    with_residual: bool,
+) -> (Op, usize, usize) {
     let (weight, bias) = (start.matrix(n, k), start.vector(n));
     let (x, out) = (aligned(start, k), aligned(start, n));
     let residual = with_residual.then_some(out);
@@ -218,7 +223,9 @@ fn aligned(start: &mut Start, width: usize) -> Span {
 #[test]
 fn kernels_cost_what_the_table_says() {
     let Some((_alone, driver)) = alone() else { return };
-    insta::assert_snapshot!(table(driver));
+    let measured: Vec<_> = CASES.iter().map(|case| (case, case.run(driver))).collect();
+    insta::assert_snapshot!(table(&measured));
+    insta::assert_snapshot!("what_holds_the_kernels", bounds::table(&measured));
 }
 
 /// `name, device, rows x tokens, op;` each.

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "the helpers serve other tests too")]
 
 mod bits;
+mod bounds;
 mod budgets;
 mod machine;
 mod orders;
