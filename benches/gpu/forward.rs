@@ -21,19 +21,23 @@ struct Variant {
     profile: Profile,
     after_exit: AfterExit,
     packing: Packing,
+    /// Whether each pass knows the next batch, whose images go over meanwhile.
+    knows_next: bool,
 }
 
 impl Variant {
     const fn release(profile: Profile) -> Self {
-        Self { profile, after_exit: AfterExit::Release, packing: Packing::Auto }
+        let (after_exit, packing) = (AfterExit::Release, Packing::Auto);
+        Self { profile, after_exit, packing, knows_next: false }
     }
 
     const fn compact(profile: Profile, packing: Packing) -> Self {
-        Self { profile, after_exit: AfterExit::Compact, packing }
+        Self { profile, after_exit: AfterExit::Compact, packing, knows_next: false }
     }
 
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::release(Profile::Off),
+        Self { knows_next: true, ..Self::release(Profile::Off) },
         Self::release(Profile::Uniform),
         Self::compact(Profile::Uniform, Packing::Auto),
         Self::compact(Profile::Uniform, Packing::Always),
@@ -44,9 +48,11 @@ impl Variant {
         Self::compact(Profile::Easy, Packing::Never),
     ];
 
-    /// `release`, `compact` by the engine's own judgement, or packing by force.
+    /// `release`, `compact` by the engine's own judgement, or packing by force; `next` where
+    /// passes know the batch that follows.
     fn way(self) -> &'static str {
         match (self.after_exit, self.packing) {
+            (AfterExit::Release, _) if self.knows_next => "next",
             (AfterExit::Release, _) => "release",
             (_, Packing::Auto) => "compact",
             (_, Packing::Always) => "compact always",
@@ -75,6 +81,13 @@ pub(crate) struct ForwardTime {
     pub(crate) mean_answer_ms: Quantiles,
 }
 
+impl ForwardTime {
+    /// Without exits, and without knowing the next batch.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.exits == "off" && self.after_exit == "release"
+    }
+}
+
 /// Every variant at every shape, once what the model says has been checked.
 pub(crate) fn measure(
     settings: &Settings,
@@ -86,8 +99,9 @@ pub(crate) fn measure(
         Err(error) => return recorder.fail(Place::of(model, "start"), error.as_ref()),
     };
     subject.check(settings, recorder)?;
+    let gains = subject.engine.gains_from_next();
     for shape in settings.shapes_of(model) {
-        for variant in Variant::ALL {
+        for variant in Variant::ALL.into_iter().filter(|variant| gains || !variant.knows_next) {
             let place = Place::at(model, shape, format!("{} {}", variant.profile, variant.way()));
             let time = time(settings, &mut subject, shape, variant);
             if let Ok(ForwardTime { pass_ms, device_ms, .. }) = &time {
@@ -119,7 +133,7 @@ fn time(
     shape: Shape,
     variant: Variant,
 ) -> Result<ForwardTime> {
-    let batch = subject.batch(shape)?;
+    let batches = [subject.batch(shape)?, subject.other_batch(shape)?];
     let engine = &mut subject.engine;
     let exits = match variant.profile {
         Profile::Off => Exits::off(engine.plan()),
@@ -129,10 +143,11 @@ fn time(
     let Variant { after_exit, packing, .. } = variant;
     let new = PassSettings::new(&exits, after_exit);
     let pass = PassSettings { windows: &windows, packing, ..new };
-    run_all(engine, &batch, &pass, settings.warm_ups)?;
-    let runs = run_all(engine, &batch, &pass, settings.runs)?;
+    let batches = if variant.knows_next { &batches[..] } else { &batches[..1] };
+    run_all(engine, batches, &pass, settings.warm_ups)?;
+    let runs = run_all(engine, batches, &pass, settings.runs)?;
     engine.time_passes(true)?;
-    let timed = run_all(engine, &batch, &pass, settings.device_runs);
+    let timed = run_all(engine, batches, &pass, settings.device_runs);
     engine.time_passes(false)?;
     let device_ms = timed?.iter().map(|run| run.device_ms).collect();
     let quantiles = |of: fn(&Run) -> f64| Quantiles::of(runs.iter().map(of).collect());
@@ -161,13 +176,19 @@ struct Run {
     compactions: usize,
 }
 
+/// One batch over and over; or several in turn, each pass knowing the batch that follows.
 fn run_all(
     engine: &mut Engine,
-    batch: &Batch,
+    batches: &[Batch],
     settings: &PassSettings<'_>,
     count: usize,
 ) -> Result<Vec<Run>> {
-    (0..count).map(|_| run(engine, batch, settings)).collect()
+    let at = |index: usize| &batches[index % batches.len()];
+    let one = |index: usize| {
+        let next = (batches.len() > 1).then(|| at(index + 1));
+        run(engine, at(index), &PassSettings { next, ..*settings })
+    };
+    (0..count).map(one).collect()
 }
 
 /// Fails unless every row has a finite answer.

@@ -86,7 +86,7 @@ impl Report {
     pub(crate) fn summary(&self) -> String {
         let Self { kernels, answers, agreements, forwards, failed, .. } = self;
         let cells = kernels.len() + answers.len() + agreements.len() + forwards.len();
-        let off = forwards.iter().filter(|time| time.exits == "off");
+        let off = forwards.iter().filter(|time| time.is_plain());
         let times = off.map(|time| format!("; x{} {:.3} ms", time.rows, time.pass_ms.p50));
         format!("{cells} cells, {} failed{}", failed.len(), times.collect::<String>())
     }
@@ -156,7 +156,7 @@ impl Report {
             let ForwardTime { model, rows, row_tokens, exits, after_exit, runs, .. } = time;
             let packed = time.compactions.to_string();
             let exits =
-                if *exits == "off" { "off".into() } else { format!("{exits} {after_exit}") };
+                if time.is_plain() { "off".into() } else { format!("{exits} {after_exit}") };
             let ms = |value: f64| format!("{value:.3}");
             vec![
                 (*model).to_owned(),

@@ -61,6 +61,13 @@ impl Subject {
         filled(&self.engine, &rows(&self.engine, shape))
     }
 
+    /// The same with the rows in the other order: another batch.
+    pub(crate) fn other_batch(&self, shape: Shape) -> Result<Batch> {
+        let mut rows = rows(&self.engine, shape);
+        rows.reverse();
+        filled(&self.engine, &rows)
+    }
+
     /// The smallest batch against the CPU; rows of the largest against themselves alone.
     pub(crate) fn check(&mut self, settings: &Settings, recorder: &mut Recorder) -> Result<()> {
         let shapes = settings.shapes_of(&self.named);
