@@ -183,7 +183,7 @@ impl Settings {
             rows => rows,
         };
         let tokens = args.tokens.unwrap_or(if is_tiny { 8 } else { 128 });
-        let runs = args.runs.unwrap_or(if is_tiny { 4 } else { 200 });
+        let runs = args.runs.unwrap_or(if is_tiny { 2 } else { 200 });
         Self {
             device: args.device,
             precision: args.precision,

@@ -113,7 +113,7 @@ fn on_interpreter(program: &Path) -> Command {
     let test = std::env::current_exe().unwrap();
     let mut places = test.ancestors().map(|folder| folder.join("libofframp_libcuda.so"));
     let driver = places.find(|path| path.exists()).expect("the driver beside the test");
-    command.env("OFFRAMP_CUDA_DRIVER", driver);
+    command.env("OFFRAMP_CUDA_DRIVER", driver).env("OFFRAMP_SIM_CARD", "h100");
     command
 }
 
