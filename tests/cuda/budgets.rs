@@ -189,9 +189,13 @@ fn conv2d(
     (op.into(), reads, writes)
 }
 
-/// Images of three channels, pixel by pixel or as the blocks that a window reads.
-fn pixels(start: &mut Start, side: usize, window: Option<[usize; 3]>) -> (Op, usize, usize) {
-    let (grid, channels) = (Grid { height: side, width: side }, 3);
+/// Images, pixel by pixel or as the blocks that a window reads.
+fn pixels(
+    start: &mut Start,
+    (side, channels): (usize, usize),
+    window: Option<[usize; 3]>,
+) -> (Op, usize, usize) {
+    let grid = Grid { height: side, width: side };
     let fold = window.map(|window| Fold::of(grid, channels, window, 8).unwrap());
     start.layout.row_pixels = grid.pixels() * channels;
     let [scale, shift] = [start.vector(channels), start.vector(channels)];
@@ -264,9 +268,13 @@ cases! {
     "the same over 8 channels", F16, 2 x 1, |s| conv2d(s, 34, [8, 16], [3, 1, 0], false);
     "conv2d 1x32x32x3, 3x3 to 64", F16, 1 x 1, |s| conv2d(s, 32, [3, 64], [3, 1, 1], false);
     "the same over 8 channels", F16, 1 x 1, |s| conv2d(s, 34, [8, 64], [3, 1, 0], false);
-    "pixels 1x32x32x3", F16, 1 x 1, |start| pixels(start, 32, None);
-    "pixels 1x32x32x3, blocks of 2x2", F16, 1 x 1, |start| pixels(start, 32, Some([7, 2, 3]));
-    "pixels 1x32x32x3, 8 channels", F16, 1 x 1, |start| pixels(start, 32, Some([3, 1, 1]));
+    "pixels 1x32x32x3", F16, 1 x 1, |start| pixels(start, (32, 3), None);
+    "pixels 1x32x32x3, blocks of 2x2", F16, 1 x 1, |start| pixels(start, (32, 3), Some([7, 2, 3]));
+    "pixels 1x28x28x1, 8 channels", F16, 1 x 1, |start| pixels(start, (28, 1), Some([3, 1, 1]));
+    "conv2d 1x28x28x1, 3x3 to 16", F16, 1 x 1, |s| conv2d(s, 28, [1, 16], [3, 1, 1], false);
+    "the same over 8 channels", F16, 1 x 1, |s| conv2d(s, 30, [8, 16], [3, 1, 0], false);
+    "pixels 1x28x28x1", F16, 1 x 1, |start| pixels(start, (28, 1), None);
+    "pixels 1x32x32x3, 8 channels", F16, 1 x 1, |start| pixels(start, (32, 3), Some([3, 1, 1]));
     "pool2d 2x28x28x64, max 3x3/2", F16, 2 x 1,
         |s| pool2d(s, 28, Window::Max { kernel: 3, stride: 2, padding: 1 });
     "pool2d 4x7x7x64, mean", F16, 4 x 1,

@@ -65,13 +65,23 @@ struct Corner {
     }
 };
 
+// Chunks of a block.
+template <u32 SIDE, u32 CHANNELS>
+constexpr u32 CHUNKS = (SIDE * SIDE * CHANNELS + WIDE - 1) / WIDE;
+
+// Whether blocks have this shape, and whole chunks.
+template <u32 SIDE, u32 CHANNELS>
+__device__ __forceinline__ bool is(const Blocks& b, const elem* out) {
+    return b.side == SIDE && b.channels == CHANNELS && b.depth == CHUNKS<SIDE, CHANNELS> * WIDE &&
+           is_aligned(out);
+}
+
 // A block of a shape that the compiler knows.
 template <u32 SIDE, u32 CHANNELS>
 __device__ __forceinline__ void
 convert_known(const Corner& corner, const float* scale, const float* shift, elem* out,
               const Blocks& b) {
-    constexpr u32 CHUNKS = (SIDE * SIDE * CHANNELS + WIDE - 1) / WIDE;
-    float v[CHUNKS][WIDE] = {};
+    float v[CHUNKS<SIDE, CHANNELS>][WIDE] = {};
 #pragma unroll
     for (u32 pixel = 0; pixel < SIDE * SIDE; pixel++) {
         const u32 y = corner.y + pixel / SIDE, x = corner.x + pixel % SIDE;
@@ -85,7 +95,7 @@ convert_known(const Corner& corner, const float* scale, const float* shift, elem
         }
     }
 #pragma unroll
-    for (u32 i = 0; i < CHUNKS; i++)
+    for (u32 i = 0; i < CHUNKS<SIDE, CHANNELS>; i++)
         store_chunk(out + i * WIDE, v[i]);
 }
 
@@ -117,10 +127,14 @@ pixel_blocks(const u8* __restrict__ pixels, const Live* __restrict__ live,
         return;
     const Corner corner(pixels, b, block);
     elem* to = out + (u64)block * depth;
-    if (side == 2 && channels == 3 && depth == 16 && is_aligned(out))
+    if (is<2, 3>(b, out))
         convert_known<2, 3>(corner, scale, shift, to, b);
-    else if (side == 1 && channels == 3 && depth == 8 && is_aligned(out))
+    else if (is<1, 3>(b, out))
         convert_known<1, 3>(corner, scale, shift, to, b);
+    else if (is<2, 1>(b, out))
+        convert_known<2, 1>(corner, scale, shift, to, b);
+    else if (is<1, 1>(b, out))
+        convert_known<1, 1>(corner, scale, shift, to, b);
     else
         convert_any(corner, scale, shift, to, b);
 }
