@@ -23,9 +23,13 @@ SHARED_OPTIN, SHARED_OF_SM, SHARED_RESERVED, L2_BYTES = 97, 81, 111, 38
 CLOCK_KHZ, MEMORY_KHZ, BUS_BITS = 13, 36, 37
 REGISTERS, LOCAL_BYTES, STATIC_SHARED, THREADS_MAX, DYNAMIC_SHARED_MAX = 4, 3, 1, 0, 8
 PORTABLE_MAPPED, NON_BLOCKING, CAPTURE_THREAD_LOCAL = 3, 1, 1
+BEGIN_EARLY = 6
+# What a Hopper loads of each kernel, and what all others do.
+HOPPER, HOPPER_TARGET, OTHER_TARGET = [9, 0], "sm_90a", "sm_80"
 OUT_OF_MEMORY = 2
 SHARED_WITHOUT_ASKING = 48 * 1024
 LAUNCHES, GRAPH_NODES = 200, 100
+PLAIN, EARLY = "launches", "early launches"
 # Of a launch that the host never sees.
 PATIENCE_SECONDS = 1
 
@@ -147,9 +151,10 @@ def modules(cu, notes, ptx, kernels):
     """All files in both formats, compiled and then loaded again, by name."""
     found = {}
     files = sorted({kernel["file"] for kernel in kernels})
+    target = HOPPER_TARGET if notes.found["compute"] == HOPPER else OTHER_TARGET
     for name in (f"{file}.{elem}" for elem in FORMATS for file in files):
         own = [kernel for kernel in kernels if kernel["file"] == name.split(".")[0]]
-        module = Module(cu, ptx / f"{name}.ptx", own)
+        module = Module(cu, ptx / f"{name}.{target}.ptx", own)
 
         def load(module=module, name=name):
             notes.add(f"load {name}, ms", timed_ms(module.load))
@@ -183,6 +188,17 @@ def resources(cu, notes, name, module, optin):
 
 # ---------------------------------------------------------------- launches
 
+class Attribute(C.Structure):
+    """`CUlaunchAttribute` with a number as its value."""
+    _fields_ = [("id", C.c_uint), ("pad", C.c_char * 4), ("value", C.c_int * 16)]
+
+
+class Config(C.Structure):
+    """`CUlaunchConfig`"""
+    _fields_ = [("shape", C.c_uint * 7), ("stream", C.c_void_p),
+                ("attributes", C.POINTER(Attribute)), ("attribute_count", C.c_uint)]
+
+
 class Narrow:
     """The kernel `narrow` over one row of one token, which writes its tables to mapped memory."""
     SLOT, SLOT_AT = 7, 32
@@ -207,6 +223,14 @@ class Narrow:
     def launch(self, stream):
         """Enqueues it."""
         self.cu("cuLaunchKernel", self.function, 1, 1, 1, 256, 1, 1, 0, stream, self.pointers, None)
+
+    def launch_early(self, stream):
+        """Enqueues it so that it may begin before the launch in front of it has ended."""
+        early = Attribute(id=BEGIN_EARLY)
+        early.value[0] = 1
+        shape = (C.c_uint * 7)(1, 1, 1, 256, 1, 1, 0)
+        config = Config(shape, stream, C.pointer(early), 1)
+        self.cu("cuLaunchKernelEx", C.byref(config), self.function, self.pointers, None)
 
     def time_us(self, stream):
         """From the launch until the host sees what it wrote."""
@@ -235,31 +259,34 @@ def latency(cu, notes, narrow):
     notes.add("launch seen by the host, us: median, 99 of 100", [middle, late])
 
 
-def graph(cu, notes, path, kernels):
-    """A graph of many launches; then stream, module and graph given back in this order."""
+def graph(cu, notes, path, kernels, kind):
+    """A graph of many launches, early ones or not; then stream, module and graph given back in
+    this order."""
     module = Module(cu, path, kernels)
     module.load()
     narrow = Narrow(cu, module)
     stream = made(cu, "cuStreamCreate", NON_BLOCKING)
     cu("cuStreamBeginCapture_v2", stream, CAPTURE_THREAD_LOCAL)
-    for _ in range(GRAPH_NODES):
-        narrow.launch(stream)
+    narrow.launch(stream)
+    launch = narrow.launch_early if kind == EARLY else narrow.launch
+    for _ in range(GRAPH_NODES - 1):
+        launch(stream)
     recorded = C.c_void_p()
     cu("cuStreamEndCapture", stream, C.byref(recorded))
     ready = C.c_void_p()
     prepare = lambda: cu("cuGraphInstantiateWithFlags", C.byref(ready), recorded, C.c_uint64(0))
-    notes.add(f"graph of {GRAPH_NODES} launches, prepared, ms", timed_ms(prepare))
+    notes.add(f"graph of {GRAPH_NODES} {kind}, prepared, ms", timed_ms(prepare))
     cu("cuGraphDestroy", recorded)
 
     def replay():
         cu("cuGraphLaunch", ready, stream)
         cu("cuStreamSynchronize", stream)
     for which in ("first", "second", "third"):
-        notes.add(f"graph of {GRAPH_NODES} launches, {which}, ms", timed_ms(replay))
+        notes.add(f"graph of {GRAPH_NODES} {kind}, {which}, ms", timed_ms(replay))
     cu("cuStreamDestroy_v2", stream)
     module.unload()
     code = cu.code("cuGraphExecDestroy", ready)
-    notes.add("cuGraphExecDestroy behind cuModuleUnload, 0 expected", code, code == 0)
+    notes.add(f"cuGraphExecDestroy behind cuModuleUnload, {kind}, 0 expected", code, code == 0)
 
 
 def too_much(cu, notes):
@@ -300,7 +327,8 @@ def main():
     if "narrow.f16" in loaded:
         module = loaded["narrow.f16"]
         notes.each("latency", lambda: latency(cu, notes, Narrow(cu, module)))
-        notes.each("graph", lambda: graph(cu, notes, module.path, module.kernels))
+        for kind in (PLAIN, EARLY) if notes.found["compute"] == HOPPER else (PLAIN,):
+            notes.each(f"graph of {kind}", lambda: graph(cu, notes, module.path, module.kernels, kind))
     release = lambda: cu("cuDevicePrimaryCtxRelease_v2", device)
     notes.each("release", lambda: notes.add("context, given back, ms", timed_ms(release)))
     print(f"{len(notes.found)} findings, {len(notes.faults)} faults: {notes.faults}")

@@ -57,13 +57,14 @@ pub fn use_driver(path: &Path) -> Result<(), Unavailable> {
     Ok(())
 }
 
-/// Makes the driver ready; the answer is the same for the whole process.
-pub(super) fn initialise() -> Result<(), Unavailable> {
-    static DRIVER: OnceLock<Result<(), Unavailable>> = OnceLock::new();
+/// Makes the driver ready, and gives its version: 1000 times the major and 10 times the minor one
+/// of CUDA. The answer is the same for the whole process.
+pub(super) fn initialise() -> Result<c_int, Unavailable> {
+    static DRIVER: OnceLock<Result<c_int, Unavailable>> = OnceLock::new();
     DRIVER.get_or_init(find).clone()
 }
 
-fn find() -> Result<(), Unavailable> {
+fn find() -> Result<c_int, Unavailable> {
     if let Some(path) = std::env::var_os(DRIVER_VARIABLE).filter(|path| !path.is_empty()) {
         use_driver(Path::new(&path))?;
     }
@@ -83,7 +84,7 @@ fn find() -> Result<(), Unavailable> {
         let found = format!("{}.{}", version / 1000, version % 1000 / 10);
         return Err(Unavailable::OldDriver { found });
     }
-    Ok(())
+    Ok(version)
 }
 
 /// The primary context of a device, kept while anything lives in it.

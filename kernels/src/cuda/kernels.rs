@@ -3,21 +3,42 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 
-use super::driver::Context;
+use super::driver::{Context, initialise};
 use super::elem::Elem;
 use super::gpu::Gpu;
 use super::module::{Function, Module};
 use crate::Result;
 
-/// PTX by file, for both storage formats.
+/// The PTX of one CUDA source.
+struct Source {
+    /// The name of its file.
+    file: &'static str,
+    f16: Texts,
+    bf16: Texts,
+}
+
+/// The PTX for one storage format, by target.
+struct Texts {
+    sm_80: &'static str,
+    sm_90a: &'static str,
+}
+
+macro_rules! texts {
+    ($file:ident, $elem:literal) => {
+        Texts {
+            sm_80: include_str!(concat!("../../ptx/", stringify!($file), $elem, "sm_80.ptx")),
+            sm_90a: include_str!(concat!("../../ptx/", stringify!($file), $elem, "sm_90a.ptx")),
+        }
+    };
+}
+
 macro_rules! sources {
     ($($file:ident),*) => {
-        /// Name, PTX for f16, PTX for bf16.
-        pub(super) const SOURCES: &[(&str, &str, &str)] = &[$((
-            stringify!($file),
-            include_str!(concat!("../../ptx/", stringify!($file), ".f16.ptx")),
-            include_str!(concat!("../../ptx/", stringify!($file), ".bf16.ptx")),
-        )),*];
+        const SOURCES: &[Source] = &[$(Source {
+            file: stringify!($file),
+            f16: texts!($file, ".f16."),
+            bf16: texts!($file, ".bf16."),
+        }),*];
     };
 }
 
@@ -112,13 +133,54 @@ pub fn shipped_kernels() -> impl Iterator<Item = ShippedKernel> {
     })
 }
 
+impl Kernel {
+    /// Whether it waits for the kernels in front of it where its target lets it.
+    fn waits(self) -> bool {
+        !matches!(self.file(), "linear" | "ramp")
+    }
+}
+
 /// What is shared without asking for more.
 const SHARED_BYTES: u32 = 48 * 1024;
+
+/// Which of the PTX texts a GPU runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    /// For compute capability 8.0 and all later ones.
+    Sm80,
+    /// For 9.0 alone.
+    Sm90a,
+}
+
+impl Target {
+    fn of(gpu: &Gpu) -> Self {
+        if gpu.compute == (9, 0) { Self::Sm90a } else { Self::Sm80 }
+    }
+}
+
+impl Source {
+    fn text(&self, elem: Elem, target: Target) -> &'static str {
+        let texts = match elem {
+            Elem::F16 => &self.f16,
+            Elem::Bf16 => &self.bf16,
+        };
+        match target {
+            Target::Sm80 => texts.sm_80,
+            Target::Sm90a => texts.sm_90a,
+        }
+    }
+}
+
+/// The oldest driver whose graphs keep launches that begin early: CUDA 12.3.
+const OVERLAP_VERSION_MIN: i32 = 12_030;
 
 /// The kernels for one storage format on one device. A PTX text is loaded when the first of its
 /// kernels is asked for, once for all devices of the process that use them.
 pub(super) struct Kernels {
     elem: Elem,
+    target: Target,
+    /// Launches may begin before the one in front of them has ended.
+    overlap: bool,
     context: Arc<Context>,
     /// Shared memory that a block may ask for.
     shared_bytes_max: u32,
@@ -144,8 +206,12 @@ impl Kernels {
         if let Some(kernels) = shared.get(&key).and_then(Weak::upgrade) {
             return Ok(kernels);
         }
+        let target = Target::of(gpu);
+        let version = initialise().unwrap_or_default();
         let kernels = Arc::new(Self {
             elem,
+            target,
+            overlap: target == Target::Sm90a && version >= OVERLAP_VERSION_MIN,
             context: Context::new(gpu.ordinal)?,
             shared_bytes_max: gpu.block_shared_bytes as u32,
             files: SOURCES.iter().map(|_| OnceLock::new()).collect(),
@@ -158,6 +224,12 @@ impl Kernels {
         &self.context
     }
 
+    /// Whether launches of a kernel may begin before the one in front of them has ended: the
+    /// kernel then waits for it by itself.
+    pub(super) fn overlap(&self, kernel: Kernel) -> bool {
+        self.overlap && kernel.waits()
+    }
+
     /// Dynamic shared memory that a launch of `kernel` may have on this device, in bytes.
     pub(super) fn shared_bytes_max(&self, kernel: Kernel) -> u32 {
         kernel.shared_bytes_max().min(self.shared_bytes_max)
@@ -165,7 +237,7 @@ impl Kernels {
 
     /// A kernel, loaded if it is not yet.
     pub(super) fn get(&self, kernel: Kernel) -> Result<Function> {
-        let index = SOURCES.iter().position(|source| source.0 == kernel.file());
+        let index = SOURCES.iter().position(|source| source.file == kernel.file());
         let index = index.expect("invariant: every kernel is in a source");
         let file = match self.files[index].get() {
             Some(file) => file,
@@ -178,12 +250,9 @@ impl Kernels {
     }
 
     fn load(&self, index: usize) -> Result<File> {
-        let (file, f16, bf16) = SOURCES[index];
-        let text = match self.elem {
-            Elem::F16 => f16,
-            Elem::Bf16 => bf16,
-        };
-        let module = Module::load(&self.context, file, text)?;
+        let source = &SOURCES[index];
+        let file = source.file;
+        let module = Module::load(&self.context, file, source.text(self.elem, self.target))?;
         let load = |&kernel: &Kernel| match kernel.file() == file {
             true => self.prepare(&module, kernel).map(Some),
             false => Ok(None),
@@ -207,8 +276,8 @@ impl Kernels {
 /// Panics unless the PTX of `kernel` takes parameters of these types.
 #[cfg(test)]
 pub(crate) fn check_parameters(kernel: Kernel, types: &[&str]) {
-    let (_, f16, bf16) = SOURCES.iter().find(|source| source.0 == kernel.file()).expect("a source");
-    for text in [f16, bf16] {
+    let source = SOURCES.iter().find(|source| source.file == kernel.file()).expect("a source");
+    for text in source.all() {
         let head = format!(".entry {}(", kernel.entry());
         let (_, entry) = text.split_once(&head).unwrap_or_else(|| panic!("no {head}"));
         let (parameters, _) = entry.split_once(')').expect("a closing parenthesis");
@@ -220,16 +289,39 @@ pub(crate) fn check_parameters(kernel: Kernel, types: &[&str]) {
 }
 
 #[cfg(test)]
+impl Source {
+    /// The texts of both storage formats and all targets.
+    fn all(&self) -> [&'static str; 4] {
+        let [f16, bf16] = [&self.f16, &self.bf16];
+        [f16.sm_80, f16.sm_90a, bf16.sm_80, bf16.sm_90a]
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_entry_of_the_ptx_is_a_kernel() {
-        for (file, f16, bf16) in SOURCES {
-            for text in [f16, bf16] {
+        for source in SOURCES {
+            for text in source.all() {
                 let entries = text.matches(".visible .entry ").count();
-                let known = Kernel::ALL.iter().filter(|kernel| kernel.file() == *file).count();
-                assert_eq!(entries, known, "{file}");
+                let is_of = |kernel: &&Kernel| kernel.file() == source.file;
+                assert_eq!(entries, Kernel::ALL.iter().filter(is_of).count(), "{}", source.file);
+            }
+        }
+    }
+
+    /// A launch that begins early must wait, and what does not wait must not begin early.
+    #[test]
+    fn every_kernel_of_a_hopper_waits_once() {
+        let waits = |text: &str| text.matches("\tgriddepcontrol.wait;").count();
+        for source in SOURCES {
+            let is_of = |kernel: &&Kernel| kernel.file() == source.file && kernel.waits();
+            let expected = Kernel::ALL.iter().filter(is_of).count();
+            for texts in [&source.f16, &source.bf16] {
+                assert_eq!(waits(texts.sm_90a), expected, "{}", source.file);
+                assert_eq!(waits(texts.sm_80), 0, "{}", source.file);
             }
         }
     }

@@ -32,13 +32,9 @@ impl Arguments {
         Self { words, len: given.len() }
     }
 
-    /// All words; those beyond [`Self::len`] are 0.
+    /// All words; those beyond the last argument are 0.
     pub(super) fn words(&self) -> [u64; PARAMETERS_MAX] {
         self.words
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.len
     }
 }
 

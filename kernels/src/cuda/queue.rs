@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::clock::PassClock;
 use super::kernels::Kernels;
 use super::launch::Launch;
-use super::stream::{Graph, Stream};
+use super::stream::{Begin, Graph, Stream};
 use crate::Result;
 
 /// Launches that collect at most: more than a segment of any model.
@@ -136,9 +136,15 @@ impl Queue {
     }
 }
 
+/// Puts launches into the stream. The first may stand behind a copy or a graph and waits for it;
+/// each of the others begins as early as it can.
 fn enqueue(stream: &Stream, kernels: &Kernels, launches: &[Launch]) -> Result<()> {
-    let mut launches = launches.iter();
-    launches.try_for_each(|each| stream.launch(kernels.get(each.kernel)?, each))
+    for (index, launch) in launches.iter().enumerate() {
+        let is_early = index > 0 && kernels.overlap(launch.kernel);
+        let begin = if is_early { Begin::Early } else { Begin::Behind };
+        stream.launch(kernels.get(launch.kernel)?, launch, begin)?;
+    }
+    Ok(())
 }
 
 /// Notes a new sequence. Where there is no room, those without a graph make room.

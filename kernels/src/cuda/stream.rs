@@ -5,7 +5,8 @@ use std::ffi::c_void;
 use std::sync::Arc;
 
 use bytemuck::Pod;
-use cudarc::driver::{result, sys};
+use cudarc::driver::result;
+use cudarc::driver::sys::{self, CUlaunchAttribute as Attribute};
 
 use super::clock::Event;
 use super::driver::{Context, During};
@@ -13,6 +14,15 @@ use super::launch::{Launch, PARAMETERS_MAX};
 use super::memory::Address;
 use super::module::Function;
 use crate::Result;
+
+/// When a launch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// When all that stands in front of it has ended.
+    Behind,
+    /// Once the kernel in front of it lets it, and there is one: its kernel waits by itself.
+    Early,
+}
 
 /// A queue of work, done in order.
 pub(crate) struct Stream {
@@ -117,28 +127,39 @@ impl Stream {
     }
 
     /// Enqueues a kernel.
-    pub(super) fn launch(&self, function: Function, launch: &Launch) -> Result<()> {
+    pub(super) fn launch(&self, function: Function, launch: &Launch, begin: Begin) -> Result<()> {
         self.is_busy.set(true);
         let mut words = launch.arguments.words();
         let mut pointers = [std::ptr::null_mut::<c_void>(); PARAMETERS_MAX];
         for (pointer, word) in pointers.iter_mut().zip(&mut words) {
             *pointer = std::ptr::from_mut(word).cast();
         }
-        let [x, y, z] = launch.grid;
-        let threads = launch.kernel.threads();
+        let mut early = early();
+        let config = self.config(launch, &mut early[..usize::from(begin == Begin::Early)]);
+        let extra = std::ptr::null_mut();
         // SAFETY: the arguments match the kernel's parameters (tested against the PTX), their
-        // addresses lie in blocks the device owns, and the driver copies them during the call.
-        unsafe {
-            result::launch_kernel(
-                function.0,
-                (x, y, z),
-                (threads, 1, 1),
-                launch.shared_bytes,
-                self.raw,
-                &mut pointers[..launch.arguments.len()],
-            )
+        // addresses lie in blocks the device owns, and the driver copies them and the attributes
+        // during the call.
+        unsafe { sys::cuLaunchKernelEx(&config, function.0, pointers.as_mut_ptr(), extra) }
+            .result()
+            .during(launch.kernel.entry())
+    }
+
+    /// How a launch is made, with attributes that outlive it.
+    fn config(&self, launch: &Launch, attributes: &mut [Attribute]) -> sys::CUlaunchConfig {
+        let [x, y, z] = launch.grid;
+        sys::CUlaunchConfig {
+            gridDimX: x,
+            gridDimY: y,
+            gridDimZ: z,
+            blockDimX: launch.kernel.threads(),
+            blockDimY: 1,
+            blockDimZ: 1,
+            sharedMemBytes: launch.shared_bytes,
+            hStream: self.raw,
+            attrs: attributes.as_mut_ptr(),
+            numAttrs: attributes.len() as u32,
         }
-        .during(launch.kernel.entry())
     }
 
     /// Records what `enqueue` enqueues, instead of running it.
@@ -160,6 +181,13 @@ impl Stream {
         // SAFETY: both live while their owners do.
         unsafe { result::graph::launch(graph.raw, self.raw) }.during("launching a graph")
     }
+}
+
+/// What lets a launch begin early, if its kernel is told so: programmatic stream serialisation.
+fn early() -> [Attribute; 1] {
+    use sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION as EARLY;
+    let value = sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 };
+    [Attribute { id: EARLY, pad: [0; 4], value }]
 }
 
 impl Drop for Stream {

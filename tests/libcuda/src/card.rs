@@ -42,20 +42,6 @@ pub(crate) struct Card {
 /// All cards; the first is taken where none is asked for.
 static CARDS: [Card; 4] = [
     Card {
-        name: "a100",
-        capability: (8, 0),
-        multiprocessors: 108,
-        shared_bytes_max: 163 << 10,
-        shared_bytes_per_sm: 164 << 10,
-        threads_per_sm: 2048,
-        blocks_per_sm: 32,
-        cache_bytes: 40 << 20,
-        core_khz: 1_410_000,
-        memory_khz: 1_215_000,
-        bus_bits: 5120,
-        tensor: Tensor::Ampere,
-    },
-    Card {
         name: "h100",
         capability: (9, 0),
         multiprocessors: 132,
@@ -68,6 +54,20 @@ static CARDS: [Card; 4] = [
         memory_khz: 2_619_000,
         bus_bits: 5120,
         tensor: Tensor::Hopper,
+    },
+    Card {
+        name: "a100",
+        capability: (8, 0),
+        multiprocessors: 108,
+        shared_bytes_max: 163 << 10,
+        shared_bytes_per_sm: 164 << 10,
+        threads_per_sm: 2048,
+        blocks_per_sm: 32,
+        cache_bytes: 40 << 20,
+        core_khz: 1_410_000,
+        memory_khz: 1_215_000,
+        bus_bits: 5120,
+        tensor: Tensor::Ampere,
     },
     Card {
         name: "l4",

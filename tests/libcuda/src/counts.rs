@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the program asked for since the start or the last reset.
 ///
-/// Calls recorded into a graph count as `captured` and as nothing else.
+/// Calls recorded into a graph count as `captured` and, but for early launches, as nothing else.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SimCounts {
     /// Kernel launches put into a stream.
     pub launches: u64,
+    /// Kernel launches that may begin early, put into a stream or recorded into a graph.
+    pub early_launches: u64,
     /// Graph launches.
     pub graph_launches: u64,
     /// Copies put into a stream.
@@ -53,6 +55,7 @@ macro_rules! counters {
 
 counters! {
     LAUNCHES launches;
+    EARLY_LAUNCHES early_launches;
     GRAPH_LAUNCHES graph_launches;
     ASYNC_COPIES async_copies;
     SYNC_COPIES sync_copies;

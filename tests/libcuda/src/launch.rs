@@ -109,7 +109,11 @@ fn put(
     let kernel = function.kernel.clone();
     let params = pack(&kernel, params)?;
     let call = Arc::new(Call { kernel, shape, is_early, params });
-    stream::issue(&stream, Work::Launch(call), &counts::LAUNCHES)
+    stream::issue(&stream, Work::Launch(call), &counts::LAUNCHES)?;
+    if is_early {
+        counts::EARLY_LAUNCHES.add();
+    }
+    Ok(())
 }
 
 /// The parameters, laid out as the kernel reads them.

@@ -7,7 +7,7 @@
 //!
 //! Settings, read from the environment at the first call:
 //! - `OFFRAMP_SIM_DEVICES`: how many devices there are; 1.
-//! - `OFFRAMP_SIM_CARD`: `a100`, `h100`, `l4` or `rtx4090`; a100.
+//! - `OFFRAMP_SIM_CARD`: `h100`, `a100`, `l4` or `rtx4090`; h100.
 //! - `OFFRAMP_SIM_DRIVER_VERSION`: what `cuDriverGetVersion` says; 12040.
 //! - `OFFRAMP_SIM_MEMORY_MB`: MiB of memory of each device; 4096.
 //! - `OFFRAMP_SIM_FAILING_LAUNCH`: a launch, counted from 1, that fails as if its kernel had a

@@ -105,8 +105,8 @@ impl Simulator {
         Ok(simulator)
     }
 
-    /// Makes every device a card of this name, whatever the environment says: `c"a100"`,
-    /// `c"h100"`, `c"l4"` or `c"rtx4090"`. False where there is no such card, or a call has
+    /// Makes every device a card of this name, whatever the environment says: `c"h100"`,
+    /// `c"a100"`, `c"l4"` or `c"rtx4090"`. False where there is no such card, or a call has
     /// already met another one.
     #[must_use]
     pub fn choose_card(&self, name: &CStr) -> bool {

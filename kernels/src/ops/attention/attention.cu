@@ -295,6 +295,7 @@ __device__ __forceinline__ Head head_of_block(
         const elem* qkv, const u32* qkv_map, const u32* offsets, const Live* live, elem* out,      \
         const u32* out_map, u32 heads, u32 head_dim, float scale                                   \
     ) {                                                                                            \
+        wait_for_kernels();                                                                        \
         const Head head =                                                                          \
             head_of_block(qkv, qkv_map, offsets, live, out, out_map, heads, head_dim);             \
         if (blockIdx.x * QUERIES < head.tokens)                                                    \
@@ -321,6 +322,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention_any(
     u32 head_dim,
     float scale
 ) {
+    wait_for_kernels();
     const Head head = head_of_block(qkv, qkv_map, offsets, live, out, out_map, heads, head_dim);
     const u32 token = blockIdx.x * ANY_WARPS + threadIdx.x / 32, lane = threadIdx.x % 32;
     if (token >= head.tokens)

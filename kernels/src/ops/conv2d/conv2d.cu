@@ -303,24 +303,28 @@ template <class S, class L> __device__ __forceinline__ void convolve(Convolution
 
 extern "C" __global__ void __launch_bounds__(Wide::THREADS, 2)
 conv2d_wide(CONVOLUTION_PARAMETERS) {
+    wait_for_kernels();
     Convolution p = CONVOLUTION;
     convolve<Wide, ChunkLoader<Wide>>(p);
 }
 
 extern "C" __global__ void __launch_bounds__(Few::THREADS, 3)
 conv2d_few(CONVOLUTION_PARAMETERS) {
+    wait_for_kernels();
     Convolution p = CONVOLUTION;
     convolve<Few, ChunkLoader<Few>>(p);
 }
 
 extern "C" __global__ void __launch_bounds__(Thin::THREADS, 3)
 conv2d_thin(CONVOLUTION_PARAMETERS) {
+    wait_for_kernels();
     Convolution p = CONVOLUTION;
     convolve<Thin, ChunkLoader<Thin>>(p);
 }
 
 extern "C" __global__ void __launch_bounds__(Few::THREADS, 3)
 conv2d_any(CONVOLUTION_PARAMETERS) {
+    wait_for_kernels();
     Convolution p = CONVOLUTION;
     convolve<Few, ElementLoader<Few>>(p);
 }

@@ -25,11 +25,11 @@ struct Rows {
 };
 
 extern "C" __global__ void __launch_bounds__(THREADS, 6)
-embed(const Token* __restrict__ tokens, const u32* __restrict__ origin,
-      const Live* __restrict__ live, const elem* __restrict__ word,
+embed(const Token* tokens, const u32* origin, const Live* live, const elem* __restrict__ word,
       const elem* __restrict__ position, const elem* __restrict__ kind,
       const float* __restrict__ scale, const float* __restrict__ shift, float eps, u32 width,
-      elem* __restrict__ out, const u32* __restrict__ out_map) {
+      elem* out, const u32* out_map) {
+    wait_for_kernels();
     const u32 t = warp_token();
     if (t >= live->tokens)
         return;

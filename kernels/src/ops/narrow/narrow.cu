@@ -4,11 +4,10 @@
 #define THREADS 256u
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-narrow(const Live* __restrict__ live, const u32* __restrict__ offsets,
-       const u32* __restrict__ slots, const u32* __restrict__ origin,
-       const u32* __restrict__ local, Live* __restrict__ live_out,
-       u32* __restrict__ offsets_out, u32* __restrict__ slots_out,
-       u32* __restrict__ origin_out, u32* __restrict__ local_out) {
+narrow(const Live* live, const u32* offsets, const u32* slots, const u32* origin,
+       const u32* local, Live* __restrict__ live_out, u32* __restrict__ offsets_out,
+       u32* __restrict__ slots_out, u32* __restrict__ origin_out, u32* __restrict__ local_out) {
+    wait_for_kernels();
     const u32 row = blockIdx.x * THREADS + threadIdx.x;
     const u32 rows = live->rows;
     if (row > rows)

@@ -12,9 +12,10 @@ struct Vector {
 
 // Not named `norm`: CUDA's own maths has a C function of that name.
 extern "C" __global__ void __launch_bounds__(THREADS, 6)
-layer_norm(const elem* x, const u32* __restrict__ x_map, const Live* __restrict__ live,
-           const float* __restrict__ scale, const float* __restrict__ shift, float eps, u32 width,
-           elem* out, const u32* __restrict__ out_map) {
+layer_norm(const elem* x, const u32* x_map, const Live* live, const float* __restrict__ scale,
+           const float* __restrict__ shift, float eps, u32 width, elem* out,
+           const u32* out_map) {
+    wait_for_kernels();
     const u32 token = warp_token();
     if (token >= live->tokens)
         return;

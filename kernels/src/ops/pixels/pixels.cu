@@ -25,9 +25,9 @@ convert(const u8* pixels, const float* scale, const float* shift, elem* out, u64
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-pixels(const u8* __restrict__ pixels, const Live* __restrict__ live,
-       const float* __restrict__ scale, const float* __restrict__ shift, elem* __restrict__ out,
-       u32 row_pixels, u32 channels) {
+pixels(const u8* pixels, const Live* live, const float* __restrict__ scale,
+       const float* __restrict__ shift, elem* __restrict__ out, u32 row_pixels, u32 channels) {
+    wait_for_kernels();
     const u64 first = ((u64)blockIdx.x * THREADS + threadIdx.x) * WIDE;
     const u64 end = (u64)live->rows * row_pixels;
     if (first + WIDE <= end && is_aligned(out)) {
@@ -117,10 +117,10 @@ convert_any(const Corner& corner, const float* scale, const float* shift, elem* 
 
 // A thread makes a block.
 extern "C" __global__ void __launch_bounds__(THREADS)
-pixel_blocks(const u8* __restrict__ pixels, const Live* __restrict__ live,
-             const float* __restrict__ scale, const float* __restrict__ shift,
-             elem* __restrict__ out, u32 height, u32 width, u32 channels, u32 side, u32 padding,
-             u32 to_pixels, u32 to_width, u32 depth) {
+pixel_blocks(const u8* pixels, const Live* live, const float* __restrict__ scale,
+             const float* __restrict__ shift, elem* __restrict__ out, u32 height, u32 width,
+             u32 channels, u32 side, u32 padding, u32 to_pixels, u32 to_width, u32 depth) {
+    wait_for_kernels();
     const Blocks b = {height, width, channels, side, padding, to_pixels, to_width, depth};
     const u32 block = blockIdx.x * THREADS + threadIdx.x;
     if (block >= live->rows * to_pixels)

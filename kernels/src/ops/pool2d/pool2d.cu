@@ -52,10 +52,10 @@ pool(const elem* x, elem* out, Side rows, Side columns, u32 from_width, u32 widt
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-pool2d(const elem* __restrict__ x, const u32* __restrict__ x_map, elem* __restrict__ out,
-       const u32* __restrict__ out_map, const Live* __restrict__ live, u32 from_height,
-       u32 from_width, u32 to_height, u32 to_width, u32 width, u32 kernel, u32 stride,
-       u32 padding) {
+pool2d(const elem* x, const u32* x_map, elem* out, const u32* out_map, const Live* live,
+       u32 from_height, u32 from_width, u32 to_height, u32 to_width, u32 width, u32 kernel,
+       u32 stride, u32 padding) {
+    wait_for_kernels();
     const bool is_wide = width % WIDE == 0 && is_aligned(x) && is_aligned(out);
     const u32 step = is_wide ? WIDE : 1;
     const u32 chunks = width / step, to_pixels = to_height * to_width;

@@ -107,10 +107,10 @@ fn more_shared_memory_has_to_be_asked_for() {
     let result = Pinned::new(1);
     let address = result.device();
     let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-    assert!(kernel.set_attribute(attribute, 163 * 1024 + 1).is_err());
-    kernel.set_attribute(attribute, 163 * 1024).unwrap();
+    assert!(kernel.set_attribute(attribute, 227 * 1024 + 1).is_err());
+    kernel.set_attribute(attribute, 227 * 1024).unwrap();
     let mut launch = stream.launch_builder(&kernel);
-    let shape = LaunchConfig { shared_mem_bytes: 163 * 1024, ..shape(1, 1) };
+    let shape = LaunchConfig { shared_mem_bytes: 227 * 1024, ..shape(1, 1) };
     // SAFETY: the kernel writes one word.
     unsafe { launch.arg(&address).launch(shape) }.unwrap();
     stream.synchronize().unwrap();

@@ -11,10 +11,10 @@ use crate::support::{Session, attribute, check};
 fn the_device_introduces_itself() {
     let session = Session::begin();
     let context = &session.context;
-    assert_eq!(context.name().unwrap(), "PTX interpreter (a100)");
-    assert_eq!(context.compute_capability().unwrap(), (8, 0));
+    assert_eq!(context.name().unwrap(), "PTX interpreter (h100)");
+    assert_eq!(context.compute_capability().unwrap(), (9, 0));
     assert_eq!(context.total_mem().unwrap(), 4096 << 20);
-    assert_eq!(attribute(context, Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT), 108);
+    assert_eq!(attribute(context, Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT), 132);
     assert_eq!(attribute(context, Attribute::CU_DEVICE_ATTRIBUTE_WARP_SIZE), 32);
     assert_eq!(context.uuid().unwrap().bytes[0], b'P' as std::ffi::c_char);
     let mut version = 0;

@@ -69,7 +69,7 @@ fn one_by_one() {
     ]);
     POOL.finds(&[
         Bug::new(("bra", "row >= live->rows"), 1, Remove, Found::Somehow),
-        Bug::new(("ld.global.nc.u32", "return map"), SOME, Remove, Found::Somehow),
+        Bug::new(("ld.global.u32", "return map"), SOME, Remove, Found::Somehow),
         Bug::new(("div.rn.f32", "sums[i] /="), SOME, Swap("div.rn", "mul.rn"), Found::Wrong),
         Bug::new(("min.u32", "start - min"), SOME, Swap("min", "max"), Found::Somehow),
         Bug::new(("setp.gt", "more > so_far"), SOME, Swap(".gt", ".lt"), Found::Wrong),

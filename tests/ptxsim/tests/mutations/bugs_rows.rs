@@ -69,7 +69,7 @@ fn maps() {
         Bug::new(("setp.le.u32", "chunk.to[middle]"), SOME, Swap(".le", ".lt"), Found::Wrong),
         Bug::new(("shfl.sync.up", ""), SOME, Swap(".up", ".down"), Found::Somehow),
         Bug::new(("vote.sync.ballot", ""), 1, Remove, Found::Somehow),
-        Bug::new(("ld.global.nc.u32*+4];", "states[slot]"), 1, Remove, Found::Somehow),
+        Bug::new(("ld.global.u32*+4];", "states[slot]"), 1, Remove, Found::Somehow),
         Bug::new(("bra", "threadIdx.x == 0"), 1, Remove, ALIKE),
         Bug::new(("setp.ne.s32", "below(chunk"), 1, Swap(".ne", ".eq"), Found::Somehow),
     ]);
@@ -78,7 +78,7 @@ fn maps() {
         Bug::new(("bra", "row > rows"), 1, Remove, Found::By(&[OutOfBounds])),
         Bug::new(("bra", "row == rows"), 1, Remove, Found::By(&[OutOfBounds])),
         Bug::new(("st.global.u32", "slots_out[row]"), 1, Remove, Found::Wrong),
-        Bug::new(("ld.global.nc.u32", "return map"), SOME, Swap("];", "+4];"), Found::Somehow),
+        Bug::new(("ld.global.u32", "return map"), SOME, Swap("];", "+4];"), Found::Somehow),
     ]);
 }
 

@@ -103,7 +103,7 @@ impl Problem {
         let (pixels, to) = (self.height * self.width, self.to());
         let to_pixels = to[0] * to[1];
         let x = world.matrix(elem, self.images + 3, pixels * self.inputs);
-        let weight = world.matrix(elem, self.outputs, self.k());
+        let weight = world.weights(elem, self.outputs, self.k());
         let size = to_pixels * self.outputs;
         let [residual, out] = [2, 4].map(|more| world.matrix(elem, self.images + more, size));
         let packed = || ((0..self.images as u32).collect::<Vec<_>>(), 0);

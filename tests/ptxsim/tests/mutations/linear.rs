@@ -66,7 +66,8 @@ pub(crate) fn any(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
 fn solve(kernel: &Kernel, elem: Elem, shape: &Shape, problem: &Problem) -> Result<(), Flaw> {
     let &Problem { tokens, launched, n, k, activation, splits, mapped } = problem;
     let mut world = World::new();
-    let [x, weight] = [tokens + 3, n].map(|rows| world.matrix(elem, rows, k));
+    let x = world.matrix(elem, tokens + 3, k);
+    let weight = world.weights(elem, n, k);
     let [residual, out] = [tokens + 2, tokens + 4].map(|rows| world.matrix(elem, rows, n));
     let packed = || ((0..tokens as u32).collect::<Vec<_>>(), 0);
     let maps =

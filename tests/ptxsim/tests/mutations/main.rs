@@ -7,6 +7,7 @@
 mod attention;
 mod bug;
 mod bugs_attention;
+mod bugs_early;
 mod bugs_images;
 mod bugs_linear;
 mod bugs_rows;
@@ -45,29 +46,30 @@ const CONV_ANY: Subject = subject("conv2d", "conv2d_any", conv2d::any);
 const PIXELS: Subject = subject("pixels", "pixels", images::pixels);
 const POOL: Subject = subject("pool2d", "pool2d", images::pool);
 
+/// All of them.
+const SUBJECTS: [Subject; 19] = [
+    BROAD,
+    WIDE,
+    FEW,
+    ANY,
+    ATTENTION_32,
+    ATTENTION_64,
+    ATTENTION_128,
+    ATTENTION_ANY,
+    NORM,
+    EMBED,
+    RAMP,
+    COMPACT,
+    NARROW,
+    CONV_WIDE,
+    CONV_FEW,
+    CONV_THIN,
+    CONV_ANY,
+    PIXELS,
+    POOL,
+];
+
 #[test]
 fn kernels_are_right_as_they_ship() {
-    for subject in [
-        BROAD,
-        WIDE,
-        FEW,
-        ANY,
-        ATTENTION_32,
-        ATTENTION_64,
-        ATTENTION_128,
-        ATTENTION_ANY,
-        NORM,
-        EMBED,
-        RAMP,
-        COMPACT,
-        NARROW,
-        CONV_WIDE,
-        CONV_FEW,
-        CONV_THIN,
-        CONV_ANY,
-        PIXELS,
-        POOL,
-    ] {
-        subject.is_right();
-    }
+    SUBJECTS.iter().for_each(Subject::is_right);
 }

@@ -35,7 +35,7 @@ pub(crate) fn norm(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
 pub(crate) fn embed(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
     for width in WIDTHS {
         let mut world = World::new();
-        let tables = [11, 9, 3].map(|rows| world.matrix(elem, rows, width));
+        let tables = [11, 9, 3].map(|rows| world.weights(elem, rows, width));
         let out = world.matrix(elem, TOKENS + 2, width);
         let (origin, origin_at) = world.map(TOKENS, TOKENS + 3);
         let (out_map, out_map_at) = world.map(TOKENS, TOKENS + 2);

@@ -78,7 +78,7 @@ struct Layer {
 
 impl Layer {
     fn new(world: &mut World, elem: Elem, n: usize, k: usize) -> Self {
-        let (weight, bias) = (world.matrix(elem, n, k), world.numbers(n));
+        let (weight, bias) = (world.weights(elem, n, k), world.numbers(n));
         let at = if n == 0 { [0, 0] } else { [weight.address, world.floats(&bias)] };
         Self { weight, bias, at }
     }

@@ -39,12 +39,15 @@ pub(crate) enum Change {
     Remove,
     /// One piece of its text becomes another.
     Swap(&'static str, &'static str),
+    /// It comes last, where a thread ends.
+    Delay,
 }
 
 impl Text {
-    /// Kernel `kernel` of `kernels/ptx/<file>.<elem>.ptx`.
+    /// Kernel `kernel` of `kernels/ptx/<file>.<elem>.sm_90a.ptx`: but for the wait for other
+    /// kernels it is the one for older GPUs.
     pub(crate) fn read(file: &str, elem: Elem, kernel: &'static str) -> Self {
-        let path = kernels().join(format!("ptx/{file}.{}.ptx", elem.name()));
+        let path = kernels().join(format!("ptx/{file}.{}.sm_90a.ptx", elem.name()));
         let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let begin = text.find(&format!(".visible .entry {kernel}(")).expect("the kernel");
         let body = &text[begin..];
@@ -72,13 +75,22 @@ impl Text {
         for &at in lines {
             let text = &mut new.lines[at].text;
             let after = match change {
-                Change::Remove => String::new(),
+                Change::Remove | Change::Delay => String::new(),
                 Change::Swap(from, to) => text.replacen(from, to, 1),
             };
             assert_ne!(*text, after, "{}: {change:?} does nothing to `{text}`", self.kernel);
-            *text = after;
+            let before = std::mem::replace(text, after);
+            if let Change::Delay = change {
+                new.put_last(&before);
+            }
         }
         new
+    }
+
+    /// Adds an instruction wherever a thread ends.
+    fn put_last(&mut self, text: &str) {
+        let ends = self.lines.iter_mut().filter(|line| line.text.trim() == "ret;");
+        ends.for_each(|line| line.text = format!("{text}\nret;"));
     }
 
     /// A line as faults and lists show it.

@@ -2,9 +2,12 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::sync::LazyLock;
 
 use half::{bf16, f16};
-use offramp_ptxsim::{Chip, Contents, Fault, Kernel, Launch, Memory, ParamKind, launch_watched};
+use offramp_ptxsim::{
+    Chip, Contents, Fault, Kernel, Launch, Memory, Module, ParamKind, launch, launch_watched,
+};
 
 /// Solves a problem with a kernel and checks the answer.
 pub(crate) type Run = fn(&Kernel, Elem) -> Result<(), Flaw>;
@@ -76,6 +79,37 @@ pub(crate) enum Arg {
     F(f32),
 }
 
+/// Writes a byte of each of so many sectors as it is.
+static TOUCH: LazyLock<Module> = LazyLock::new(|| {
+    let text = "
+.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry touch(.param .u64 p0, .param .u64 p1)
+{
+    .reg .pred %p<2>;
+    .reg .b16 %rs<2>;
+    .reg .b32 %r<4>;
+    .reg .b64 %rd<6>;
+    ld.param.u64 %rd1, [p0];
+    ld.param.u64 %rd2, [p1];
+    mov.u32 %r1, %ctaid.x;
+    mov.u32 %r2, %tid.x;
+    mad.lo.u32 %r3, %r1, 64, %r2;
+    cvt.u64.u32 %rd3, %r3;
+    setp.ge.u64 %p1, %rd3, %rd2;
+    @%p1 bra $END;
+    shl.b64 %rd4, %rd3, 5;
+    add.s64 %rd5, %rd1, %rd4;
+    ld.global.u8 %rs1, [%rd5];
+    st.global.u8 [%rd5], %rs1;
+$END:
+    ret;
+}
+";
+    Module::parse("touch", text).expect("PTX")
+});
+
 thread_local! {
     /// The order of blocks in the problems of this thread.
     pub(crate) static SEED: Cell<u64> = const { Cell::new(0) };
@@ -103,7 +137,15 @@ impl World {
         address
     }
 
+    /// Words that kernels write to.
     pub(crate) fn words(&self, words: &[u32]) -> u64 {
+        let address = self.fixed(words);
+        self.touch(address, words.len() * 4);
+        address
+    }
+
+    /// Words that no kernel writes to.
+    fn fixed(&self, words: &[u32]) -> u64 {
         self.bytes(&words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>())
     }
 
@@ -116,7 +158,20 @@ impl World {
     }
 
     pub(crate) fn floats(&self, floats: &[f32]) -> u64 {
-        self.words(&floats.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+        self.fixed(&floats.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+    }
+
+    /// Has a kernel write what is there.
+    fn touch(&self, address: u64, bytes: usize) {
+        let sectors = bytes.div_ceil(32) as u32;
+        let params = [address.to_le_bytes(), u64::from(sectors).to_le_bytes()].concat();
+        let (grid, block) = ([sectors.div_ceil(64).max(1), 1, 1], [64, 1, 1]);
+        let kernel = TOUCH.kernel("touch").expect("the kernel");
+        let (params, chip) = (&params[..], Chip::default());
+        let dynamic_shared_bytes = 0;
+        let is_early = false;
+        let launched = Launch { kernel, grid, block, dynamic_shared_bytes, params, is_early, chip };
+        launch(&self.memory, &launched).expect("no fault");
     }
 
     pub(crate) fn read<const N: usize>(&self, address: u64, count: usize) -> Vec<[u8; N]> {
@@ -134,8 +189,15 @@ impl World {
         std::iter::repeat_with(|| self.random.f32() * 2.0 - 1.0).take(count).collect()
     }
 
-    /// A matrix of random numbers.
+    /// A matrix of random numbers that kernels write to.
     pub(crate) fn matrix(&mut self, elem: Elem, rows: usize, width: usize) -> Matrix {
+        let matrix = self.weights(elem, rows, width);
+        self.touch(matrix.address, matrix.bits.len() * 2);
+        matrix
+    }
+
+    /// A matrix of random numbers that no kernel writes to.
+    pub(crate) fn weights(&mut self, elem: Elem, rows: usize, width: usize) -> Matrix {
         let bits: Vec<u16> = self.numbers(rows * width).iter().map(|&x| elem.bits(x)).collect();
         let address = self.bytes(&bits.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>());
         Matrix { address, elem, width, bits }
@@ -150,7 +212,7 @@ impl World {
         (map, address)
     }
 
-    /// Launches with the parameters in their order.
+    /// Launches with the parameters in their order, as early as the launch in front lets it.
     pub(crate) fn launch(
         &self,
         kernel: &Kernel,
@@ -183,7 +245,7 @@ impl World {
         }
         let params = &params[..];
         let chip = Chip { seed: SEED.get(), ..Chip::default() };
-        let is_early = false;
+        let is_early = !kernel.name().starts_with("linear") && kernel.name() != "ramp";
         let launched = Launch { kernel, grid, block, dynamic_shared_bytes, params, is_early, chip };
         let outcome = launch_watched(&self.memory, &launched, look);
         outcome.map(|_| ()).map_err(|fault| Flaw::Fault(Box::new(fault)))

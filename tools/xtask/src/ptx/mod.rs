@@ -1,4 +1,5 @@
-//! `cargo xtask ptx`: from `kernels/src/ops/<op>/<op>.cu` to `kernels/ptx/<op>.<elem>.ptx`.
+//! `cargo xtask ptx`: from `kernels/src/ops/<op>/<op>.cu` to
+//! `kernels/ptx/<op>.<elem>.<target>.ptx`.
 //!
 //! The PTX is checked in, so that building the library needs no CUDA compiler. The same sources
 //! give the same bytes on every machine: `--check` compiles anew and compares.
@@ -18,8 +19,18 @@ use budget::Measured;
 use source::Op;
 use wheels::Wheels;
 
-/// What the kernels are compiled for: anything newer runs it too.
-const TARGET: &str = "compute_80";
+/// A GPU architecture that the kernels are compiled for.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    /// Its name in file names; GPUs of it are what the kernels are measured on.
+    pub(crate) name: &'static str,
+    /// What NVRTC calls it.
+    pub(crate) arch: &'static str,
+}
+
+/// All targets: what anything from an A100 on runs, and what an H100 alone does.
+pub(crate) const TARGETS: [Target; 2] =
+    [Target { name: "sm_80", arch: "compute_80" }, Target { name: "sm_90a", arch: "compute_90a" }];
 /// Storage formats, by the name in file names.
 const ELEMS: [&str; 2] = ["f16", "bf16"];
 /// Where the PTX lies.
@@ -65,16 +76,28 @@ pub(crate) fn stale(root: &Path) -> Vec<String> {
         Ok(ops) => ops,
         Err(complaint) => return vec![complaint],
     };
-    let fresh = |op: &Op, elem| {
-        let text = fs::read_to_string(root.join(FOLDER).join(op.file(elem))).unwrap_or_default();
-        text.lines().next() == Some(op.heading(elem).as_str())
+    let fresh = |op: &Op, variant| {
+        let path = root.join(FOLDER).join(op.file(variant));
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.lines().next() == Some(op.heading(variant).as_str())
     };
-    let files = ops.iter().flat_map(|op| ELEMS.map(|elem| (op, elem)));
+    let files = ops.iter().flat_map(|op| variants().map(move |variant| (op, variant)));
     files
-        .filter(|(op, elem)| !fresh(op, elem))
-        .map(|(op, elem)| format!("{FOLDER}/{} is stale: run cargo xtask ptx", op.file(elem)))
+        .filter(|&(op, variant)| !fresh(op, variant))
+        .map(|(op, variant)| format!("{FOLDER}/{} is stale: run cargo xtask ptx", op.file(variant)))
         .chain(source::strays(root))
         .collect()
+}
+
+/// What an op is compiled for: a storage format and a target.
+#[derive(Clone, Copy)]
+struct Variant {
+    elem: &'static str,
+    target: Target,
+}
+
+fn variants() -> impl Iterator<Item = Variant> {
+    ELEMS.into_iter().flat_map(|elem| TARGETS.map(|target| Variant { elem, target }))
 }
 
 /// Files by name, as they should be, and what is wrong with them.
@@ -88,10 +111,10 @@ fn make(root: &Path, wheels: &Wheels) -> Result<Made, String> {
     let mut made = Made::default();
     let mut measured = Vec::new();
     for op in source::ops(root)? {
-        for elem in ELEMS {
-            match make_one(wheels, &op, elem) {
+        for variant in variants() {
+            match make_one(wheels, &op, variant) {
                 Ok((text, kernels)) => {
-                    made.files.push((op.file(elem), text));
+                    made.files.push((op.file(variant), text));
                     measured.extend(kernels);
                 }
                 Err(complaint) => made.complaints.push(complaint),
@@ -100,21 +123,18 @@ fn make(root: &Path, wheels: &Wheels) -> Result<Made, String> {
     }
     made.complaints.extend(budget::complaints(&measured));
     // Half a table would hide what is missing.
-    if made.files.len() == ELEMS.len() * source::ops(root)?.len() {
+    if made.files.len() == variants().count() * source::ops(root)?.len() {
         made.files.push((BUDGETS.to_owned(), budget::table(&measured)));
     }
     Ok(made)
 }
 
-fn make_one(
-    wheels: &Wheels,
-    op: &Op,
-    elem: &'static str,
-) -> Result<(String, Vec<Measured>), String> {
-    let raw = nvrtc::compile(wheels, op, elem)?;
-    let text = polish::polish(&raw, &op.heading(elem)).map_err(|e| format!("{}: {e}", op.name))?;
-    let measured = ptxas::measure(wheels, &op.file(elem), elem, &text)?;
-    report(&format!("{}: {} lines", op.file(elem), text.lines().count()));
+fn make_one(wheels: &Wheels, op: &Op, variant: Variant) -> Result<(String, Vec<Measured>), String> {
+    let raw = nvrtc::compile(wheels, op, variant)?;
+    let polished = polish::polish(&raw, &op.heading(variant));
+    let text = polished.map_err(|error| format!("{}: {error}", op.name))?;
+    let measured = ptxas::measure(wheels, &op.file(variant), variant, &text)?;
+    report(&format!("{}: {} lines", op.file(variant), text.lines().count()));
     Ok((text, measured))
 }
 

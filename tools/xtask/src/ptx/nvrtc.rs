@@ -6,27 +6,30 @@ use std::process::{Command, Stdio};
 
 use cudarc::nvrtc::{CompileError, CompileOptions, compile_ptx_with_opts};
 
-use super::TARGET;
 use super::source::Op;
 use super::wheels::{self, Wheels};
+use super::{TARGETS, Variant};
 
 /// Arguments of the process.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Name of the program in PTX and messages.
     name: String,
+    /// What to compile for.
+    arch: String,
     /// Options for NVRTC.
     #[arg(last = true)]
     options: Vec<String>,
 }
 
 /// The PTX of `op` as NVRTC gives it.
-pub(super) fn compile(wheels: &Wheels, op: &Op, elem: &str) -> Result<String, String> {
+pub(super) fn compile(wheels: &Wheels, op: &Op, variant: Variant) -> Result<String, String> {
+    let Variant { elem, target } = variant;
     let file = format!("{}.cu", op.name);
-    let fail = |what: String| format!("{file} for {elem}: {what}");
+    let fail = |what: String| format!("{file} for {elem} on {}: {what}", target.name);
     let this = std::env::current_exe().map_err(|e| fail(e.to_string()))?;
     let mut command = Command::new(this);
-    command.args(["nvrtc", &file, "--"]).args(options(wheels, op, elem));
+    command.args(["nvrtc", &file, target.arch, "--"]).args(options(wheels, op, elem));
     command.env("LD_LIBRARY_PATH", wheels.libraries());
     let output = talk(&mut command, &op.text).map_err(|e| fail(e.to_string()))?;
     if !output.status.success() {
@@ -44,8 +47,10 @@ pub(super) fn compile(wheels: &Wheels, op: &Op, elem: &str) -> Result<String, St
 pub(crate) fn serve(args: &Args) -> Result<(), String> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).map_err(|error| error.to_string())?;
+    let known = TARGETS.iter().find(|target| target.arch == args.arch);
+    let arch = known.ok_or_else(|| format!("{}: no target", args.arch))?.arch;
     let options = CompileOptions {
-        arch: Some(TARGET),
+        arch: Some(arch),
         // The same wherever the source lies.
         name: Some(args.name.clone()),
         options: args.options.clone(),

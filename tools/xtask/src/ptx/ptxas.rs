@@ -2,33 +2,28 @@
 
 use std::process::Command;
 
+use super::Variant;
 use super::budget::Measured;
 use super::wheels::Wheels;
 
-/// GPUs that the kernels are measured on: A100 and H100.
-pub(super) const ARCHS: [&str; 2] = ["sm_80", "sm_90a"];
-
-/// Every kernel of a PTX text on every GPU of [`ARCHS`].
+/// Every kernel of a PTX text on the GPUs that it is for.
 pub(super) fn measure(
     wheels: &Wheels,
     file: &str,
-    elem: &'static str,
+    Variant { elem, target }: Variant,
     text: &str,
 ) -> Result<Vec<Measured>, String> {
     let path = std::env::temp_dir().join(format!("{}-{file}", std::process::id()));
     std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
-    let each = ARCHS.map(|arch| {
-        let log = assemble(wheels, &path, arch).map_err(|e| format!("{file} for {arch}: {e}"))?;
-        let measured = parse(&log, elem, arch);
-        let kernels = text.matches(".visible .entry ").count();
-        if measured.len() != kernels {
-            let found = measured.len();
-            return Err(format!("{file} for {arch}: ptxas names {found} of {kernels} kernels"));
-        }
-        Ok(measured)
-    });
+    let log = assemble(wheels, &path, target.name).map_err(|error| format!("{file}: {error}"));
     let _ = std::fs::remove_file(&path);
-    Ok(each.into_iter().collect::<Result<Vec<_>, String>>()?.concat())
+    let measured = parse(&log?, elem, target.name);
+    let kernels = text.matches(".visible .entry ").count();
+    if measured.len() != kernels {
+        let found = measured.len();
+        return Err(format!("{file}: ptxas names {found} of {kernels} kernels"));
+    }
+    Ok(measured)
 }
 
 /// What ptxas says.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{ELEMS, FOLDER, TARGET, wheels};
+use super::{FOLDER, Variant, variants, wheels};
 
 /// Where ops are.
 const OPS: &str = "kernels/src/ops";
@@ -33,16 +33,21 @@ impl Op {
     }
 
     /// Its PTX file.
-    pub(super) fn file(&self, elem: &str) -> String {
-        format!("{}.{elem}.ptx", self.name)
+    pub(super) fn file(&self, variant: Variant) -> String {
+        format!("{}.{}", self.name, ending(variant))
     }
 
     /// First line of its PTX.
-    pub(super) fn heading(&self, elem: &str) -> String {
+    pub(super) fn heading(&self, Variant { elem, target }: Variant) -> String {
         let Self { name, hash, .. } = self;
         let nvrtc = wheels::NVRTC;
-        format!("// {name}.cu for {elem}: source {hash}, nvrtc {nvrtc}, {TARGET}")
+        format!("// {name}.cu for {elem}: source {hash}, nvrtc {nvrtc}, {}", target.arch)
     }
+}
+
+/// How the names of PTX files of a variant end.
+fn ending(Variant { elem, target }: Variant) -> String {
+    format!("{elem}.{}.ptx", target.name)
 }
 
 /// Every op that has a CUDA source, by name.
@@ -61,9 +66,12 @@ pub(super) fn strays(root: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(root.join(FOLDER)) else { return Vec::new() };
     let files = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let is_stray = |file: &String| {
-        let Some(stem) = file.strip_suffix(".ptx") else { return false };
-        let (op, elem) = stem.split_once('.').unwrap_or_default();
-        !ELEMS.contains(&elem) || !root.join(OPS).join(op).join(format!("{op}.cu")).is_file()
+        if !file.ends_with(".ptx") {
+            return false;
+        }
+        let (op, rest) = file.split_once('.').unwrap_or_default();
+        let is_known = variants().any(|variant| ending(variant) == rest);
+        !is_known || !root.join(OPS).join(op).join(format!("{op}.cu")).is_file()
     };
     let mut strays: Vec<_> = files.filter(is_stray).collect();
     strays.sort();
