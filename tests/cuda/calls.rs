@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use offramp::{AfterExit, Score};
 use offramp_kernels::Norm;
-use offramp_kernels::cuda::Elem;
+use offramp_kernels::cuda::{Elem, gpus};
 use offramp_libcuda::Simulator;
 use offramp_tests::suite::{Make, Start, Suite, Tolerance, staged};
 
@@ -149,6 +149,29 @@ fn a_pass_is_timed_on_the_device_where_asked() {
     bench.engine.time_passes(false).unwrap();
     let (_, report) = bench.run(&rows, &exits, AfterExit::Release);
     assert_eq!(report.device_elapsed, None);
+}
+
+/// On an H100 every launch may begin early, but for the first of a sequence.
+#[test]
+fn kernels_overlap_on_a_hopper() {
+    let Some((_alone, driver)) = alone() else { return };
+    let model = model_with_ramps("bert-relu-many", 5);
+    let mut bench = Bench::new(&model, 1);
+    let rows = random_rows(7, &model, 5);
+    let exits = offramp::Exits::watching(bench.engine.plan(), Score::Confidence);
+    driver.reset();
+    bench.run(&rows, &exits, AfterExit::Release);
+    let first = driver.counts();
+    for _ in 0..16 {
+        bench.run(&rows, &exits, AfterExit::Release);
+    }
+    driver.reset();
+    bench.run(&rows, &exits, AfterExit::Release);
+    let sequences = driver.counts().graph_launches;
+    let is_hopper = gpus().unwrap()[0].compute == (9, 0);
+    let most = first.launches - sequences;
+    let found = first.early_launches;
+    assert!(found <= most && is_hopper == (found > 0), "{found} of {}", first.launches);
 }
 
 /// Kernels that have run since the last reset.

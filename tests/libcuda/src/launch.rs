@@ -12,9 +12,12 @@ use crate::ffi::{Handle, Host, Out};
 use crate::function::{self, Function};
 use crate::heap::Heap;
 use crate::profile;
+use crate::settings::SETTINGS;
 use crate::stream;
 use crate::work::Work;
 
+/// The oldest driver that records launches which may begin early: CUDA 12.3.
+const EARLY_CAPTURE_VERSION_MIN: i32 = 12_030;
 /// `CU_LAUNCH_ATTRIBUTE_COOPERATIVE`
 const COOPERATIVE: u32 = 2;
 /// `CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION`; it takes a Hopper.
@@ -100,6 +103,9 @@ fn put(
     let stream = stream::get(stream)?;
     if !Arc::ptr_eq(&function.context, &stream.context) {
         return Err(Code::InvalidHandle);
+    }
+    if is_early && SETTINGS.driver_version < EARLY_CAPTURE_VERSION_MIN {
+        stream::forbid_capture(&stream)?;
     }
     // Parameters packed by the caller are a second way that nothing here needs.
     if !extra.is_null() {
