@@ -10,7 +10,7 @@ use crate::async_copy::Copies;
 use crate::counts::lanes;
 use crate::exec::{self, Env};
 use crate::fault::{Problem, Step};
-use crate::isa::{Double, Op, Pred, Reg, Word};
+use crate::isa::{Double, Instr, Op, Pred, Reg, Word};
 use crate::kernel::{Program, Special};
 use crate::shared::Toucher;
 
@@ -375,17 +375,32 @@ impl Warp {
             }
             _ => {}
         }
-        if let Some(members) = exec::members(self, &instr.op, run)?
-            && members & self.live & !run != 0
-        {
-            self.parked |= run;
-            self.jump(run, pc);
-            self.jump(mask & !run, pc + 1);
-            return Ok(Flow::Parted);
+        let parked = self.together(instr, run, env)?;
+        if parked == 0 {
+            return Ok(Flow::Next);
         }
-        let by = instr.line;
-        exec::execute(self, &instr.op, run, by, env)?;
-        Ok(Flow::Next)
+        self.parked |= parked;
+        self.jump(parked, pc);
+        self.jump(mask & !parked, pc + 1);
+        Ok(Flow::Parted)
+    }
+
+    /// Runs an instruction in the lanes of `run`, group by group where lanes take part together;
+    /// gives those whose groups are not all here.
+    #[inline]
+    fn together(&mut self, instr: &Instr, run: u32, env: &mut Env<'_>) -> Step<u32> {
+        let (mut left, mut parked) = (run, 0);
+        while left != 0 {
+            let group = exec::group(self, &instr.op, left)?;
+            let here = group.map_or(left, |group| group.here);
+            if group.is_some_and(|group| group.members & self.live & !here != 0) {
+                parked |= here;
+            } else {
+                exec::execute(self, &instr.op, here, instr.line, env)?;
+            }
+            left &= !here;
+        }
+        Ok(parked)
     }
 
     fn branch(&mut self, pc: u32, mask: u32, run: u32, target: u32) -> Flow {

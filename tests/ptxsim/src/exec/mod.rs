@@ -39,7 +39,7 @@ pub(crate) struct Env<'a> {
 
 pub(crate) use early::check_waited;
 pub(crate) use talk::Talk;
-pub(crate) use warp_wide::members;
+pub(crate) use warp_wide::group;
 
 /// Runs `op` in the lanes of `run`.
 #[inline]

@@ -7,36 +7,51 @@ use crate::fault::{Problem, Step};
 use crate::isa::{Op, Reg2, Shuffle, ShuffleFn, Vote, Word};
 use crate::warp::{Warp, need};
 
-/// The lanes that must take part in `op` together; `None` where each goes alone.
+/// Lanes that take part in something together.
+#[derive(Clone, Copy)]
+pub(crate) struct Group {
+    /// Those that must.
+    pub(crate) members: u32,
+    /// Those of them that are here.
+    pub(crate) here: u32,
+}
+
+/// The group of the first lane of `run` in `op`; `None` where each goes alone.
 #[inline]
-pub(crate) fn members(warp: &Warp, op: &Op, run: u32) -> Step<Option<u32>> {
+pub(crate) fn group(warp: &Warp, op: &Op, run: u32) -> Step<Option<Group>> {
     let word = match op {
         Op::Shuffle(shuffle) => shuffle.members,
         Op::Vote { members, .. }
         | Op::Match { members, .. }
         | Op::Redux { members, .. }
         | Op::WarpSync { members } => *members,
-        Op::Mma { .. } | Op::LoadMatrix { .. } => return Ok(Some(!0)),
+        Op::Mma { .. } | Op::LoadMatrix { .. } => {
+            return Ok(Some(Group { members: !0, here: run }));
+        }
         _ => return Ok(None),
     };
     member_mask(warp, word, run).map(Some)
 }
 
-/// The member mask, which must name the lanes that pass it and be the same in all of them.
-fn member_mask(warp: &Warp, word: Word, run: u32) -> Step<u32> {
+/// The first lane's member mask and the lanes that pass the same. A mask must name the lanes that
+/// pass it, and those that it names must pass it too.
+fn member_mask(warp: &Warp, word: Word, run: u32) -> Step<Group> {
     need(warp.file.known(word), run, "a member mask")?;
     let masks = warp.file.word(word);
-    let first = masks[run.trailing_zeros() as usize % 32];
+    let members = masks[run.trailing_zeros() as usize % 32];
+    let mut here = 0;
     for lane in lanes(run) {
-        if masks[lane] >> lane & 1 == 0 || masks[lane] != first {
+        let is_named = members >> lane & 1 != 0;
+        if is_named != (masks[lane] == members) || masks[lane] >> lane & 1 == 0 {
             let found = format!(
-                "expected one member mask that names lane {lane}, found {:#010x} and {first:#010x}",
+                "expected one member mask that names lane {lane}, found {:#010x}, {members:#010x}",
                 masks[lane]
             );
             return Err(Problem::new(FaultKind::Unconverged, lane as u32, found));
         }
+        here |= u32::from(is_named) << lane;
     }
-    Ok(first)
+    Ok(Group { members, here })
 }
 
 /// The source of `lane`, and whether it is in range.

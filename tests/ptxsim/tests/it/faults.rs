@@ -171,6 +171,16 @@ fn lanes_that_do_not_take_part() {
     );
     expect(FaultKind::Unconverged, &format!("{half} @!%p1 vote.sync.any.pred %p2, %p1, 65535;"));
     passes(&format!("{half} @%p1 shfl.sync.idx.b32 %r5, %r1, 3, 31, 65535;"));
+    // Groups beside one another, each with a mask of its own.
+    let eight = "and.b32 %r3, %r1, 24; mov.u32 %r4, 255; shl.b32 %r4, %r4, %r3;";
+    passes(&format!("{eight} shfl.sync.bfly.b32 %r5, %r1, 4, 31, %r4;"));
+    expect(FaultKind::InactiveLane, &format!("{eight} shfl.sync.bfly.b32 %r5, %r1, 8, 31, %r4;"));
+    expect(
+        FaultKind::Unconverged,
+        &format!(
+            "{eight} {half} selp.u32 %r4, -1, %r4, %p1; shfl.sync.bfly.b32 %r5, %r1, 4, 31, %r4;"
+        ),
+    );
     expect(
         FaultKind::PartialWarp,
         &format!(
