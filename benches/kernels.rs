@@ -168,7 +168,8 @@ impl Site {
             decision: Decision::Class,
         });
         let (exit, x, width) = (ExitId(0), self.x, WIDTH);
-        let ramp = Ramp { exit, x, tokens: RowTokens::Own, width, pool, hidden: None, head };
+        let ramp =
+            Ramp { exit, x, tokens: RowTokens::Own, width, norm: None, pool, hidden: None, head };
         self.device.issue(&ramp.into(), LiveBound::default()).expect("a ramp");
         let mut records = Vec::with_capacity(ROWS);
         self.device.exits(&mut records).expect("records");

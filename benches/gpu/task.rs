@@ -1,8 +1,8 @@
 //! The kernels under test, each at what a layer of a BERT asks of it.
 
 use offramp_kernels::{
-    Activation, Attention, Compact, Decision, Embed, ExitId, Linear, Norm, Op, Pool, Ramp,
-    RampHead, RowTokens, Span,
+    Activation, Attention, Compact, Decision, Embed, ExitId, Linear, LinearNorms, Norm, Op, Pool,
+    Ramp, RampHead, RowTokens, Span,
 };
 use offramp_tests::models::BertSize;
 
@@ -97,7 +97,8 @@ fn linear(operands: &mut Operands, n: usize, k: usize, act: Activation, residual
     let (x, out) = (operands.input(k), operands.room(n));
     let residual = residual.then(|| operands.input(n));
     let (weight, bias) = (operands.matrix(n, k), operands.vector(n));
-    Linear { x, weight, bias, activation: act, residual, out, k, n }.into()
+    Linear { x, weight, bias, activation: act, residual, out, norms: LinearNorms::default(), k, n }
+        .into()
 }
 
 fn attention(operands: &mut Operands, size: &BertSize) -> Op {
@@ -121,5 +122,15 @@ pub(crate) fn ramp(operands: &mut Operands, x: Span, size: &BertSize) -> Op {
         decision: Decision::Class,
     };
     let (exit, width, pool) = (ExitId(0), size.hidden, Pool::Mean);
-    Ramp { exit, x, tokens: RowTokens::Own, width, pool, hidden: None, head: Some(head) }.into()
+    Ramp {
+        exit,
+        x,
+        tokens: RowTokens::Own,
+        width,
+        norm: None,
+        pool,
+        hidden: None,
+        head: Some(head),
+    }
+    .into()
 }

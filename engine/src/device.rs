@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use offramp_kernels::cpu::CpuDevice;
 use offramp_kernels::{
-    Activation, ArenaLayout, Device, Linear, LiveBound, Op, PassInput, RowInput, Score, Span,
-    Token, WeightForm, WeightId,
+    Activation, ArenaLayout, Device, Linear, LinearNorms, LiveBound, Op, PassInput, RowInput,
+    Score, Span, Token, WeightForm, WeightId,
 };
 
 use crate::clock;
@@ -260,5 +260,15 @@ fn peak_product(device: &mut dyn Device) -> Result<Op> {
     device.write(x, &values)?;
     let (weight, bias) = (WeightId(0), WeightId(1));
     let activation = Activation::None;
-    Ok(Op::Linear(Linear { x, weight, bias, activation, residual: None, out, k: n, n }))
+    Ok(Op::Linear(Linear {
+        x,
+        weight,
+        bias,
+        activation,
+        residual: None,
+        out,
+        norms: LinearNorms::default(),
+        k: n,
+        n,
+    }))
 }

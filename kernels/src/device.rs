@@ -12,11 +12,14 @@ pub struct Preferences {
     /// Channels that convolutions read at a time. An image whose channels are no multiple of it
     /// is better turned into blocks of pixels first ([`crate::Fold`]). 1: any number will do.
     pub channel_step: usize,
+    /// Whether products and ramps take over layer norms ([`crate::LinearNorms`]) where a norm
+    /// would be an op of its own.
+    pub takes_norms: bool,
 }
 
 impl Default for Preferences {
     fn default() -> Self {
-        Self { channel_step: 1 }
+        Self { channel_step: 1, takes_norms: false }
     }
 }
 

@@ -148,6 +148,8 @@ pub struct ArenaLayout {
     pub logits_max: usize,
     /// Widest vector inside a ramp (its pooled input or hidden layer).
     pub features_max: usize,
+    /// Tables of moments by [`crate::MomentsId`]: elements of a vector of the value they are of.
+    pub moments: Vec<usize>,
     /// The weights by [`WeightId`].
     pub weights: Vec<WeightForm>,
 }

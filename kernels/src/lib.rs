@@ -31,8 +31,9 @@ pub use error::{Error, Result};
 pub use layout::{ArenaLayout, Grid, RowTokens, WeightForm, WeightId};
 pub use op::Op;
 pub use ops::{
-    Activation, Attention, Compact, Conv2d, Decision, Embed, Fold, Hidden, Linear, Narrow, Norm,
-    Pixels, Pool, Pool2d, Ramp, RampHead, Window,
+    Activation, Attention, Compact, Conv2d, Decision, Embed, Fold, Hidden, Linear, LinearNorms,
+    MomentsId, Narrow, Norm, Normalised, Pixels, Pool, Pool2d, Ramp, RampHead, Standardised,
+    Window,
 };
 pub use pass::{
     ExitId, ExitRecord, ExitWindow, LiveBound, PassInput, RowInput, RowSlot, Score, Token,

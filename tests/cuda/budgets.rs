@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use offramp_kernels::cuda::Elem;
 use offramp_kernels::{
     Activation, Attention, Compact, Conv2d, Decision, Embed, ExitId, Fold, Grid, Hidden, Linear,
-    Narrow, Norm, Op, PassInput, Pixels, Pool, Pool2d, Ramp, RampHead, RowInput, RowTokens, Score,
-    Span, WeightId, Window,
+    LinearNorms, MomentsId, Narrow, Norm, Normalised, Op, PassInput, Pixels, Pool, Pool2d, Ramp,
+    RampHead, RowInput, RowTokens, Score, Span, Standardised, WeightId, Window,
 };
 use offramp_libcuda::Simulator;
 use offramp_tests::suite::{Make, Stage, Start, Suite, Tolerance};
@@ -82,6 +82,9 @@ impl Case {
         if matches!(op, Op::Pixels(_)) {
             begin_images(&mut stage, self.rows);
         }
+        if let Some(before) = writes_moments(&op) {
+            stage.issue(before);
+        }
         stage.device.finish().unwrap();
         driver.reset();
         stage.issue(op);
@@ -116,7 +119,8 @@ pub(crate) fn linear(
     let activation = if with_residual { Activation::None } else { Activation::GeluErf };
     let tokens = start.tokens();
     let reads = 2 * (tokens * k + n * k) + 4 * n + if with_residual { 2 * tokens * n } else { 0 };
-    let op = Linear { x, weight, bias, activation, residual, out, k, n };
+    let op =
+        Linear { x, weight, bias, activation, residual, out, norms: LinearNorms::default(), k, n };
     (op.into(), reads, 2 * tokens * n)
 }
 
@@ -125,6 +129,42 @@ fn dense_head(start: &mut Start) -> (Op, usize, usize) {
     let (op, reads, writes) = linear(start, 768, 768, false);
     let Op::Linear(op) = op else { unreachable!("invariant: a product") };
     (Linear { activation: Activation::Tanh, ..op }.into(), reads, writes)
+}
+
+/// What writes the moments that a product reads, by the product's own weight.
+fn writes_moments(op: &Op) -> Option<Op> {
+    let Op::Linear(op) = op else { return None };
+    let norms = LinearNorms { out: Some(MomentsId(0)), ..LinearNorms::default() };
+    let plain = Linear { residual: None, norms, ..op.clone() };
+    match (op.norms.x, op.norms.residual) {
+        (Some(_), _) => Some(Linear { x: op.out, out: op.x, ..plain }.into()),
+        (_, Some(_)) => Some(plain.into()),
+        _ => None,
+    }
+}
+
+/// A product behind a norm, as query and feed-forward layers are.
+fn behind_a_norm(start: &mut Start, k: usize, n: usize) -> (Op, usize, usize) {
+    start.layout.moments = vec![k];
+    let (op, reads, writes) = linear(start, k, n, false);
+    let Op::Linear(op) = op else { panic!("a product") };
+    let x = Some(Standardised { moments: MomentsId(0), eps: 1e-5 });
+    let norms = LinearNorms { x, ..LinearNorms::default() };
+    let moments = 8 * start.tokens() * k.div_ceil(64);
+    (Linear { norms, ..op }.into(), reads + moments + 4 * n, writes)
+}
+
+/// A product that adds a residual behind its norm and leaves its own to others.
+fn before_a_norm(start: &mut Start, k: usize, n: usize) -> (Op, usize, usize) {
+    start.layout.moments = vec![n; 2];
+    let (op, reads, writes) = linear(start, k, n, true);
+    let Op::Linear(op) = op else { panic!("a product") };
+    let standard = Standardised { moments: MomentsId(0), eps: 1e-5 };
+    let (scale, shift) = (start.vector(n), start.vector(n));
+    let residual = Some(Normalised { standard, scale, shift });
+    let norms = LinearNorms { x: None, residual, out: Some(MomentsId(1)) };
+    let moments = 8 * start.tokens() * n.div_ceil(64);
+    (Linear { norms, ..op }.into(), reads + moments + 8 * n, writes + moments)
 }
 
 fn attention(start: &mut Start, heads: usize, head_dim: usize) -> (Op, usize, usize) {
@@ -147,7 +187,8 @@ fn ramp(start: &mut Start, pool: Pool, hidden: Option<usize>) -> (Op, usize, usi
     let rows = start.layout.rows_max - 1;
     let pooled = if pool == Pool::Mean { start.tokens() } else { rows };
     let layers = hidden.as_ref().map_or(0, |h| 2 * h.n * width) + 2 * features * classes;
-    let op = Ramp { exit: ExitId(0), x, tokens: RowTokens::Own, width, pool, hidden, head };
+    let op =
+        Ramp { exit: ExitId(0), x, tokens: RowTokens::Own, width, norm: None, pool, hidden, head };
     (op.into(), 2 * pooled * width + layers, rows * (24 + 4 * classes))
 }
 
@@ -246,6 +287,10 @@ cases! {
     "linear 64x768x768 + residual", machine::small, 1 x 64, |start| linear(start, 768, 768, true);
     "linear 256x768x256 gelu", machine::wide, 2 x 128, |start| linear(start, 768, 256, false);
     "linear 256x768x384 gelu", machine::broad, 2 x 128, |start| linear(start, 768, 384, false);
+    "linear 128x768x768 gelu", machine::wide, 1 x 128, |start| linear(start, 768, 768, false);
+    "the same behind a norm", machine::wide, 1 x 128, |start| behind_a_norm(start, 768, 768);
+    "linear 128x768x768 + residual", machine::wide, 1 x 128, |start| linear(start, 768, 768, true);
+    "the same between two norms", machine::wide, 1 x 128, |start| before_a_norm(start, 768, 768);
     "linear 200x160x480 gelu, ragged", machine::wide, 1 x 200, |s| linear(s, 160, 480, false);
     "linear 33x37x33 gelu, unaligned", F16, 1 x 33, |start| linear(start, 37, 33, false);
     "attention 1x128, 12 heads of 64", F16, 1 x 128, |start| attention(start, 12, 64);

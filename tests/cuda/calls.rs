@@ -174,6 +174,22 @@ fn kernels_overlap_on_a_hopper() {
     assert!(found <= most && is_hopper == (found > 0), "{found} of {}", first.launches);
 }
 
+/// Products take the norms of an encoder's layers over: a layer is four products and attention,
+/// where it was two kernels more.
+#[test]
+fn a_layer_is_five_kernels() {
+    let Some((_alone, driver)) = alone() else { return };
+    let model = model_with_ramps("bert-relu-many", 4);
+    let mut bench = Bench::new(&model, 1);
+    let rows = random_rows(5, &model, 4);
+    let layers = bench.engine.plan().segments.len() as u64;
+    let exits = offramp::Exits::off(bench.engine.plan());
+    driver.reset();
+    bench.run(&rows, &exits, AfterExit::Release);
+    // Embedding, the head's dense layer, its exit; and one token a row is kept for it.
+    assert_eq!(kernels_run(driver), 5 * layers + 4);
+}
+
 /// Kernels that have run since the last reset.
 fn kernels_run(driver: &Simulator) -> u64 {
     let launches: serde_json::Value = serde_json::from_str(&driver.launches()).unwrap();

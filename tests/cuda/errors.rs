@@ -75,7 +75,7 @@ fn a_ramp_too_wide_for_the_card_is_refused_and_the_device_goes_on() {
         let (weight, bias) = (start.matrix(2, width), start.vector(2));
         let head = Some(RampHead { weight, bias, classes: 2, decision: Decision::Class });
         let (exit, x, tokens) = (ExitId(0), start.span(width), RowTokens::Own);
-        Op::from(Ramp { exit, x, tokens, width, pool: Pool::First, hidden: None, head })
+        Op::from(Ramp { exit, x, tokens, width, norm: None, pool: Pool::First, hidden: None, head })
     };
     let (wide, narrow) = (ramp(&mut start, most / 4), ramp(&mut start, 64));
     let mut stage = start.begin(&suite);

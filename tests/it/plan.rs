@@ -2,18 +2,50 @@
 
 use offramp::plan::{check, lower};
 use offramp::{Limits, Model};
-use offramp_kernels::Preferences;
+use offramp_kernels::{MomentsId, Op, Preferences};
 use offramp_tests::{golden_dir, golden_images_dir};
 
 use crate::support::{golden, model_with_ramps};
 
 const LIMITS: Limits = Limits { rows_max: 4, tokens_max: 64 };
+/// What a device prefers whose kernels are those for CUDA.
+const FOR_CUDA: Preferences = Preferences { channel_step: 8, takes_norms: true };
 
 #[test]
 fn bert_with_ramps() {
     let model = model_with_ramps("bert-cls", 1);
     let plan = lower(model.spec(), &model.ramp_shapes(), LIMITS, Preferences::default());
     insta::assert_snapshot!(plan);
+}
+
+#[test]
+fn bert_for_a_device_that_takes_norms_over() {
+    let model = model_with_ramps("bert-cls", 1);
+    insta::assert_snapshot!(lower(model.spec(), &model.ramp_shapes(), LIMITS, FOR_CUDA));
+}
+
+/// Norms that are ops are gone, and what a product reads is what its weight is folded for.
+#[test]
+fn a_plan_that_takes_norms_over_is_proved_too() {
+    let model = model_with_ramps("bert-cls", 1);
+    let plan = lower(model.spec(), &model.ramp_shapes(), LIMITS, FOR_CUDA);
+    let ops = || plan.segments.iter().flat_map(|segment| &segment.ops);
+    assert!(ops().all(|op| !matches!(op, Op::Norm(_))));
+    check(&plan).unwrap();
+
+    let mut unread = plan.clone();
+    let Op::Linear(up) = &mut unread.segments[0].ops[4] else { panic!("{plan}") };
+    up.norms.x = None;
+    assert!(check(&unread).unwrap_err().contains("other moments than its own"));
+
+    let mut swapped = plan.clone();
+    let Op::Linear(up) = &mut swapped.segments[0].ops[4] else { panic!("{plan}") };
+    up.norms.x.as_mut().unwrap().moments = MomentsId(1);
+    assert!(check(&swapped).unwrap_err().contains("other moments than its own"));
+
+    let mut plain = plan.clone();
+    plain.segments[0].site.as_mut().unwrap().ramp.as_mut().unwrap().norm = None;
+    assert!(check(&plain).unwrap_err().contains("other moments than its own"));
 }
 
 #[test]
@@ -42,14 +74,15 @@ fn vgg_without_ramps() {
 #[test]
 fn resnet_for_a_device_that_reads_channels_in_chunks() {
     let model = golden("resnet-basic");
-    insta::assert_snapshot!(lower(model.spec(), &[], LIMITS, Preferences { channel_step: 8 }));
+    insta::assert_snapshot!(lower(model.spec(), &[], LIMITS, FOR_CUDA));
 }
 
 #[test]
 fn folding_adds_no_parameters() {
     let model = golden("resnet-basic");
     let count = |channel_step| {
-        let plan = lower(model.spec(), &[], LIMITS, Preferences { channel_step });
+        let plan =
+            lower(model.spec(), &[], LIMITS, Preferences { channel_step, takes_norms: false });
         let pairs = plan.sources.iter().zip(&plan.layout.weights);
         pairs.map(|(source, &form)| source.parameters(form)).sum::<usize>()
     };
@@ -61,8 +94,8 @@ fn every_plan_holds_what_plans_must_hold() {
     let dirs = [golden_dir(), golden_images_dir()];
     for entry in dirs.iter().flat_map(|dir| std::fs::read_dir(dir).unwrap()) {
         let model = Model::open(entry.unwrap().path()).unwrap();
-        for channel_step in [1, 8] {
-            check(&lower(model.spec(), &[], LIMITS, Preferences { channel_step })).unwrap();
+        for prefers in [Preferences::default(), FOR_CUDA] {
+            check(&lower(model.spec(), &[], LIMITS, prefers)).unwrap();
         }
     }
 }

@@ -6,7 +6,7 @@ use offramp_weights::{Part, RampBundle, Tensor};
 
 use super::Model;
 use crate::error::{Error, Result};
-use crate::plan::{Plan, WeightSource};
+use crate::plan::{NormSource, Plan, WeightSource};
 
 /// Values converted at a time: bounds the memory that loading needs beside the device's.
 const CHUNK: usize = 1 << 16;
@@ -28,7 +28,12 @@ pub fn bind(plan: &Plan, model: &Model, device: &mut dyn Device) -> Result<()> {
             WeightSource::FoldedFilter(conv, fold) => {
                 biases = binder.filter(weight, conv, Some(fold), device)?;
             }
-            WeightSource::FilterBias => device.load(weight, 0, &biases)?,
+            WeightSource::Normed { layer, parts, biases: more, norm } => {
+                let form = plan.layout.weights[index];
+                binder.normed(weight, form, (*layer, parts), norm, device)?;
+                biases = binder.normed_bias(form, (*layer, parts, more), norm)?;
+            }
+            WeightSource::FoldedBias => device.load(weight, 0, &biases)?,
             WeightSource::Head => binder.head(weight, device)?,
             WeightSource::HeadBias => device.load(weight, 0, &binder.head_bias()?)?,
             WeightSource::PixelScale => device.load(weight, 0, &pixel_scale(binder.pixels()?))?,
@@ -63,6 +68,50 @@ impl Binder<'_> {
             load_rows(&tensor, width, weight, index * part_rows, device)?;
         }
         Ok(())
+    }
+
+    /// As [`Self::parts`], with the scale of a norm: `W · diag(scale)`.
+    fn normed(
+        &self,
+        weight: WeightId,
+        form: WeightForm,
+        (layer, parts): (usize, &[Part]),
+        norm: &NormSource,
+        device: &mut dyn Device,
+    ) -> Result<()> {
+        let (rows, width) = form.shape();
+        let scale = self.vector(norm.layer, &[norm.scale], width)?;
+        for (index, &part) in parts.iter().enumerate() {
+            let first = index * (rows / parts.len());
+            for_each_rows(&self.tensor(part, layer)?, width, |at, values| {
+                let scaled = values.iter().zip(scale.iter().cycle()).map(|(w, scale)| w * scale);
+                device.load(weight, first + at, &scaled.collect::<Vec<f32>>())?;
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The biases, with the shift of a norm: `bias + W · shift`.
+    fn normed_bias(
+        &self,
+        form: WeightForm,
+        (layer, parts, biases): (usize, &[Part], &[Part]),
+        norm: &NormSource,
+    ) -> Result<Vec<f32>> {
+        let (rows, width) = form.shape();
+        let shift = self.vector(norm.layer, &[norm.shift], width)?;
+        let mut bias = self.vector(layer, biases, rows)?.into_iter();
+        let mut folded = Vec::with_capacity(rows);
+        for &part in parts {
+            for_each_rows(&self.tensor(part, layer)?, width, |_, values| {
+                let products = values.chunks_exact(width).map(|row| dot(row, &shift));
+                let sums = products.zip(&mut bias);
+                folded.extend(sums.map(|(product, bias)| (product + f64::from(bias)) as f32));
+                Ok(())
+            })?;
+        }
+        Ok(folded)
     }
 
     fn tensor(&self, part: Part, layer: usize) -> Result<Tensor<'_>> {
@@ -141,10 +190,23 @@ fn load_rows(
     first_row: usize,
     device: &mut dyn Device,
 ) -> Result<()> {
-    let chunk = (CHUNK / width).max(1) * width;
-    tensor.for_each_chunk(chunk, |at, values| {
-        device.load(weight, first_row + at / width, values).map_err(Error::from)
+    for_each_rows(tensor, width, |at, values| {
+        device.load(weight, first_row + at, values).map_err(Error::from)
     })
+}
+
+/// Hands out a tensor in pieces, as whole rows of `width` elements, each with its first row.
+fn for_each_rows(
+    tensor: &Tensor<'_>,
+    width: usize,
+    mut take: impl FnMut(usize, &[f32]) -> Result<()>,
+) -> Result<()> {
+    let chunk = (CHUNK / width).max(1) * width;
+    tensor.for_each_chunk(chunk, |at, values| take(at / width, values))
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
 /// `(pixel / 255 - mean) / std` as one multiply-add.

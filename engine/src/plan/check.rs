@@ -2,18 +2,20 @@
 
 use std::ops::Range;
 
-use offramp_kernels::{ArenaLayout, Grid, Op, RowTokens, Span};
+use offramp_kernels::{ArenaLayout, Grid, Linear, LinearNorms, MomentsId, Op, RowTokens, Span};
 
 use super::Plan;
 
 /// Proves that every op reads only what an earlier op wrote whole and nothing has overwritten
-/// since, that spans lie in the arena and fit their matrices, that only the value which crosses a
-/// site is read after it, and that exits are numbered in order.
+/// since, that a value which lies before its norm is read behind it and no other is, that spans
+/// lie in the arena and fit their matrices, that only the value which crosses a site is read after
+/// it, and that exits are numbered in order.
 ///
 /// # Errors
 /// A sentence that names the op.
 pub fn check(plan: &Plan) -> Result<(), String> {
-    let mut state = Written { whole: Vec::new(), plan };
+    let moments = vec![None; plan.layout.moments.len()];
+    let mut state = Written { whole: Vec::new(), moments, plan };
     let mut exits = 0;
     for segment in &plan.segments {
         for op in &segment.ops {
@@ -40,6 +42,8 @@ fn expect(holds: bool, complaint: &str) -> Result<(), String> {
 /// Values that are whole right now.
 struct Written<'a> {
     whole: Vec<Span>,
+    /// By table of moments: the value they are of.
+    moments: Vec<Option<Span>>,
     plan: &'a Plan,
 }
 
@@ -49,6 +53,7 @@ impl Written<'_> {
         for &(span, len) in &reads {
             let whole = self.whole.contains(&span) && span.len == len;
             expect(whole, &format!("{op}: {span}, {len} elements, is not whole here"))?;
+            self.check_norm(op, span)?;
         }
         let Some((span, len)) = write else { return Ok(()) };
         self.check_place(op, span, len)?;
@@ -61,10 +66,33 @@ impl Written<'_> {
         };
         expect(!aliased && !in_place, &format!("{op}: writes over what it still reads"))?;
         self.whole.retain(|other| !other.overlaps(&span));
+        for of in &mut self.moments {
+            *of = of.filter(|of| !of.overlaps(&span));
+        }
+        if let Op::Linear(Linear { norms: LinearNorms { out: Some(out), .. }, .. }) = op {
+            let there = self.moments.get_mut(out.0).ok_or(format!("{op}: no such moments"))?;
+            *there = Some(span);
+        }
         if !matches!(op, Op::Compact(_) | Op::Narrow(_)) {
             self.whole.push(span);
         }
         Ok(())
+    }
+
+    /// A value with moments is read by them, and one without is not. Ops that drop rows or tokens
+    /// move whole vectors: they read no element.
+    fn check_norm(&self, op: &Op, span: Span) -> Result<(), String> {
+        let given = match op {
+            Op::Compact(_) | Op::Narrow(_) => return Ok(()),
+            Op::Linear(op) if op.x == span => op.norms.x.map(|x| x.moments),
+            Op::Linear(op) if op.residual == Some(span) => {
+                op.norms.residual.map(|residual| residual.standard.moments)
+            }
+            Op::Ramp(op) => op.norm.map(|norm| norm.standard.moments),
+            _ => None,
+        };
+        let expected = self.moments.iter().position(|&of| of == Some(span)).map(MomentsId);
+        expect(given == expected, &format!("{op}: {span} is read by other moments than its own"))
     }
 
     fn check_place(&self, op: &Op, span: Span, len: usize) -> Result<(), String> {

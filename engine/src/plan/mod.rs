@@ -14,7 +14,7 @@ use offramp_kernels::{ArenaLayout, Compact, Cost, Decision, LiveBound, Op, Ramp}
 pub use check::check;
 pub(crate) use lower::activation;
 pub use lower::{RampShape, lower};
-pub use weights::WeightSource;
+pub use weights::{NormSource, WeightSource};
 
 /// The program of one model with one set of ramps.
 #[derive(Clone, Debug, PartialEq)]

@@ -14,12 +14,23 @@ pub enum WeightSource {
         /// From the first row on.
         parts: Vec<Part>,
     },
+    /// A matrix of the checkpoint behind a layer norm, whose scale is folded in.
+    Normed {
+        /// Encoder layer, where the parts belong to one.
+        layer: usize,
+        /// From the first row on.
+        parts: Vec<Part>,
+        /// Their biases.
+        biases: Vec<Part>,
+        /// The norm.
+        norm: NormSource,
+    },
     /// A convolution of the checkpoint, its batch norm folded in.
     Filter(Conv),
     /// The same over blocks of pixels.
     FoldedFilter(Conv, Fold),
-    /// Its bias; follows its filter.
-    FilterBias,
+    /// The bias of the weight before it, with what a norm adds to it.
+    FoldedBias,
     /// The classifier of an image model.
     Head,
     /// Its bias.
@@ -36,6 +47,17 @@ pub enum WeightSource {
     RampHead(usize),
     /// Its bias.
     RampHeadBias(usize),
+}
+
+/// Where a layer norm has its parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormSource {
+    /// Encoder layer.
+    pub layer: usize,
+    /// Scale.
+    pub scale: Part,
+    /// Shift.
+    pub shift: Part,
 }
 
 impl WeightSource {
@@ -76,6 +98,23 @@ impl WeightTable {
     pub(super) fn matrix(&mut self, n: usize, k: usize, layer: usize, parts: &[Part]) -> WeightId {
         let source = WeightSource::Checkpoint { layer, parts: parts.to_vec() };
         self.add(WeightForm::Matrix { n, k }, source)
+    }
+
+    /// A matrix with its bias, behind a norm if there is one.
+    pub(super) fn product(
+        &mut self,
+        (n, k): (usize, usize),
+        layer: usize,
+        [parts, biases]: [&[Part]; 2],
+        norm: Option<NormSource>,
+    ) -> (WeightId, WeightId) {
+        let Some(norm) = norm else {
+            return (self.matrix(n, k, layer, parts), self.vector(n, layer, biases));
+        };
+        let (parts, biases) = (parts.to_vec(), biases.to_vec());
+        let source = WeightSource::Normed { layer, parts, biases, norm };
+        let weight = self.add(WeightForm::Matrix { n, k }, source);
+        (weight, self.add(WeightForm::Vector { len: n }, WeightSource::FoldedBias))
     }
 
     pub(super) fn vector(&mut self, len: usize, layer: usize, parts: &[Part]) -> WeightId {

@@ -64,6 +64,11 @@ impl Elem {
         }
     }
 
+    /// The sum of what the bits stand for, rounded once.
+    pub(crate) fn sum(self, bits: &[u16]) -> f32 {
+        bits.iter().map(|&bits| f64::from(self.decode(bits))).sum::<f64>() as f32
+    }
+
     fn is_finite(self, bits: u16) -> bool {
         self.decode(bits).is_finite()
     }

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use super::kernels::Kernel;
 
 /// Parameters of a kernel at most.
-pub(super) const PARAMETERS_MAX: usize = 25;
+pub(super) const PARAMETERS_MAX: usize = 29;
 
 /// A kernel, its grid and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +30,13 @@ impl Arguments {
         let mut words = [0; PARAMETERS_MAX];
         words[..given.len()].copy_from_slice(given);
         Self { words, len: given.len() }
+    }
+
+    /// These, then `more`.
+    pub(crate) fn and(mut self, more: &Self) -> Self {
+        self.words[self.len..self.len + more.len].copy_from_slice(&more.words[..more.len]);
+        self.len += more.len;
+        self
     }
 
     /// All words; those beyond the last argument are 0.
@@ -88,32 +95,43 @@ impl Parameter for f32 {
 }
 
 /// Declares the parameters of kernels, in the order of their prototype:
-/// `parameters! { struct Name for Kernel, .. { x: u64, .. } }`. A test compares their types with
-/// the PTX.
+/// `parameters! { struct Name for Kernel, .. in test { x: u64, .. } }`. A test compares their
+/// types with the PTX. Without kernels it declares a part, which [`Arguments::and`] joins to
+/// others.
 macro_rules! parameters {
-    ($(#[$meta:meta])* struct $name:ident for $($kernel:ident),* in $test:ident {
-        $($field:ident: $type:ty,)*
-    }) => {
+    ($(#[$meta:meta])* struct $name:ident { $($field:ident: $type:ty,)* }) => {
         $(#[$meta])*
-        #[derive(Clone, Copy)]
+        #[derive(Clone, Copy, Default)]
         pub(crate) struct $name {
             $(pub(crate) $field: $type,)*
         }
 
         impl $name {
+            /// Types of the parameters in PTX.
+            #[cfg(test)]
+            const TYPES: &'static [&'static str] =
+                &[$(<$type as $crate::cuda::launch::Parameter>::TYPE,)*];
+
             pub(crate) fn pack(self) -> $crate::cuda::Arguments {
                 use $crate::cuda::launch::Parameter as _;
                 $crate::cuda::Arguments::new(&[$(self.$field.word(),)*])
             }
+        }
+    };
+    ($(#[$meta:meta])* struct $name:ident for $($kernel:ident),* in $test:ident {
+        $($field:ident: $type:ty,)*
+    }) => {
+        $crate::cuda::launch::parameters! {
+            $(#[$meta])*
+            struct $name { $($field: $type,)* }
         }
 
         #[cfg(test)]
         mod $test {
             #[test]
             fn parameters_match_the_ptx() {
-                let types = [$(<$type as $crate::cuda::launch::Parameter>::TYPE,)*];
                 for kernel in [$($crate::cuda::Kernel::$kernel,)*] {
-                    $crate::cuda::kernels::check_parameters(kernel, &types);
+                    $crate::cuda::kernels::check_parameters(kernel, super::$name::TYPES);
                 }
             }
         }

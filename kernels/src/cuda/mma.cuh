@@ -12,6 +12,9 @@ __device__ __forceinline__ u32 shared_address(const void* memory) {
     return (u32)__cvta_generic_to_shared(memory);
 }
 
+// Makes the compiler hold a value that it would work out again in every turn of a loop.
+__device__ __forceinline__ void keep(u32& value) { asm volatile("" : "+r"(value)); }
+
 // Starts the copy of a chunk. A dead one becomes zeros and is not read.
 __device__ __forceinline__ void copy_chunk(u32 to, const elem* from, bool live) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"

@@ -51,10 +51,10 @@ pub(crate) use memory::Address;
 
 use std::time::Duration;
 
-use crate::ops::linear_workspace;
+use crate::ops::{MOMENT_COLUMNS, linear_workspace};
 use crate::{
-    ArenaLayout, Device, Error, ExitId, ExitRecord, LiveBound, Op, PassInput, Preferences, Result,
-    RowSlot, Span, WeightId,
+    ArenaLayout, Device, Error, ExitId, ExitRecord, LiveBound, MomentsId, Op, PassInput,
+    Preferences, Result, RowSlot, Span, WeightId,
 };
 use clock::PassClock;
 use exits::Exits;
@@ -95,9 +95,18 @@ pub(crate) struct Reserved {
     pub(crate) rows: Rows,
     pub(crate) exits: Exits,
     pub(crate) values: Values,
+    /// By [`crate::MomentsId`]: moments of the value's vectors, by their places.
+    pub(crate) moments: Vec<DeviceMemory>,
     /// Shares of products over `k`, and counters of those that are done.
     pub(crate) partial: DeviceMemory,
     pub(crate) arrivals: DeviceMemory,
+}
+
+impl Reserved {
+    /// Where a table of moments begins. Its id has been checked against the layout.
+    pub(crate) fn moments(&self, id: MomentsId) -> Address {
+        self.moments[id.0].address()
+    }
 }
 
 /// A value as kernels take it.
@@ -265,6 +274,15 @@ fn unusable(message: &str) -> Error {
     Error::Device { device: "cuda".into(), message: message.into() }
 }
 
+/// Mean and squares of every so many columns of each vector, as f32.
+fn moment_tables(stream: &stream::Stream, layout: &ArenaLayout) -> Result<Vec<DeviceMemory>> {
+    let bytes = |width: &usize| {
+        let blocks = width.div_ceil(MOMENT_COLUMNS);
+        layout.tokens_max.saturating_mul(blocks).saturating_mul(2 * size_of::<f32>())
+    };
+    layout.moments.iter().map(|width| DeviceMemory::new(stream, "moments", bytes(width))).collect()
+}
+
 /// Blocks of a grid along its second and third axis.
 const GRID_MAX: usize = 65_535;
 /// Tokens that a block of a product has at least (`linear_any`).
@@ -308,7 +326,7 @@ impl Device for CudaDevice {
 
     /// Eight elements are the 16 bytes of one copy.
     fn preferences(&self) -> Preferences {
-        Preferences { channel_step: 8 }
+        Preferences { channel_step: 8, takes_norms: true }
     }
 
     fn time_passes(&mut self, is_timed: bool) -> Result<()> {
@@ -338,6 +356,7 @@ impl Device for CudaDevice {
             rows: Rows::new(stream, layout)?,
             exits: Exits::new(stream, layout)?,
             values: Values::default(),
+            moments: moment_tables(stream, layout)?,
             partial: DeviceMemory::new(stream, "partial sums", partial)?,
             arrivals: DeviceMemory::zeroed(stream, "partial sums", arrivals)?,
         });
@@ -351,6 +370,7 @@ impl Device for CudaDevice {
                 + reserved.weights.bytes()
                 + reserved.rows.bytes()
                 + reserved.exits.bytes()
+                + reserved.moments.iter().map(DeviceMemory::bytes).sum::<usize>()
                 + reserved.partial.bytes()
                 + reserved.arrivals.bytes()
         })

@@ -35,7 +35,7 @@ impl Tile {
         match self {
             Self::Broad => 1200.0,
             Self::Wide => 1024.0,
-            Self::Few => 820.0,
+            Self::Few => 680.0,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The weights of a plan in one block of device memory.
 //!
 //! Matrices and tables lie row-major in 16 bits, vectors in f32, each on a boundary of 256 bytes.
+//! Behind a matrix lie the sums of its rows, for products that take over a layer norm.
 
 use super::elem::Elem;
 use super::memory::{Address, DeviceMemory};
@@ -17,20 +18,27 @@ pub(crate) struct Weights {
     forms: Vec<WeightForm>,
     /// By weight: first byte in `memory`.
     places: Vec<usize>,
+    /// By weight: first byte of the sums of a matrix's rows.
+    sums: Vec<usize>,
 }
 
 impl Weights {
     pub(super) fn new(stream: &Stream, elem: Elem, layout: &ArenaLayout) -> Result<Self> {
         let mut end = 0_usize;
-        let mut places = Vec::with_capacity(layout.weights.len());
-        for form in &layout.weights {
-            places.push(end);
-            let bytes = elements(form).saturating_mul(element_bytes(form));
+        let mut take = |bytes: usize| {
+            let at = end;
             end =
                 end.saturating_add(bytes).checked_next_multiple_of(BOUNDARY).unwrap_or(usize::MAX);
+            at
+        };
+        let mut places = Vec::with_capacity(layout.weights.len());
+        let mut sums = Vec::with_capacity(layout.weights.len());
+        for form in &layout.weights {
+            places.push(take(elements(form).saturating_mul(element_bytes(form))));
+            sums.push(take(rows(form).saturating_mul(size_of::<f32>())));
         }
         let memory = DeviceMemory::new(stream, "weights", end)?;
-        Ok(Self { memory, elem, forms: layout.weights.clone(), places })
+        Ok(Self { memory, elem, forms: layout.weights.clone(), places, sums })
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -53,8 +61,21 @@ impl Weights {
         let at = self.address(id) + (first * element_bytes(form)) as u64;
         match form {
             WeightForm::Vector { .. } => stream.upload(at, values),
-            _ => stream.upload(at, &self.elem.encode_weights(values)?),
+            WeightForm::Table { .. } => stream.upload(at, &self.elem.encode_weights(values)?),
+            WeightForm::Matrix { k, .. } => {
+                let bits = self.elem.encode_weights(values)?;
+                let row = |row: &[u16]| self.elem.sum(row);
+                let sums: Vec<f32> = bits.chunks_exact(*k).map(row).collect();
+                let first = self.sums[id.0] + first_row * size_of::<f32>();
+                stream.upload(self.memory.address() + first as u64, &sums)?;
+                stream.upload(at, &bits)
+            }
         }
+    }
+
+    /// Sums over the `k` elements of each of a matrix's rows, as it is stored.
+    pub(crate) fn sums(&self, id: WeightId) -> Address {
+        self.memory.address() + self.sums[id.0] as u64
     }
 
     /// The matrix `[n, k]`.
@@ -89,6 +110,14 @@ impl Weights {
 
     fn address(&self, id: WeightId) -> Address {
         self.memory.address() + self.places[id.0] as u64
+    }
+}
+
+/// Rows whose sums are kept.
+fn rows(form: &WeightForm) -> usize {
+    match *form {
+        WeightForm::Matrix { n, .. } => n,
+        _ => 0,
     }
 }
 

@@ -21,7 +21,9 @@ pub use embed::Embed;
 pub(crate) use linear::linear_workspace;
 pub use linear::{Activation, Linear};
 pub use narrow::Narrow;
-pub use norm::Norm;
+#[cfg(feature = "cuda")]
+pub(crate) use norm::MOMENT_COLUMNS;
+pub use norm::{LinearNorms, MomentsId, Norm, Normalised, Standardised};
 pub use pixels::{Fold, Pixels};
 pub use pool2d::{Pool2d, Window};
 pub(crate) use ramp::RampScratch;

@@ -5,7 +5,9 @@
 //! Each op runs twice: the second time its own output is taken away as a residual, which leaves
 //! the low bits of the sums that storage in 16 bits would hide.
 
-use offramp_kernels::{Activation, Conv2d, Grid, Linear, Op, Span, WeightForm, WeightId};
+use offramp_kernels::{
+    Activation, Conv2d, Grid, Linear, LinearNorms, Op, Span, WeightForm, WeightId,
+};
 
 use super::{Start, Suite};
 
@@ -98,7 +100,8 @@ fn linear(suite: &Suite, [tokens, k, n]: [usize; 3], store: Store) -> Piece {
     let values = values(&mut start, tokens * k);
     let op = |residual: Option<Span>, out: Span| -> Op {
         let activation = Activation::None;
-        Linear { x, weight, bias, activation, residual, out, k, n }.into()
+        Linear { x, weight, bias, activation, residual, out, norms: LinearNorms::default(), k, n }
+            .into()
     };
     let bits = both(suite, start, (x, &values), [out, low], (n, op), store);
     Piece { name: format!("linear of {tokens} tokens, {k} to {n}"), bits }

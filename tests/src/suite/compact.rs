@@ -83,6 +83,7 @@ impl Herd {
             x: self.x,
             tokens: RowTokens::Own,
             width: WIDTH,
+            norm: None,
             pool,
             hidden: None,
             head,

@@ -1,9 +1,9 @@
 //! What devices must refuse, and stay usable after.
 
 use offramp_kernels::{
-    Activation, ArenaLayout, Attention, Compact, Decision, Embed, Error, ExitId, Linear, LiveBound,
-    Norm, Op, PassInput, Pool, Ramp, RampHead, Result, RowInput, RowTokens, Score, Span, Token,
-    WeightForm, WeightId,
+    Activation, ArenaLayout, Attention, Compact, Decision, Embed, Error, ExitId, Linear,
+    LinearNorms, LiveBound, Norm, Op, PassInput, Pool, Ramp, RampHead, Result, RowInput, RowTokens,
+    Score, Span, Token, WeightForm, WeightId,
 };
 
 use super::{Stage, Start, Suite};
@@ -152,6 +152,7 @@ impl Broken {
             activation: Activation::None,
             residual: None,
             out: self.out,
+            norms: LinearNorms::default(),
             k: width,
             n: width,
         }
@@ -169,6 +170,7 @@ impl Broken {
             exit: ExitId(0),
             x: self.x,
             width,
+            norm: None,
             pool: Pool::First,
             hidden: None,
             head: Some(head),

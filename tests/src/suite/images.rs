@@ -189,7 +189,7 @@ fn watch(suite: &Suite, stage: &mut Stage, x: Span, images: &[f64], [weight, bia
     let (exit, tokens) = (ExitId(0), RowTokens::Each(pixels));
     let head = Some(RampHead { weight, bias, classes: 2, decision: Decision::Class });
     let (pool, hidden) = (Pool::Mean, None);
-    stage.issue(Ramp { exit, x, tokens, width: 16, pool, hidden, head });
+    stage.issue(Ramp { exit, x, tokens, width: 16, norm: None, pool, hidden, head });
     assert_eq!(stage.exits().len(), ROWS);
     let means = reference::pool(images, &[pixels; ROWS], 16, Pool::Mean);
     let (weight, bias) = (stage.weight(weight), stage.weight(bias));

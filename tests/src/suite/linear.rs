@@ -1,6 +1,6 @@
 //! Matrix products.
 
-use offramp_kernels::{Activation, Linear, WeightForm};
+use offramp_kernels::{Activation, Linear, LinearNorms, WeightForm};
 
 use super::{Start, Suite};
 use crate::reference;
@@ -47,7 +47,17 @@ impl Case {
             Some(span) => stage.fill(span, n),
             None => vec![0.0; stage.tokens() * n],
         };
-        stage.issue(Linear { x, weight, bias, activation, residual, out, k, n });
+        stage.issue(Linear {
+            x,
+            weight,
+            bias,
+            activation,
+            residual,
+            out,
+            norms: LinearNorms::default(),
+            k,
+            n,
+        });
         let mut expected =
             reference::linear(&values, stage.weight(weight), stage.weight(bias), k, activation);
         for (expected, added) in expected.iter_mut().zip(added) {
@@ -108,7 +118,17 @@ pub fn loads_in_parts(suite: &Suite) {
         }
         stage.fill(x, k);
         let (activation, residual) = (Activation::None, None);
-        stage.issue(Linear { x, weight, bias, activation, residual, out, k, n });
+        stage.issue(Linear {
+            x,
+            weight,
+            bias,
+            activation,
+            residual,
+            out,
+            norms: LinearNorms::default(),
+            k,
+            n,
+        });
         stage.output(out, n)
     };
     assert_eq!(outputs(&[0, 70]), outputs(&[0, 1, 31, 33, 64, 70]));

@@ -17,6 +17,7 @@ pub mod ramp;
 mod stage;
 pub mod staged;
 pub mod stems;
+pub mod taken_norms;
 
 pub use stage::{Stage, Start, lens_to_offsets, tokens};
 
@@ -93,6 +94,8 @@ macro_rules! op_suite {
             linear_activations: linear::activations,
             linear_residuals: linear::residuals,
             linear_loads_in_parts: linear::loads_in_parts,
+            taken_norms_chains: taken_norms::chains,
+            taken_norms_malformed: taken_norms::malformed,
             attention: attention::lengths,
             attention_large_scores: attention::large_scores,
             ramp_forms: ramp::forms,

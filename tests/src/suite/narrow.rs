@@ -55,6 +55,7 @@ pub fn ops_after(suite: &Suite) {
                 x,
                 tokens: RowTokens::Own,
                 width: WIDTH,
+                norm: None,
                 pool,
                 hidden: None,
                 head: None,

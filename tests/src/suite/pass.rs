@@ -1,8 +1,8 @@
 //! Whole passes: what one leaves to the next, and that rows do not see each other.
 
 use offramp_kernels::{
-    Activation, Attention, Compact, Decision, Embed, ExitId, ExitRecord, Hidden, Linear, Norm,
-    Pool, Ramp, RampHead, RowSlot, RowTokens, Score, Span, Token, WeightId,
+    Activation, Attention, Compact, Decision, Embed, ExitId, ExitRecord, Hidden, Linear,
+    LinearNorms, Norm, Pool, Ramp, RampHead, RowSlot, RowTokens, Score, Span, Token, WeightId,
 };
 
 use super::{Stage, Start, Suite, lens_to_offsets, tokens};
@@ -54,6 +54,7 @@ impl Model {
             x,
             tokens: RowTokens::Own,
             width: WIDTH,
+            norm: None,
             pool: Pool::Mean,
             hidden,
             head,
@@ -125,7 +126,17 @@ impl Model {
         let (weight, bias) = self.linears[index];
         let n = self.stage.weight(bias).len();
         let k = self.stage.weight(weight).len() / n;
-        self.stage.issue(Linear { x, weight, bias, activation, residual, out, k, n });
+        self.stage.issue(Linear {
+            x,
+            weight,
+            bias,
+            activation,
+            residual,
+            out,
+            norms: LinearNorms::default(),
+            k,
+            n,
+        });
     }
 }
 

@@ -35,8 +35,16 @@ impl Direct {
         let x = start.span(classes);
         let head = Some(RampHead { weight, bias, classes, decision });
         let (exit, pool) = (ExitId(0), Pool::First);
-        let ramp =
-            Ramp { exit, x, tokens: RowTokens::Own, width: classes, pool, hidden: None, head };
+        let ramp = Ramp {
+            exit,
+            x,
+            tokens: RowTokens::Own,
+            width: classes,
+            norm: None,
+            pool,
+            hidden: None,
+            head,
+        };
         Self { stage: start.device(suite), x, ramp, rows, classes }
     }
 
@@ -92,6 +100,7 @@ fn check_form(
         x,
         tokens: RowTokens::Own,
         width,
+        norm: None,
         pool,
         hidden: hidden.clone(),
         head,
@@ -374,6 +383,7 @@ pub fn headless(suite: &Suite) {
             x,
             tokens: RowTokens::Own,
             width,
+            norm: None,
             pool: Pool::Mean,
             hidden: None,
             head: None,

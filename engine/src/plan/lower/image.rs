@@ -202,7 +202,7 @@ impl<'a> Lowering<'a> {
             from: x.grid,
             inputs: x.width,
             weight: self.weights.add(matrix, source),
-            bias: self.weights.add(vector, WeightSource::FilterBias),
+            bias: self.weights.add(vector, WeightSource::FoldedBias),
             kernel,
             stride,
             padding,
@@ -244,7 +244,7 @@ impl<'a> Lowering<'a> {
         let of = (x.width, self.decision());
         let (hidden, head) = ramp_layers(&mut self.weights, exit, shape, of);
         let (exit, pool) = (ExitId(exit as u32), shape.pool);
-        Ramp { exit, x: x.span, tokens: x.tokens(), width: x.width, pool, hidden, head }
+        Ramp { exit, x: x.span, tokens: x.tokens(), width: x.width, norm: None, pool, hidden, head }
     }
 
     fn decision(&self) -> Decision {
@@ -260,6 +260,15 @@ impl<'a> Lowering<'a> {
             decision: self.decision(),
         };
         let (tokens, pool) = (x.tokens(), Pool::Mean);
-        Ramp { exit, x: x.span, tokens, width: x.width, pool, hidden: None, head: Some(head) }
+        Ramp {
+            exit,
+            x: x.span,
+            tokens,
+            width: x.width,
+            norm: None,
+            pool,
+            hidden: None,
+            head: Some(head),
+        }
     }
 }

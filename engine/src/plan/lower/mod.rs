@@ -31,7 +31,7 @@ pub struct RampShape {
 /// Numbers are the same answer within [`Decision::TOLERANCE`]; [`Plan::tolerate`] changes that.
 pub fn lower(spec: &ModelSpec, ramps: &[RampShape], limits: Limits, prefers: Preferences) -> Plan {
     match spec {
-        ModelSpec::Text(spec) => text::lower(spec, ramps, limits),
+        ModelSpec::Text(spec) => text::lower(spec, ramps, limits, prefers),
         ModelSpec::Image(spec) => image::lower(spec, ramps, limits, prefers),
     }
 }

@@ -3,28 +3,52 @@
 //! The three share one post-norm encoder (Devlin et al., arXiv 1810.04805); they differ in
 //! tensor names, position numbering and head, all of which the spec says.
 
+//!
+//! A device may take norms over ([`Preferences::takes_norms`]): then `x` lies before its norm at
+//! every site, and products and ramps that read it normalise it.
+
 use offramp_kernels::{
-    Activation, ArenaLayout, Attention, Compact, Decision, Embed, ExitId, Linear, Narrow, Norm, Op,
-    Pool, Ramp, RampHead, RowTokens, Span,
+    Activation, ArenaLayout, Attention, Compact, Decision, Embed, ExitId, Linear, LinearNorms,
+    MomentsId, Narrow, Norm, Normalised, Op, Pool, Preferences, Ramp, RampHead, RowTokens, Span,
+    Standardised,
 };
 use offramp_weights::{Part, TextSpec};
 
 use super::{RampShape, activation, decision, layout, ramp_layers};
 use crate::batch::Limits;
 use crate::plan::arena::ArenaStack;
-use crate::plan::weights::WeightTable;
+use crate::plan::weights::{NormSource, WeightTable};
 use crate::plan::{Plan, Segment, Site};
+
+/// Kernels that take norms over read widths in steps of so many.
+const NORM_STEP: usize = 8;
+/// Where moments of `x` are: behind attention and behind the feed-forward layers, as the one is
+/// written while the other is read.
+const BEHIND_ATTENTION: MomentsId = MomentsId(0);
+const BEHIND_FEED_FORWARD: MomentsId = MomentsId(1);
 
 /// Compiles `spec` with `ramps` (by rising site, none after the last layer) for batches within
 /// `limits`.
-pub(super) fn lower(spec: &TextSpec, ramps: &[RampShape], limits: Limits) -> Plan {
-    let mut lowering = Lowering::new(spec, limits);
+pub(super) fn lower(
+    spec: &TextSpec,
+    ramps: &[RampShape],
+    limits: Limits,
+    prefers: Preferences,
+) -> Plan {
+    let mut lowering = Lowering::new(spec, limits, prefers);
     let mut segments: Vec<Segment> = (0..spec.layers).map(|i| lowering.segment(i, ramps)).collect();
     if let Some(segment) = segments.last_mut() {
         segment.site = None;
     }
     let last = lowering.last(ExitId(ramps.len() as u32));
     lowering.finish(segments, last)
+}
+
+/// The layer norm that a value lies before.
+#[derive(Clone, Copy)]
+struct Pending {
+    norm: Normalised,
+    source: NormSource,
 }
 
 struct Lowering<'a> {
@@ -34,15 +58,28 @@ struct Lowering<'a> {
     weights: WeightTable,
     /// The value that crosses every site: `[tokens, hidden]`.
     x: Span,
-    /// What the final exit reads, as wide.
+    /// The norm that it lies before, where products take norms over.
+    pending: Option<Pending>,
+    takes_norms: bool,
+    /// What the final exit reads, as wide as `x`, and the norm that it lies before.
     features: Span,
 }
 
 impl<'a> Lowering<'a> {
-    fn new(spec: &'a TextSpec, limits: Limits) -> Self {
+    fn new(spec: &'a TextSpec, limits: Limits, prefers: Preferences) -> Self {
         let mut arena = ArenaStack::default();
         let x = arena.take(limits.tokens_max * spec.hidden);
-        Self { spec, limits, arena, weights: WeightTable::default(), x, features: x }
+        let fits = [spec.hidden, spec.intermediate].iter().all(|w| w.is_multiple_of(NORM_STEP));
+        Self {
+            spec,
+            limits,
+            arena,
+            weights: WeightTable::default(),
+            x,
+            pending: None,
+            takes_norms: prefers.takes_norms && fits,
+            features: x,
+        }
     }
 
     fn take(&mut self, width: usize) -> Span {
@@ -80,19 +117,18 @@ impl<'a> Lowering<'a> {
         let mark = self.arena.mark();
         let qkv = self.take(3 * hidden);
         let out = self.take(hidden);
-        let weight =
-            self.weights.matrix(3 * hidden, hidden, layer, &[Part::Query, Part::Key, Part::Value]);
+        let parts = [Part::Query, Part::Key, Part::Value];
         let biases = [Part::QueryBias, Part::KeyBias, Part::ValueBias];
-        let bias = self.weights.vector(3 * hidden, layer, &biases);
-        let none = Activation::None;
-        ops.push(self.linear(self.x, qkv, (3 * hidden, hidden), (weight, bias), none));
+        let of = (3 * hidden, layer, [&parts[..], &biases[..]]);
+        ops.push(self.product_of_x(qkv, of, Activation::None));
         ops.push(Op::Attention(Attention { qkv, out, heads, head_dim: hidden / heads }));
         if layer + 1 == self.spec.layers && self.head_pools_first() {
             ops.push(self.narrow(out, qkv));
         }
         let dense = [Part::AttentionOut, Part::AttentionOutBias];
-        let norm = [Part::AttentionNormScale, Part::AttentionNormShift];
-        self.add_and_norm(layer, out, hidden, (dense, norm), ops);
+        let (scale, shift) = (Part::AttentionNormScale, Part::AttentionNormShift);
+        let norm = (NormSource { layer, scale, shift }, BEHIND_ATTENTION);
+        self.add_and_norm((out, hidden), dense, norm, ops);
         self.arena.release(mark);
     }
 
@@ -110,31 +146,35 @@ impl<'a> Lowering<'a> {
     }
 
     fn feed_forward(&mut self, layer: usize, ops: &mut Vec<Op>) {
-        let (hidden, inner) = (self.spec.hidden, self.spec.intermediate);
+        let inner = self.spec.intermediate;
         let mark = self.arena.mark();
         let up = self.take(inner);
-        let weight = self.weights.matrix(inner, hidden, layer, &[Part::Up]);
-        let bias = self.weights.vector(inner, layer, &[Part::UpBias]);
-        let activation = activation(self.spec.activation);
-        ops.push(self.linear(self.x, up, (inner, hidden), (weight, bias), activation));
+        let of = (inner, layer, [&[Part::Up][..], &[Part::UpBias]]);
+        ops.push(self.product_of_x(up, of, activation(self.spec.activation)));
         let dense = [Part::Down, Part::DownBias];
-        let norm = [Part::OutNormScale, Part::OutNormShift];
-        self.add_and_norm(layer, up, inner, (dense, norm), ops);
+        let (scale, shift) = (Part::OutNormScale, Part::OutNormShift);
+        let norm = (NormSource { layer, scale, shift }, BEHIND_FEED_FORWARD);
+        self.add_and_norm((up, inner), dense, norm, ops);
         self.arena.release(mark);
     }
 
-    /// `x = norm(from · W + b + x)`
+    /// `x = norm(from · W + b + x)`, the norm left to whoever reads `x` where products take norms
+    /// over. `from` is `k` wide.
     fn add_and_norm(
         &mut self,
-        layer: usize,
-        from: Span,
-        k: usize,
-        (dense, norm): ([Part; 2], [Part; 2]),
+        (from, k): (Span, usize),
+        dense: [Part; 2],
+        (source, moments): (NormSource, MomentsId),
         ops: &mut Vec<Op>,
     ) {
         let (x, width, eps) = (self.x, self.spec.hidden, self.spec.norm_eps);
-        let weight = self.weights.matrix(width, k, layer, &dense[..1]);
-        let bias = self.weights.vector(width, layer, &dense[1..]);
+        let weight = self.weights.matrix(width, k, source.layer, &dense[..1]);
+        let bias = self.weights.vector(width, source.layer, &dense[1..]);
+        let norms = LinearNorms {
+            x: None,
+            residual: self.pending.map(|pending| pending.norm),
+            out: self.takes_norms.then_some(moments),
+        };
         ops.push(Op::Linear(Linear {
             x: from,
             weight,
@@ -142,23 +182,33 @@ impl<'a> Lowering<'a> {
             activation: Activation::None,
             residual: Some(x),
             out: x,
+            norms,
             k,
             n: width,
         }));
-        let scale = self.weights.vector(width, layer, &norm[..1]);
-        let shift = self.weights.vector(width, layer, &norm[1..]);
-        ops.push(Op::Norm(Norm { x, scale, shift, eps, out: x, width }));
+        let scale = self.weights.vector(width, source.layer, &[source.scale]);
+        let shift = self.weights.vector(width, source.layer, &[source.shift]);
+        if self.takes_norms {
+            let standard = Standardised { moments, eps };
+            self.pending = Some(Pending { norm: Normalised { standard, scale, shift }, source });
+        } else {
+            ops.push(Op::Norm(Norm { x, scale, shift, eps, out: x, width }));
+        }
     }
 
-    fn linear(
-        &self,
-        x: Span,
+    /// `out = act(x · W + b)` with `n` outputs, by tensors of a layer: matrices and biases.
+    fn product_of_x(
+        &mut self,
         out: Span,
-        (n, k): (usize, usize),
-        (weight, bias): (offramp_kernels::WeightId, offramp_kernels::WeightId),
+        (n, layer, parts): (usize, usize, [&[Part]; 2]),
         activation: Activation,
     ) -> Op {
-        Op::Linear(Linear { x, weight, bias, activation, residual: None, out, k, n })
+        let (x, k) = (self.x, self.spec.hidden);
+        let norm = self.pending.map(|pending| pending.source);
+        let (weight, bias) = self.weights.product((n, k), layer, parts, norm);
+        let standard = self.pending.map(|pending| pending.norm.standard);
+        let norms = LinearNorms { x: standard, ..LinearNorms::default() };
+        Op::Linear(Linear { x, weight, bias, activation, residual: None, out, norms, k, n })
     }
 
     fn compact(&mut self) -> Compact {
@@ -173,7 +223,8 @@ impl<'a> Lowering<'a> {
         let of = (width, self.decision());
         let (hidden, head) = ramp_layers(&mut self.weights, exit, shape, of);
         let (exit, x, tokens) = (ExitId(exit as u32), self.x, RowTokens::Own);
-        Ramp { exit, x, tokens, width, pool: shape.pool, hidden, head }
+        let norm = self.pending.map(|pending| pending.norm);
+        Ramp { exit, x, tokens, width, norm, pool: shape.pool, hidden, head }
     }
 
     fn decision(&self) -> Decision {
@@ -184,11 +235,11 @@ impl<'a> Lowering<'a> {
     /// each row.
     fn head_dense(&mut self) -> Op {
         let width = self.spec.hidden;
-        let weight = self.weights.matrix(width, width, 0, &[Part::Pooler]);
-        let bias = self.weights.vector(width, 0, &[Part::PoolerBias]);
-        let activation = activation(self.spec.head_activation());
         self.features = self.take(width);
-        self.linear(self.x, self.features, (width, width), (weight, bias), activation)
+        let of = (width, 0, [&[Part::Pooler][..], &[Part::PoolerBias]]);
+        let op = self.product_of_x(self.features, of, activation(self.spec.head_activation()));
+        self.pending = None;
+        op
     }
 
     /// The classifier of the model's own head. A base model gives out its features.
@@ -202,7 +253,8 @@ impl<'a> Lowering<'a> {
             decision: self.decision(),
         });
         let pool = if self.head_pools_first() { Pool::First } else { Pool::Mean };
-        Ramp { exit, x, tokens: RowTokens::Own, width, pool, hidden: None, head }
+        let norm = self.pending.map(|pending| pending.norm);
+        Ramp { exit, x, tokens: RowTokens::Own, width, norm, pool, hidden: None, head }
     }
 
     fn finish(self, segments: Vec<Segment>, last: Ramp) -> Plan {
@@ -211,6 +263,7 @@ impl<'a> Lowering<'a> {
             tokens_max: self.limits.tokens_max,
             row_tokens_max: self.spec.row_tokens_max().min(self.limits.tokens_max),
             activations: self.arena.high(),
+            moments: if self.takes_norms { vec![self.spec.hidden; 2] } else { Vec::new() },
             weights: self.weights.forms,
             ..layout(&segments, &last)
         };

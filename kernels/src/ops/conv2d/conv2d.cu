@@ -6,7 +6,7 @@
 // Few outputs: a tile as wide as a warp's part of it.
 typedef Shape<128, 32, 2, 32, 3> Thin;
 
-static_assert(Thin::BYTES == 62592, "the launch knows this number");
+static_assert(Thin::BYTES == 63744, "the launch knows this number");
 
 // The map that is read, and the windows.
 struct Windows {
@@ -40,6 +40,7 @@ struct Convolution {
     u32 column0;
 
     static constexpr bool ACTIVATES_LAST = true;
+    static constexpr bool TAKES_NORMS = false;
 
     __device__ __forceinline__ u32 out_place(u32 token) const { return moved(out_map, token); }
 

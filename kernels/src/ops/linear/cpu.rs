@@ -1,13 +1,17 @@
 //! A matrix product of the live tokens.
 
 use super::Linear;
-use crate::Result;
 use crate::cpu::CpuDevice;
 use crate::cpu::gemm::{self, Epilogue, Residual, Rows};
+use crate::{Error, Result};
 
 impl Linear {
     pub(crate) fn run(&self, device: &mut CpuDevice) -> Result<()> {
         self.check(&device.layout)?;
+        if !self.norms.is_empty() {
+            let expected = "values behind their norms, on the CPU";
+            return Err(Error::mismatch("linear", expected, "one before its norm"));
+        }
         let count = device.rows.tokens().len();
         let (x, out) = (device.packed(self.x, self.k), device.packed(self.out, self.n));
         let weight = device.weights.matrix(self.weight, self.n, self.k)?;

@@ -2,12 +2,12 @@
 //! have the sum over `k` in shares, and plain arithmetic for shapes without alignment.
 
 use super::Linear;
-use crate::cuda::{Address, CudaDevice, Kernel, Launch, Tile, Tuning, Value, parameters, round_up};
-use crate::{Activation, ArenaLayout, LiveBound, Result, WeightForm};
+use crate::cuda::{CudaDevice, Kernel, Launch, Reserved, Tile, Tuning, parameters, round_up};
+use crate::{Activation, ArenaLayout, Error, LiveBound, Result, WeightForm};
 
 parameters! {
-    /// All but `linear_few` in `linear.cu`
-    struct LinearParameters for LinearBroad, LinearWide, LinearAny in linear_signature {
+    /// All that `linear_any` in `linear.cu` takes, and what the others take first.
+    struct ProductParameters for LinearAny in any_signature {
         x: u64,
         x_map: u64,
         weight: u64,
@@ -24,20 +24,20 @@ parameters! {
 }
 
 parameters! {
-    /// `linear_few` in `linear.cu`
-    struct SplitParameters for LinearFew in split_signature {
-        x: u64,
-        x_map: u64,
-        weight: u64,
-        bias: u64,
-        residual: u64,
-        residual_map: u64,
-        out: u64,
-        out_map: u64,
-        live: u64,
-        n: u32,
-        k: u32,
-        activation: u32,
+    /// The layer norms that a product takes over; all 0 where there are none.
+    struct NormParameters {
+        moments: u64,
+        eps: f32,
+        sums: u64,
+        scale: u64,
+        shift: u64,
+        out_moments: u64,
+    }
+}
+
+parameters! {
+    /// The shares of a sum over `k`.
+    struct ShareParameters {
         partial: u64,
         arrivals: u64,
         splits: u32,
@@ -82,19 +82,14 @@ pub(crate) fn linear_workspace(layout: &ArenaLayout, tuning: &Tuning) -> (usize,
 impl Linear {
     pub(crate) fn launch(&self, device: &mut CudaDevice, bound: LiveBound) -> Result<()> {
         self.check(&device.layout)?;
-        let (x, out) = (device.value(self.x)?, device.value(self.out)?);
-        let residual = self.residual.map(|residual| device.value(residual)).transpose()?;
+        let given = self.product_parameters(device)?;
+        let norms = self.norm_parameters(device.reserved()?)?;
         let cover = device.cover(bound)?;
-        let reserved = device.reserved()?;
-        let weight = reserved.weights.matrix(self.weight, self.n, self.k)?;
-        let bias = reserved.weights.vector(self.bias, self.n)?;
-        let (partial, arrivals) = (reserved.partial.address(), reserved.arrivals.address());
         if cover.tokens == 0 || self.n == 0 {
             return Ok(());
         }
-        let live = reserved.rows.table().live;
-        let given = self.parameters(x, out, residual, [weight, bias, live]);
-        let is_aligned = x.is_aligned(self.k) && weight.is_multiple_of(16) && self.k > 0;
+        let x = device.value(self.x)?;
+        let is_aligned = x.is_aligned(self.k) && given.weight.is_multiple_of(16) && self.k > 0;
         let is_split =
             cover.pass_tokens <= device.tuning.split_tokens && splits(self.n, self.k) > 1;
         let tile = match is_split {
@@ -102,66 +97,72 @@ impl Linear {
             false => device.tile(&TILES, cover.tokens, self.n),
         };
         let Some((tile, kernel)) = tile.filter(|_| is_aligned) else {
-            let grid = [self.n.div_ceil(ANY) as u32, cover.tokens.div_ceil(ANY) as u32, 1];
-            let (kernel, arguments) = (Kernel::LinearAny, given.pack());
-            return device.push(Launch { kernel, grid, shared_bytes: 0, arguments });
+            return self.launch_any(device, given, cover.tokens);
         };
         let splits = if is_split { splits(self.n, self.k) } else { 1 };
-        let arguments = match kernel {
-            Kernel::LinearFew => given.split(partial, arrivals, splits).pack(),
-            _ => given.pack(),
-        };
+        let mut arguments = given.pack().and(&norms.pack());
+        if kernel == Kernel::LinearFew {
+            let Reserved { partial, arrivals, .. } = device.reserved()?;
+            let (partial, arrivals) = (partial.address(), arrivals.address());
+            let shares = ShareParameters { partial, arrivals, splits: splits as u32 };
+            arguments = arguments.and(&shares.pack());
+        }
         let across = self.n.div_ceil(tile.outputs()) as u32;
         let down = cover.tokens.div_ceil(tile.tokens()) as u32;
         let (grid, shared_bytes) = ([across, down, splits as u32], kernel.shared_bytes_max());
         device.push(Launch { kernel, grid, shared_bytes, arguments })
     }
 
-    fn parameters(
+    fn launch_any(
         &self,
-        x: Value,
-        out: Value,
-        residual: Option<Value>,
-        [weight, bias, live]: [Address; 3],
-    ) -> LinearParameters {
-        LinearParameters {
+        device: &mut CudaDevice,
+        given: ProductParameters,
+        tokens: usize,
+    ) -> Result<()> {
+        if !self.norms.is_empty() {
+            let expected = "widths in steps of 8 where norms are taken over";
+            return Err(Error::mismatch("linear", expected, format_args!("{} inputs", self.k)));
+        }
+        let grid = [self.n.div_ceil(ANY) as u32, tokens.div_ceil(ANY) as u32, 1];
+        let (kernel, arguments) = (Kernel::LinearAny, given.pack());
+        device.push(Launch { kernel, grid, shared_bytes: 0, arguments })
+    }
+
+    fn product_parameters(&self, device: &mut CudaDevice) -> Result<ProductParameters> {
+        let (x, out) = (device.value(self.x)?, device.value(self.out)?);
+        let residual = self.residual.map(|residual| device.value(residual)).transpose()?;
+        let reserved = device.reserved()?;
+        Ok(ProductParameters {
             x: x.at,
             x_map: x.map,
-            weight,
-            bias,
+            weight: reserved.weights.matrix(self.weight, self.n, self.k)?,
+            bias: reserved.weights.vector(self.bias, self.n)?,
             residual: residual.map_or(0, |residual| residual.at),
             residual_map: residual.map_or(0, |residual| residual.map),
             out: out.at,
             out_map: out.map,
-            live,
+            live: reserved.rows.table().live,
             n: self.n as u32,
             k: self.k as u32,
             activation: self.activation.number(),
-        }
+        })
     }
-}
 
-impl LinearParameters {
-    fn split(self, partial: Address, arrivals: Address, splits: usize) -> SplitParameters {
-        let Self { x, x_map, weight, bias, residual, residual_map, out, out_map, .. } = self;
-        let Self { live, n, k, activation, .. } = self;
-        SplitParameters {
-            x,
-            x_map,
-            weight,
-            bias,
-            residual,
-            residual_map,
-            out,
-            out_map,
-            live,
-            n,
-            k,
-            activation,
-            partial,
-            arrivals,
-            splits: splits as u32,
+    fn norm_parameters(&self, reserved: &Reserved) -> Result<NormParameters> {
+        let mut norms = NormParameters::default();
+        if let Some(x) = self.norms.x {
+            norms.moments = reserved.moments(x.moments);
+            norms.eps = x.eps;
+            norms.sums = reserved.weights.sums(self.weight);
         }
+        if let Some(residual) = self.norms.residual {
+            norms.moments = reserved.moments(residual.standard.moments);
+            norms.eps = residual.standard.eps;
+            norms.scale = reserved.weights.vector(residual.scale, self.n)?;
+            norms.shift = reserved.weights.vector(residual.shift, self.n)?;
+        }
+        norms.out_moments = self.norms.out.map_or(0, |out| reserved.moments(out));
+        Ok(norms)
     }
 }
 
@@ -182,6 +183,16 @@ impl Activation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cuda::kernels::check_parameters;
+
+    #[test]
+    fn parameters_of_tensor_kernels_match_the_ptx() {
+        let both = [ProductParameters::TYPES, NormParameters::TYPES].concat();
+        for kernel in [Kernel::LinearBroad, Kernel::LinearWide] {
+            check_parameters(kernel, &both);
+        }
+        check_parameters(Kernel::LinearFew, &[&both, ShareParameters::TYPES].concat());
+    }
 
     #[test]
     fn only_long_sums_for_few_outputs_are_cut() {

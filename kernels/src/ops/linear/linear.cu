@@ -18,10 +18,27 @@ struct Product {
     u32 n;
     u32 k;
     u32 activation;
+    // Of x if there are `sums`, else of the residual.
+    MomentTable moments;
+    // Over the columns of the weight.
+    const float* sums;
+    // Of the residual's norm.
+    const float* scale;
+    const float* shift;
+    Moments64* out_moments;
     u32 token0;
     u32 column0;
 
     static constexpr bool ACTIVATES_LAST = false;
+    static constexpr bool TAKES_NORMS = true;
+
+    __device__ __forceinline__ u32 normed_place(u32 token) const {
+        return place(sums ? x_map : residual_map, token);
+    }
+
+    __device__ __forceinline__ u32 moment_blocks() const {
+        return (n + MOMENT_COLUMNS - 1) / MOMENT_COLUMNS;
+    }
 
     __device__ __forceinline__ u32 out_place(u32 token) const { return place(out_map, token); }
 
@@ -34,44 +51,56 @@ struct Product {
 // `STEP`th row. Rows past the live tokens or past n, and columns past k, become zeros.
 template <class S> struct Loader {
     static constexpr int STEP = S::THREADS / K_CHUNKS;
-    static constexpr int ROWS = S::STAGE_ROWS / STEP;
+    static constexpr int TOKENS = S::TOKENS / STEP;
+    static constexpr int OUTPUTS = S::COLUMNS / STEP;
 
-    const elem* rows[ROWS];
-    u32 live_rows; // one bit each
-    u32 column;
-    u32 k_end;
+    const elem* x[TOKENS];
+    const elem* weight;
+    u32 weight_step; // elements
+    u32 live;        // rows of the stage, one bit each
+    int columns;     // from this thread's on
     u32 to;
 
-    __device__ __forceinline__ Loader(const Product& p, u32 k_begin, u32 k_end) : k_end(k_end) {
-        const u32 row0 = threadIdx.x / K_CHUNKS;
+    __device__ __forceinline__ Loader(const Product& p, u32 k_begin, u32 k_end) {
+        const u32 row = threadIdx.x / K_CHUNKS;
         const u32 chunk = threadIdx.x % K_CHUNKS;
-        column = k_begin + chunk * CHUNK;
-        to = shared_address(shared_bytes) + swizzled<K_CHUNKS>(row0, chunk);
-        live_rows = 0;
+        const u32 column = k_begin + chunk * CHUNK;
+        columns = (int)k_end - (int)column;
+        to = shared_address(shared_bytes) + swizzled<K_CHUNKS>(row, chunk);
+        live = 0;
 #pragma unroll
-        for (int i = 0; i < ROWS; i++) {
-            const bool of_x = i * STEP < S::TOKENS;
-            const u32 row = of_x ? p.token0 + row0 + i * STEP
-                                 : p.column0 + row0 + i * STEP - S::TOKENS;
-            const bool live = row < (of_x ? p.tokens : p.n);
-            const u32 at = !live ? 0 : of_x ? place(p.x_map, row) : row;
-            rows[i] = (of_x ? p.x : p.weight) + (u64)at * p.k + column;
-            live_rows |= (u32)live << i;
+        for (int i = 0; i < TOKENS; i++) {
+            const u32 token = p.token0 + row + i * STEP;
+            const bool lives = token < p.tokens;
+            x[i] = p.x + (u64)(lives ? place(p.x_map, token) : 0) * p.k + column;
+            live |= (u32)lives << i;
         }
+        const u32 output = p.column0 + row;
+#pragma unroll
+        for (int i = 0; i < OUTPUTS; i++)
+            live |= (u32)(output + i * STEP < p.n) << (TOKENS + i);
+        weight = p.weight + (u64)output * p.k + column;
+        weight_step = STEP * p.k;
+        keep(live);
     }
 
     // Starts the copies of a stage and goes on to the next step of k.
     __device__ __forceinline__ void copy(u32 stage) {
-        const u32 live = column < k_end ? live_rows : 0;
+        const u32 first = to + stage * S::STAGE_BYTES;
+        const u32 alive = columns > 0 ? live : 0;
 #pragma unroll
-        for (int i = 0; i < ROWS; i++) {
-            copy_chunk(
-                to + stage * S::STAGE_BYTES + i * STEP * K_CHUNKS * CHUNK_BYTES, rows[i],
-                live >> i & 1
-            );
-            rows[i] += K_STEP;
+        for (int i = 0; i < TOKENS; i++) {
+            copy_chunk(first + i * STEP * K_CHUNKS * CHUNK_BYTES, x[i], alive >> i & 1);
+            x[i] += K_STEP;
         }
-        column += K_STEP;
+#pragma unroll
+        for (int i = 0; i < OUTPUTS; i++)
+            copy_chunk(
+                first + (TOKENS + i) * STEP * K_CHUNKS * CHUNK_BYTES,
+                weight + (u64)i * weight_step, alive >> (TOKENS + i) & 1
+            );
+        weight += K_STEP;
+        columns -= K_STEP;
     }
 };
 
@@ -88,10 +117,14 @@ accumulate(const Product& p, u32 k_begin, u32 k_end, Sums<S>& sums) {
         const u32 *residual_map, elem *out, const u32 *out_map, const Live *live, u32 n, u32 k,   \
         u32 activation
 
+#define NORM_PARAMETERS                                                                          \
+    const Moments64 *moments, float eps, const float *sums, const float *scale,                  \
+        const float *shift, Moments64 *out_moments
+
 #define PRODUCT                                                                                  \
     {                                                                                            \
         x, x_map, weight, bias, residual, residual_map, out, out_map, live->tokens, n, k,        \
-            activation, 0, 0                                                                     \
+            activation, {moments, sums ? k : n, eps}, sums, scale, shift, out_moments, 0, 0      \
     }
 
 // Makes one tile.
@@ -106,12 +139,14 @@ template <class S> __device__ __forceinline__ void make_tile(Product& p) {
     finish<S>(p, sums);
 }
 
-extern "C" __global__ void __launch_bounds__(Broad::THREADS, 1) linear_broad(PRODUCT_PARAMETERS) {
+extern "C" __global__ void __launch_bounds__(Broad::THREADS, 1)
+linear_broad(PRODUCT_PARAMETERS, NORM_PARAMETERS) {
     Product p = PRODUCT;
     make_tile<Broad>(p);
 }
 
-extern "C" __global__ void __launch_bounds__(Wide::THREADS, 2) linear_wide(PRODUCT_PARAMETERS) {
+extern "C" __global__ void __launch_bounds__(Wide::THREADS, 2)
+linear_wide(PRODUCT_PARAMETERS, NORM_PARAMETERS) {
     Product p = PRODUCT;
     make_tile<Wide>(p);
 }
@@ -187,7 +222,7 @@ __device__ __forceinline__ bool arrive_last(u32* arrivals, u32 splits) {
 // With few tokens there are too few tiles to fill the device: blocks share the k of a tile. The
 // last to come adds the shares in their order, whoever it is.
 extern "C" __global__ void __launch_bounds__(Few::THREADS, 3)
-linear_few(PRODUCT_PARAMETERS, float* partial, u32* arrivals, u32 splits) {
+linear_few(PRODUCT_PARAMETERS, NORM_PARAMETERS, float* partial, u32* arrivals, u32 splits) {
     Product p = PRODUCT;
     p.token0 = blockIdx.y * Few::TOKENS;
     p.column0 = blockIdx.x * Few::COLUMNS;
@@ -196,21 +231,21 @@ linear_few(PRODUCT_PARAMETERS, float* partial, u32* arrivals, u32 splits) {
     const u32 steps = (k + K_STEP - 1) / K_STEP, share = blockIdx.z;
     const u32 k_begin = steps * share / splits * K_STEP;
     const u32 k_end = min(k, steps * (share + 1) / splits * K_STEP);
-    Sums<Few> sums;
+    Sums<Few> tile;
     edges<Few>().fetch(p);
-    accumulate<Few>(p, k_begin, k_end, sums);
+    accumulate<Few>(p, k_begin, k_end, tile);
     if (splits > 1) {
         const Shares shares(p, partial);
-        shares.write(sums, share);
+        shares.write(tile, share);
         if (!arrive_last(arrivals, splits))
             return;
-        sums = Sums<Few>();
+        tile = Sums<Few>();
         for (u32 z = 0; z < splits; z++)
-            shares.add(sums, z);
+            shares.add(tile, z);
         // The stages held the word that this block is the last.
         __syncthreads();
     }
-    finish<Few>(p, sums);
+    finish<Few>(p, tile);
 }
 
 #define ANY_TILE 16
@@ -234,7 +269,7 @@ __device__ __forceinline__ void load_any(
     }
 }
 
-// No tensor cores, no conditions: a thread makes one output.
+// No tensor cores, no conditions but that norms are ops of their own: a thread makes one output.
 extern "C" __global__ void __launch_bounds__(ANY_TILE * ANY_TILE)
 linear_any(PRODUCT_PARAMETERS) {
     __shared__ float x_tile[ANY_TILE][ANY_STEP + 1];

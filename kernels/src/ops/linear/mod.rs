@@ -9,9 +9,10 @@ pub(crate) use cuda::linear_workspace;
 
 use std::fmt;
 
-use crate::{ArenaLayout, Cost, Error, Result, Span, WeightId};
+use crate::{ArenaLayout, Cost, Error, LinearNorms, Result, Span, WeightId};
 
-/// `out[t] = act(x[t] · Wᵀ + bias) + residual[t]`.
+/// `out[t] = act(x[t] · Wᵀ + bias) + residual[t]`, with `x` or the residual behind its layer norm
+/// where `norms` says so.
 ///
 /// Each output is one fused multiply-add chain over `k` in rising order, so a token's result
 /// depends neither on the other tokens of the batch nor on how the work was split.
@@ -30,6 +31,9 @@ pub struct Linear {
     pub residual: Option<Span>,
     /// `[tokens, n]`, written.
     pub out: Span,
+    /// Layer norms that it takes over; none on devices that do not prefer it
+    /// ([`crate::Preferences::takes_norms`]).
+    pub norms: LinearNorms,
     /// Inputs.
     pub k: usize,
     /// Outputs.
@@ -61,7 +65,17 @@ impl Linear {
         if self.x.overlaps(&self.out) {
             return Err(Error::mismatch("linear out", "a span apart from x", self.out));
         }
-        let Some(residual) = self.residual else { return Ok(()) };
+        self.norms.check(layout, self.n, self.k)?;
+        if self.norms.residual.is_some() && self.activation != Activation::None {
+            let expected = "no activation before a residual that lies before its norm";
+            return Err(Error::mismatch("linear", expected, self.activation));
+        }
+        let Some(residual) = self.residual else {
+            return match self.norms.residual {
+                None => Ok(()),
+                Some(_) => Err(Error::mismatch("linear norms", "a residual", "none")),
+            };
+        };
         layout.check_matrix("linear residual", residual, self.n)?;
         if residual.at != self.out.at && residual.overlaps(&self.out) {
             return Err(Error::mismatch("linear residual", "out or a span apart", residual));
@@ -76,12 +90,16 @@ impl Linear {
 
 impl fmt::Display for Linear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { x, weight, bias, out, k, n, .. } = self;
-        write!(f, "linear    {out}[{n}] = {x}[{k}] . {weight} + {bias}")?;
+        let Self { x, weight, bias, out, norms, k, n, .. } = self;
+        write!(f, "linear    {out}[{n}] = {x}[{k}]")?;
+        norms.x.map_or(Ok(()), |norm| norm.fmt(f))?;
+        write!(f, " . {weight} + {bias}")?;
         if self.activation != Activation::None {
             write!(f, " {}", self.activation)?;
         }
-        self.residual.map_or(Ok(()), |residual| write!(f, " + {residual}"))
+        self.residual.map_or(Ok(()), |residual| write!(f, " + {residual}"))?;
+        norms.residual.map_or(Ok(()), |norm| norm.fmt(f))?;
+        norms.out.map_or(Ok(()), |moments| write!(f, " -> {moments}"))
     }
 }
 

@@ -6,10 +6,12 @@
 //
 // The product gives `tokens` (rows of the tile that live), `n`, `bias`, `out`, `residual`,
 // `activation`, the corner of the tile `token0` and `column0`, where a token lies in `out` and
-// `residual`, and whether the activation comes after the residual.
+// `residual`, whether the activation comes after the residual, and whether it may take over layer
+// norms: of x (`sums`), of the residual (`scale`), and of its output (`out_moments`).
 #pragma once
 
 #include "mma.cuh"
+#include "norm/moments.cuh"
 
 // Elements of k that a stage holds of every row: 128 bytes, so that a row fills all banks.
 #define K_STEP 64
@@ -33,7 +35,7 @@ template <int TOKENS_, int COLUMNS_, int STRIPES_, int WARP_COLUMNS_, int STAGES
     // A stage holds the rows of x, then those of the weight.
     static constexpr int STAGE_ROWS = TOKENS + COLUMNS;
     static constexpr int STAGE_BYTES = STAGE_ROWS * K_STEP * sizeof(elem);
-    static constexpr int BYTES = STAGES * STAGE_BYTES + (2 * TOKENS + COLUMNS) * 4;
+    static constexpr int BYTES = STAGES * STAGE_BYTES + (4 * TOKENS + 2 * COLUMNS) * 4;
 };
 
 typedef Shape<128, 192, 4, 48, 3> Broad;
@@ -41,8 +43,8 @@ typedef Shape<128, 128, 4, 32, 3> Wide;
 typedef Shape<64, 64, 2, 32, 4> Few;
 
 // Dynamic shared memory that the launch gives to `linear_broad`, `linear_wide` and `linear_few`.
-static_assert(Broad::BYTES == 124672, "the launch knows this number");
-static_assert(Wide::BYTES == 99840 && Few::BYTES == 66304, "the launch knows these numbers");
+static_assert(Broad::BYTES == 126464, "the launch knows this number");
+static_assert(Wide::BYTES == 101376 && Few::BYTES == 67072, "the launch knows these numbers");
 
 // The sums of a lane: of each stripe, 16 tokens by so many times eight columns.
 template <class S> struct Sums {
@@ -51,18 +53,36 @@ template <class S> struct Sums {
 
 // What the epilogue wants of every token and column, fetched while the product is on its way.
 template <class S> struct Edges {
+    // Of x or of the residual, where one of them lies before its norm.
+    Standard standard[S::TOKENS];
     u32 out[S::TOKENS];
     u32 residual[S::TOKENS];
+    // With the shift of the residual's norm: no activation stands between.
     float bias[S::COLUMNS];
+    // The sums over the weight where x lies before its norm, the scale where the residual does.
+    float factors[S::COLUMNS];
 
     template <class P> __device__ __forceinline__ void fetch(const P& p) {
         for (u32 i = threadIdx.x; i < S::TOKENS; i += S::THREADS) {
             const u32 token = p.token0 + i;
-            out[i] = token < p.tokens ? p.out_place(token) : 0;
-            residual[i] = token < p.tokens ? p.residual_place(token) : 0;
+            const bool lives = token < p.tokens;
+            out[i] = lives ? p.out_place(token) : 0;
+            residual[i] = lives ? p.residual_place(token) : 0;
+            if constexpr (P::TAKES_NORMS)
+                standard[i] = lives && p.moments.at ? p.moments.of(p.normed_place(token))
+                                                    : Standard{0.0f, 1.0f};
         }
-        for (u32 i = threadIdx.x; i < S::COLUMNS; i += S::THREADS)
-            bias[i] = p.column0 + i < p.n ? p.bias[p.column0 + i] : 0.0f;
+        for (u32 i = threadIdx.x; i < S::COLUMNS; i += S::THREADS) {
+            const u32 column = p.column0 + i;
+            const bool lives = column < p.n;
+            bias[i] = lives ? p.bias[column] : 0.0f;
+            if constexpr (P::TAKES_NORMS) {
+                if (p.moments.at)
+                    factors[i] = lives ? (p.sums ? p.sums : p.scale)[column] : 0.0f;
+                if (p.scale && lives)
+                    bias[i] += p.shift[column];
+            }
+        }
     }
 };
 
@@ -115,16 +135,15 @@ __device__ __forceinline__ void accumulate(L& loader, u32 steps, Sums<S>& sums) 
     }
     // The barrier says that the stage is there for all, and that all have left the one before,
     // which is the next to be filled.
-    u32 now = 0, next = S::STAGES - 1;
-    for (u32 step = 0; step < steps; step++) {
+    u32 now = 0;
+    for (; steps > 0; steps--) {
         copies_wait<S::STAGES - 2>();
         __syncthreads();
-        if (step + S::STAGES - 1 < steps)
-            loader.copy(next);
+        if (steps >= S::STAGES)
+            loader.copy(now == 0 ? S::STAGES - 1 : now - 1);
         copies_commit();
         const u32 at = now * S::STAGE_BYTES;
         multiply_stage<S>(sums, x_corner + at, weight_corner + at);
-        next = now;
         now = now + 1 == S::STAGES ? 0 : now + 1;
     }
     // Every copy was waited for: the stages are free for the epilogue. The edges are there.
@@ -139,8 +158,11 @@ template <class S> __device__ __forceinline__ u32 staged(u32 token, u32 column) 
     return token * S::COLUMNS + (four ^ token % 4 * 2 ^ turn) * 4;
 }
 
-// Puts sums + bias where whole rows can be read.
-template <class S> __device__ __forceinline__ void stage_sums(const Sums<S>& sums) {
+// Puts sums + bias where whole rows can be read. Where x lies before its norm, the weight has its
+// scale and the bias its shift, and with `sums` over the columns of the weight
+// (x - mean) * inverse . W^T = inverse * (x . W^T - mean * sums).
+template <class S, bool OF_STANDARD>
+__device__ __forceinline__ void stage_sums(const Sums<S>& sums) {
     float* tile = (float*)shared_bytes;
     const u32 lane = threadIdx.x % 32;
     const u32 token = warp_token<S>() + lane / 4;
@@ -152,7 +174,14 @@ template <class S> __device__ __forceinline__ void stage_sums(const Sums<S>& sum
         for (int i = 0; i < S::STRIPES * 2; i++) {
             const float* pair = &sums.at[i / 2][j][i % 2 * 2];
             float* to = tile + staged<S>(token + i * 8, column + j * 8) + column % 4;
-            *(float2*)to = make_float2(pair[0] + bias.x, pair[1] + bias.y);
+            float2 value = make_float2(pair[0], pair[1]);
+            if constexpr (OF_STANDARD) {
+                const Standard of = edges<S>().standard[token + i * 8];
+                const float2 of_weight = *(const float2*)&edges<S>().factors[column + j * 8];
+                value.x = of.inverse * (value.x - of.mean * of_weight.x);
+                value.y = of.inverse * (value.y - of.mean * of_weight.y);
+            }
+            *(float2*)to = make_float2(value.x + bias.x, value.y + bias.y);
         }
     }
 }
@@ -197,6 +226,36 @@ __device__ __forceinline__ void write_run(elem* to, const Run& run, u32 columns,
     }
 }
 
+// The residual behind its norm, but for the shift.
+template <class S>
+__device__ __forceinline__ void normalise(Run& run, const Standard& of, u32 column) {
+    const float4* scale = (const float4*)&edges<S>().factors[column];
+    const float4 low = scale[0], high = scale[1];
+    const float factors[CHUNK] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#pragma unroll
+    for (int i = 0; i < CHUNK; i++)
+        run.at[i] = (run.at[i] - of.mean) * of.inverse * factors[i];
+}
+
+// The moments of what eight threads side by side write of a token; `columns` are this thread's,
+// `all` those of the eight. Of the elements as they are stored.
+__device__ __forceinline__ Moments64 moments_of(const Run& run, u32 columns, u32 all) {
+    float sum = 0.0f, squares = 0.0f;
+    float stored[CHUNK];
+#pragma unroll
+    for (int i = 0; i < CHUNK; i++) {
+        stored[i] = to_float(to_elem(run.at[i]));
+        sum += i < columns ? stored[i] : 0.0f;
+    }
+    const float mean = sum_of_eight(sum) / all;
+#pragma unroll
+    for (int i = 0; i < CHUNK; i++) {
+        const float apart = i < columns ? stored[i] - mean : 0.0f;
+        squares += apart * apart;
+    }
+    return {mean, sum_of_eight(squares)};
+}
+
 template <class S> __device__ __forceinline__ Run staged_run(u32 token, u32 column) {
     const u32 at = staged<S>(token, column);
     const float4 low = *(const float4*)((const float*)shared_bytes + at);
@@ -211,14 +270,17 @@ template <class S, int ACTIVATION, class P>
 __device__ __forceinline__ void write_tile(const P& p) {
     constexpr u32 RUNS = S::COLUMNS / CHUNK;
     constexpr u32 STEP = S::THREADS / RUNS;
-    constexpr int BATCH = ACTIVATION == ACT_ANY ? 1 : 4;
+    constexpr int BATCH = ACTIVATION == ACT_ANY ? 1 : P::TAKES_NORMS ? 2 : 4;
     const u32 activation = ACTIVATION == ACT_ANY ? p.activation : ACTIVATION;
     const u32 column = threadIdx.x % RUNS * CHUNK;
     const u32 columns = p.n - min(p.n, p.column0 + column);
     const u32 tokens = min((u32)S::TOKENS, p.tokens - p.token0);
     const bool whole = p.n % CHUNK == 0 && ((u64)p.out | (u64)p.residual) % CHUNK_BYTES == 0;
+    // Eight threads make moments together. The last of them stay though they have no columns.
+    const u32 block = p.column0 + column - column % MOMENT_COLUMNS;
+    const bool stays = columns > 0 || (P::TAKES_NORMS && block < p.n);
     // Where runs do not divide the threads, the last of these have none.
-    if (columns == 0 || (S::THREADS % RUNS != 0 && threadIdx.x >= STEP * RUNS))
+    if (!stays || (S::THREADS % RUNS != 0 && threadIdx.x >= STEP * RUNS))
         return;
 #pragma unroll 1
     for (u32 first = threadIdx.x / RUNS; first < tokens; first += BATCH * STEP) {
@@ -228,7 +290,10 @@ __device__ __forceinline__ void write_tile(const P& p) {
             const u32 token = first + b * STEP;
             if (p.residual && token < tokens) {
                 const u64 at = (u64)edges<S>().residual[token] * p.n + p.column0 + column;
-                added[b] = read_run(p.residual + at, columns, whole);
+                added[b] = read_run(p.residual + at, columns, whole && columns > 0);
+                if constexpr (P::TAKES_NORMS)
+                    if (p.scale)
+                        normalise<S>(added[b], edges<S>().standard[token], column);
             }
         }
 #pragma unroll
@@ -244,14 +309,30 @@ __device__ __forceinline__ void write_tile(const P& p) {
                                               : activate(sum, activation) + more;
             }
             const u64 at = (u64)edges<S>().out[token] * p.n + p.column0 + column;
-            write_run(p.out + at, run, columns, whole);
+            write_run(p.out + at, run, columns, whole && columns > 0);
+            if constexpr (P::TAKES_NORMS) {
+                if (p.out_moments) {
+                    const u32 all = min(MOMENT_COLUMNS, p.n - block);
+                    const Moments64 moments = moments_of(run, columns, all);
+                    const u64 row = (u64)edges<S>().out[token] * p.moment_blocks();
+                    if (threadIdx.x % 8 == 0)
+                        p.out_moments[row + block / MOMENT_COLUMNS] = moments;
+                }
+            }
         }
     }
 }
 
 template <class S, class P>
 __device__ __forceinline__ void finish(const P& p, const Sums<S>& sums) {
-    stage_sums<S>(sums);
+    if constexpr (P::TAKES_NORMS) {
+        if (p.sums)
+            stage_sums<S, true>(sums);
+        else
+            stage_sums<S, false>(sums);
+    } else {
+        stage_sums<S, false>(sums);
+    }
     __syncthreads();
     if (p.activation == ACT_NONE)
         write_tile<S, ACT_NONE>(p);

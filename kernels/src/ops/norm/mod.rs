@@ -3,8 +3,12 @@
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod taken;
 
 pub(crate) use cpu::Form;
+#[cfg(feature = "cuda")]
+pub(crate) use taken::MOMENT_COLUMNS;
+pub use taken::{LinearNorms, MomentsId, Normalised, Standardised};
 
 use std::fmt;
 

@@ -5,11 +5,15 @@ use super::{Decision, Pool, Ramp};
 use crate::cpu::gemm::{self, Epilogue, Residual, Rows};
 use crate::cpu::simd::vectorised;
 use crate::cpu::{Buffer, CpuDevice, Exits, math};
-use crate::{Activation, ArenaLayout, ExitRecord, Result, Score};
+use crate::{Activation, ArenaLayout, Error, ExitRecord, Result, Score};
 
 impl Ramp {
     pub(crate) fn run(&self, device: &mut CpuDevice) -> Result<()> {
         self.check(&device.layout)?;
+        if self.norm.is_some() {
+            let expected = "a value behind its norm, on the CPU";
+            return Err(Error::mismatch("ramp", expected, "one before its norm"));
+        }
         let rows = device.rows.live();
         device.exits.open(self.exit, rows, self.logits())?;
         if rows == 0 {

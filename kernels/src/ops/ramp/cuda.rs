@@ -1,7 +1,7 @@
 //! One block takes one row from its tokens to its record.
 
 use super::{Decision, Pool, Ramp};
-use crate::cuda::{Address, CudaDevice, Kernel, Launch, parameters};
+use crate::cuda::{Address, CudaDevice, Kernel, Launch, Reserved, parameters};
 use crate::{Error, LiveBound, Result, RowTokens};
 
 parameters! {
@@ -32,7 +32,20 @@ parameters! {
         row_vectors: u32,
         decision: u32,
         tolerance: f32,
+        moments: u64,
+        eps: f32,
+        scale: u64,
+        shift: u64,
     }
+}
+
+/// The layer norm that a ramp takes over, as the kernel takes it; all 0 where there is none.
+#[derive(Default)]
+struct NormArguments {
+    moments: Address,
+    eps: f32,
+    scale: Address,
+    shift: Address,
 }
 
 /// Weights of the layers inside a ramp; 0 where there is none.
@@ -69,6 +82,7 @@ impl Ramp {
             RowTokens::Each(each) => each as u32,
         };
         let (decision, tolerance) = self.decision();
+        let norm = self.norm_arguments(reserved)?;
         let arguments = RampParameters {
             x: x.at,
             x_map: x.map,
@@ -98,10 +112,24 @@ impl Ramp {
             row_vectors,
             decision,
             tolerance,
+            moments: norm.moments,
+            eps: norm.eps,
+            scale: norm.scale,
+            shift: norm.shift,
         };
         let (kernel, grid) = (Kernel::Ramp, [cover.rows as u32, 1, 1]);
         let shared_bytes = shared_bytes as u32;
         device.push(Launch { kernel, grid, shared_bytes, arguments: arguments.pack() })
+    }
+
+    fn norm_arguments(&self, reserved: &Reserved) -> Result<NormArguments> {
+        let Some(norm) = &self.norm else { return Ok(NormArguments::default()) };
+        Ok(NormArguments {
+            moments: reserved.moments(norm.standard.moments),
+            eps: norm.standard.eps,
+            scale: reserved.weights.vector(norm.scale, self.width)?,
+            shift: reserved.weights.vector(norm.shift, self.width)?,
+        })
     }
 
     fn layers(&self, device: &mut CudaDevice) -> Result<Layers> {

@@ -10,7 +10,9 @@ pub use decision::Decision;
 
 use std::fmt;
 
-use crate::{Activation, ArenaLayout, Cost, Error, ExitId, Result, RowTokens, Span, WeightId};
+use crate::{
+    Activation, ArenaLayout, Cost, Error, ExitId, Normalised, Result, RowTokens, Span, WeightId,
+};
 
 /// An exit. For every live row: pool its tokens, run the head, decide, score, and leave
 /// a record. A row whose score reaches the threshold, and that has no answer yet, gets it
@@ -25,6 +27,9 @@ pub struct Ramp {
     pub tokens: RowTokens,
     /// Elements of a token vector.
     pub width: usize,
+    /// The layer norm that `x` lies before; none on devices that do not prefer it
+    /// ([`crate::Preferences::takes_norms`]).
+    pub norm: Option<Normalised>,
     /// How a row's tokens become one vector.
     pub pool: Pool,
     /// A layer between pool and head.
@@ -84,6 +89,12 @@ impl Ramp {
         if let Some(head) = values.filter(|head| head.classes != 1) {
             return Err(Error::mismatch("logits of a value", 1, head.classes));
         }
+        if let Some(norm) = &self.norm {
+            norm.standard.moments.check(layout, self.width)?;
+            if self.tokens != RowTokens::Own {
+                return Err(Error::mismatch("norm of a ramp", "texts", "images"));
+            }
+        }
         if self.exit.0 as usize >= layout.exits {
             return Err(Error::mismatch(
                 "exit",
@@ -119,7 +130,9 @@ impl Ramp {
 impl fmt::Display for Ramp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { exit, x, width, pool, .. } = self;
-        write!(f, "ramp      {exit} = {pool}({x}[{width}])")?;
+        write!(f, "ramp      {exit} = {pool}({x}[{width}]")?;
+        self.norm.map_or(Ok(()), |norm| norm.fmt(f))?;
+        write!(f, ")")?;
         if let Some(hidden) = &self.hidden {
             let Hidden { weight, bias, activation, n } = hidden;
             write!(f, " . {weight} + {bias} {activation} [{n}]")?;

@@ -1,5 +1,6 @@
 // An exit: one block pools a row, runs the head, and decides. `cpu.rs` says the same in Rust.
 #include "norm/chunk.cuh"
+#include "norm/moments.cuh"
 #include "ramp/verdict.cuh"
 
 #define WARPS 8u
@@ -65,11 +66,28 @@ __device__ __forceinline__ void write_shared(float* to, const float (&v)[STEP]) 
     }
 }
 
+// The norm of a value that lies before it.
+struct Norm {
+    MomentTable moments;
+    const float* scale;
+    const float* shift;
+
+    // Of the token at `place`; nothing changes where there is no norm.
+    __device__ __forceinline__ Standard of(u32 place) const {
+        return moments.at ? moments.of(place) : Standard{0.0f, 1.0f};
+    }
+};
+
 template <u32 STEP>
-__device__ __forceinline__ void pool_first(const elem* x, u32 width, float* features) {
+__device__ __forceinline__ void
+pool_first(const elem* x, u32 token, u32 width, const Norm& norm, float* features) {
+    const Standard of = norm.of(token);
     for (u32 at = threadIdx.x * STEP; at < width; at += THREADS * STEP) {
         float v[STEP];
-        load_chunk(x + at, v);
+        load_chunk(x + (u64)token * width + at, v);
+#pragma unroll
+        for (u32 j = 0; j < STEP; j++)
+            v[j] = (v[j] - of.mean) * of.inverse;
         write_shared(features + at, v);
     }
     __syncthreads();
@@ -79,23 +97,31 @@ __device__ __forceinline__ void pool_first(const elem* x, u32 width, float* feat
 // the sum depends on the row's length alone.
 template <u32 STEP>
 __device__ __forceinline__ void
-pool_mean(const elem* x, const u32* map, u32 first, u32 last, u32 width, float* features) {
+pool_mean(const elem* x, const u32* map, u32 first, u32 last, u32 width, const Norm& norm,
+          float* features) {
     constexpr u32 COLUMNS = CHUNKS * LANES * STEP;
     const float share = 1.0f / (last - first);
     for (u32 base = lane() * STEP; base - lane() * STEP < width; base += COLUMNS) {
         float sums[CHUNKS][STEP] = {};
+        // Each lane has looked up what one of the warp's next tokens is normalised by.
+        for (u32 group = first + warp(); group < last; group += WARPS * LANES) {
+            const u32 mine = group + lane() * WARPS;
+            const Standard looked_up = norm.of(place(map, min(mine, last - 1)));
 #pragma unroll(STEP == 1 ? 1 : 4)
-        for (u32 t = first + warp(); t < last; t += WARPS) {
-            const elem* token = x + (u64)place(map, t) * width;
+            for (u32 turn = 0; turn < min(LANES, (last - group + WARPS - 1) / WARPS); turn++) {
+                const Standard of = {__shfl_sync(ALL_LANES, looked_up.mean, turn),
+                                     __shfl_sync(ALL_LANES, looked_up.inverse, turn)};
+                const elem* token = x + (u64)place(map, group + turn * WARPS) * width;
 #pragma unroll
-            for (u32 i = 0; i < CHUNKS; i++) {
-                float v[STEP] = {};
-                const u32 at = base + i * LANES * STEP;
-                if (at < width)
-                    load_chunk(token + at, v);
+                for (u32 i = 0; i < CHUNKS; i++) {
+                    float v[STEP] = {};
+                    const u32 at = base + i * LANES * STEP;
+                    if (at < width)
+                        load_chunk(token + at, v);
 #pragma unroll
-                for (u32 j = 0; j < STEP; j++)
-                    sums[i][j] += v[j];
+                    for (u32 j = 0; j < STEP; j++)
+                        sums[i][j] += (v[j] - of.mean) * of.inverse;
+                }
             }
         }
         for (u32 turn = 0; turn < min(WARPS, last - first); turn++) {
@@ -117,6 +143,13 @@ pool_mean(const elem* x, const u32* map, u32 first, u32 last, u32 width, float* 
     }
     for (u32 at = threadIdx.x; at < width; at += THREADS)
         features[at] *= share;
+    __syncthreads();
+}
+
+// Scale and shift of a norm, once tokens are pooled.
+__device__ __forceinline__ void finish_norm(const Norm& norm, u32 width, float* features) {
+    for (u32 at = threadIdx.x; at < width; at += THREADS)
+        features[at] = features[at] * norm.scale[at] + norm.shift[at];
     __syncthreads();
 }
 
@@ -217,7 +250,8 @@ ramp(const elem* __restrict__ x, const u32* __restrict__ x_map, const u32* __res
      const float* __restrict__ hidden_bias, u32 hidden, u32 hidden_activation,
      const elem* __restrict__ head_weight, const float* __restrict__ head_bias, u32 classes,
      u32 width, u32 pool, u32 exit, u32 is_final, u32 logits_stride, u32 row_vectors, u32 decision,
-     float tolerance) {
+     float tolerance, const Moments64* __restrict__ moments, float eps,
+     const float* __restrict__ scale, const float* __restrict__ shift) {
     const u32 position = blockIdx.x;
     if (position >= live->rows)
         return;
@@ -234,13 +268,17 @@ ramp(const elem* __restrict__ x, const u32* __restrict__ x_map, const u32* __res
     float* values = (float*)shared;
     u32 count = width;
     const bool is_wide = width % WIDE == 0 && is_aligned(x);
+    const Norm norm = {{moments, width, eps}, scale, shift};
     if (pool == POOL_FIRST) {
-        const elem* token = x + (u64)place(x_map, first) * width;
-        is_wide ? pool_first<WIDE>(token, width, values) : pool_first<1>(token, width, values);
+        const u32 token = place(x_map, first);
+        is_wide ? pool_first<WIDE>(x, token, width, norm, values)
+                : pool_first<1>(x, token, width, norm, values);
     } else {
-        is_wide ? pool_mean<WIDE>(x, x_map, first, last, width, values)
-                : pool_mean<1>(x, x_map, first, last, width, values);
+        is_wide ? pool_mean<WIDE>(x, x_map, first, last, width, norm, values)
+                : pool_mean<1>(x, x_map, first, last, width, norm, values);
     }
+    if (moments)
+        finish_norm(norm, width, values);
     if (hidden_weight) {
         float* out = values + room(width);
         multiply(values, {hidden_weight, hidden_bias, hidden, width, hidden_activation}, out);

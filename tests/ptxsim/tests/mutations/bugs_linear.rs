@@ -37,6 +37,17 @@ fn wide() {
     ]);
 }
 
+/// The norms that products take over.
+#[test]
+fn norms() {
+    for subject in [BROAD, WIDE, FEW] {
+        subject.finds(&[
+            Bug::new(("rsqrt.approx", ""), SOME, Swap("rsqrt.approx", "sqrt.approx"), Found::Wrong),
+            Bug::new(("st.global.v2.f32", "p.out_moments["), SOME, Remove, Found::Somehow),
+        ]);
+    }
+}
+
 #[test]
 fn few() {
     let late = Found::By(&[AsyncPending]);

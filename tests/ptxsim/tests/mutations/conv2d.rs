@@ -61,27 +61,27 @@ const SMALL: Problem = Problem {
 };
 
 pub(crate) fn wide(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
-    let shape = Shape { tile: [128, 128], threads: 256, shared: 99_840 };
+    let shape = Shape { tile: [128, 128], threads: 256, shared: 101_376 };
     let odd = Problem { outputs: 29, activation: 1, ..LARGE };
     [LARGE, odd, SMALL].iter().try_for_each(|problem| problem.solve(kernel, elem, &shape))
 }
 
 pub(crate) fn few(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
-    let shape = Shape { tile: [64, 64], threads: 128, shared: 66_304 };
+    let shape = Shape { tile: [64, 64], threads: 128, shared: 67_072 };
     let large = Problem { outputs: 72, ..LARGE };
     let odd = Problem { outputs: 29, activation: 0, stride: 2, ..LARGE };
     [large, odd, SMALL].iter().try_for_each(|problem| problem.solve(kernel, elem, &shape))
 }
 
 pub(crate) fn thin(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
-    let shape = Shape { tile: [128, 32], threads: 128, shared: 62_592 };
+    let shape = Shape { tile: [128, 32], threads: 128, shared: 63_744 };
     let large = Problem { outputs: 40, ..LARGE };
     let odd = Problem { outputs: 29, activation: 0, stride: 2, ..LARGE };
     [large, odd, SMALL].iter().try_for_each(|problem| problem.solve(kernel, elem, &shape))
 }
 
 pub(crate) fn any(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
-    let shape = Shape { tile: [64, 64], threads: 128, shared: 66_304 };
+    let shape = Shape { tile: [64, 64], threads: 128, shared: 67_072 };
     let large = Problem { inputs: 35, outputs: 66, ..LARGE };
     let few = Problem { inputs: 3, outputs: 16, kernel: 5, padding: 2, ..LARGE };
     let one = Problem { inputs: 1, ..SMALL };

@@ -15,6 +15,7 @@ mod conv2d;
 mod images;
 mod linear;
 mod maps;
+mod moments;
 mod norm;
 mod ramp;
 mod text;

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use offramp_ptxsim::Kernel;
 
 use crate::linear::activate;
-use crate::world::Arg::{F, P, U};
+use crate::moments::{EPS, moments, normalised};
+use crate::world::Arg::{self, F, P, U};
 use crate::world::{Elem, Flaw, Matrix, World, near, same};
 
 /// An exit; no hidden layer or head where there are no outputs of it.
@@ -20,6 +21,8 @@ struct Problem {
     decision: u32,
     /// Vectors of an image, which is one token to the tables; 0: rows are texts.
     image: u32,
+    /// Tokens lie before a norm.
+    normed: bool,
 }
 
 const LENS: [u32; 4] = [3, 13, 1, 20];
@@ -50,9 +53,12 @@ pub(crate) fn ramp(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
         is_final: false,
         decision: 0,
         image: 0,
+        normed: false,
     };
     for problem in [
         Problem { width: 264, hidden: 40, classes: 35, mean: true, ..plain },
+        Problem { width: 136, hidden: 21, normed: true, ..plain },
+        Problem { width: 528, classes: 0, mean: true, normed: true, ..plain },
         Problem { width: 37, hidden: 21, mean: true, score: 1, is_final: true, ..plain },
         Problem { width: 29, score: 2, ..plain },
         Problem { score: 3, ..plain },
@@ -98,7 +104,8 @@ impl Layer {
 }
 
 fn solve(kernel: &Kernel, elem: Elem, problem: &Problem) -> Result<(), Flaw> {
-    let &Problem { width, hidden, classes, mean, score, is_final, decision, image } = problem;
+    let &Problem { width, hidden, classes, mean, score, is_final, decision, image, normed } =
+        problem;
     let mut world = World::new();
     let lens = if image > 0 { [1; 4] } else { LENS };
     let tokens = lens.iter().sum::<u32>() as usize;
@@ -126,6 +133,10 @@ fn solve(kernel: &Kernel, elem: Elem, problem: &Problem) -> Result<(), Flaw> {
     args.extend([classes as u32, width as u32, mean.into(), EXIT, is_final.into()].map(U));
     args.extend([stride as u32, image, decision].map(U));
     args.push(F(TOLERANCE));
+    let norm = normed.then(|| TakenNorm::new(&mut world, width));
+    args.extend(norm.as_ref().map_or([P(0), F(0.0), P(0), P(0)], |norm| {
+        norm.args(&world, (0..tokens as u32 + 3).map(|place| x.row(place)))
+    }));
     let shared = (width + hidden + classes.max(1) + 64) * 4;
     let early = Mutex::new(Ok(()));
     let look = || {
@@ -143,10 +154,7 @@ fn solve(kernel: &Kernel, elem: Elem, problem: &Problem) -> Result<(), Flaw> {
         let row = SLOTS.iter().position(|&other| other == slot);
         let expected = row.map(|row| {
             let tokens = (offsets[row]..offsets[row + 1]).map(|t| x.row(map[t as usize]));
-            let vectors =
-                |token: Vec<f64>| token.chunks(width).map(<[f64]>::to_vec).collect::<Vec<_>>();
-            let row: Vec<Vec<f64>> = tokens.flat_map(vectors).collect();
-            let features = pooled(&row, mean);
+            let features = pooled(&vectors(tokens, width, norm.as_ref()), mean);
             layers[1].of(layers[0].of(features, 2), 0)
         });
         let found = world.read_words(logits + u64::from(slot) * stride as u64 * 4, stride);
@@ -181,6 +189,38 @@ fn is_whole(record: [u32; 6], logits: &[u32]) -> Result<(), Flaw> {
 fn words(world: &World, at: u64, slot: u32) -> [u32; 6] {
     let words = world.read_words(at + u64::from(slot) * 24, 6);
     words.try_into().expect("six words")
+}
+
+/// The norm that tokens lie before.
+struct TakenNorm {
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+impl TakenNorm {
+    fn new(world: &mut World, width: usize) -> Self {
+        Self { scale: world.numbers(width), shift: world.numbers(width) }
+    }
+
+    /// Moments, epsilon, scale and shift.
+    fn args(&self, world: &World, places: impl Iterator<Item = Vec<f64>>) -> [Arg; 4] {
+        let [scale, shift] = [&self.scale, &self.shift].map(|of| P(world.floats(of)));
+        [P(world.floats(&moments(places))), F(EPS), scale, shift]
+    }
+}
+
+/// The vectors of a row's tokens, behind their norm.
+fn vectors(
+    tokens: impl Iterator<Item = Vec<f64>>,
+    width: usize,
+    norm: Option<&TakenNorm>,
+) -> Vec<Vec<f64>> {
+    let vectors = |token: Vec<f64>| token.chunks(width).map(<[f64]>::to_vec).collect::<Vec<_>>();
+    let behind = |vector: Vec<f64>| match norm {
+        Some(norm) => normalised(&vector, &norm.scale, &norm.shift),
+        None => vector,
+    };
+    tokens.flat_map(vectors).map(behind).collect()
 }
 
 fn pooled(row: &[Vec<f64>], mean: bool) -> Vec<f64> {

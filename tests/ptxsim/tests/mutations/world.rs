@@ -268,6 +268,13 @@ impl Matrix {
         row.iter().map(|&bits| self.elem.value(bits)).collect()
     }
 
+    /// Row `row` as it is now.
+    pub(crate) fn found(&self, world: &World, row: u32) -> Vec<f64> {
+        let at = self.address + u64::from(row) * self.width as u64 * 2;
+        let bits = world.read(at, self.width).into_iter().map(u16::from_le_bytes);
+        bits.map(|bits| self.elem.value(bits)).collect()
+    }
+
     /// Makes an element of a row infinite.
     pub(crate) fn spoil(&mut self, world: &World, row: u32) {
         self.bits[row as usize * self.width + 5] = self.elem.bits(f32::INFINITY);

@@ -24,7 +24,7 @@ const REGISTERS: [(&str, u32); 20] = [
     ("pixel_blocks", 40),
     ("pixels", 40),
     ("pool2d", 64),
-    ("ramp", 80),
+    ("ramp", 104),
 ];
 
 /// Static shared memory that a block gets without asking, in bytes.
