@@ -40,11 +40,15 @@ class Card:
     # Multiplications and additions a cycle of a multiprocessor that cuBLAS reaches over all of a
     # product: it finds tiles that leave few multiprocessors idle.
     cublas_rate: float = 1400.0
-    # Microseconds between two launches of a graph, before a kernel has its first data, for the
-    # release and the acquisition of a sum in shares, of a ramp on its way to the host, and of a
-    # pass on the host.
-    gap: float = 1.1
+    # Microseconds between two launches of a graph where the second begins early, and what they are
+    # more where it does not.
+    gap: float = 0.4
+    behind: float = 0.7
+    # Microseconds before a kernel has its first data; what a product saves of them, as its weights
+    # are on their way before it may begin; for the release and the acquisition of a sum in shares,
+    # of a ramp on its way to the host, and of a pass on the host.
     start: float = 2.5
+    ahead: float = 0.5
     fence: float = 0.8
     ramp_fence: float = 1.5
     # Microseconds that a product takes for a norm: moments to read, or to make of its last tiles.
@@ -85,7 +89,7 @@ def product(m, n, k, card=H100, is_cold=False):
     wanted = math.ceil(BLOCKS_WANTED / math.ceil(n / FEW[1]))
     shares = max(1, min(wanted, math.ceil(k / FEW[0]) // 2, SPLITS_MAX))
     time = max(tiled(m, n * shares, k / shares, (FEW,), card), memory)
-    return time + card.start + (card.fence if shares > 1 else 0.0)
+    return time + card.start - card.ahead + (card.fence if shares > 1 else 0.0)
 
 
 def attention(m, card=H100):
@@ -165,6 +169,10 @@ def encoder_us(rows, profile="off", way="release", card=H100):
     """Device time of a forward: behind the upload until the end of the last launch."""
     ends = norm(rows * TOKENS, card) + 1.0 + product(rows, WIDTH, WIDTH, card) + ramp(1, card)
     ends += compact(rows, card) + ENCODER_ENDS * card.gap
+    # The first launch of a sequence does not begin early: a sequence is what lies between two
+    # ramps, and without ramps the first segment and all others.
+    sequences = 2 if profile == "off" else LAYERS
+    ends += sequences * card.behind
     if profile == "off":
         return LAYERS * layer(rows, card) + ends
     leaving, alive, time = exits_of(profile, rows), rows, ends
@@ -216,7 +224,7 @@ def convolution(rows, side, inputs, outputs, window, card=H100):
     """A convolution: a product whose left-hand side is gathered; its sum is never cut."""
     m, k = rows * side * side, inputs * window * window
     memory = card.moved(BYTES * (m * inputs + m * outputs + outputs * k))
-    return max(tiled(m, outputs, k, (WIDE, FEW), card), memory) + card.start
+    return max(tiled(m, outputs, k, (WIDE, FEW), card), memory) + card.start - card.ahead
 
 
 def images_us(rows, card=H100):
@@ -226,7 +234,7 @@ def images_us(rows, card=H100):
     time += sum(convolution(rows, *conv, card) + card.gap for conv in convolutions())
     time += card.moved(BYTES * rows * 64 * (112 * 112 + 56 * 56)) + card.start
     head = card.start + card.ramp_fence + 2048 * 1000 * BYTES / card.cache
-    return time + head + IMAGE_ENDS * card.gap
+    return time + head + IMAGE_ENDS * card.gap + 2 * card.behind
 
 
 def host_us(device_us, bytes_up, card=H100):
@@ -307,7 +315,7 @@ def tables():
 def share(found, name, rows):
     """A cell of the last table."""
     ours = found[("bert-base", rows, TOKENS, "f16", name, "device")]
-    theirs = cublas_us(rows * TOKENS, *PRODUCTS[name]) + H100.gap
+    theirs = cublas_us(rows * TOKENS, *PRODUCTS[name]) + H100.gap + H100.behind
     return f"{theirs / ours:.0%} /"
 
 

@@ -92,8 +92,10 @@ __device__ __forceinline__ elem2 to_elem2(float a, float b) { return __floats2bf
 // to the places they were written to. No map: they lie packed.
 __device__ __forceinline__ u32 place(const u32* map, u32 t) { return map ? map[t] : t; }
 
-// Waits for the kernels in front of this one. On sm_90 a launch may begin while they still run
-// (programmatic dependent launch), so every thread of every kernel calls this once:
+#define KERNELS_OVERLAP (__CUDA_ARCH__ >= 900)
+
+// Waits for the kernels in front of this one. Where they overlap, a launch may begin while they
+// still run (programmatic dependent launch), so every thread of every kernel calls this once:
 //
 // - Before it nothing may be read that kernels write (only weights are not), and nothing written.
 // - Whoever returns from it finds the kernel in front ended and all that it wrote. That kernel had
@@ -102,10 +104,10 @@ __device__ __forceinline__ u32 place(const u32* map, u32 t) { return map ? map[t
 // - What kernels write may change while this one is there. So it is not read through pointers that
 //   are `const` and `__restrict__`: those loads may come from a cache that does not see it.
 //
-// The next launch may begin as soon as all blocks have come here: by then they are all resident,
-// and it cannot take their room.
+// The next launch may begin as soon as all blocks have come here: by then none of them needs room
+// any more, so it takes none from them. A launch that begins behind all others does not wait here.
 __device__ __forceinline__ void wait_for_kernels() {
-#if __CUDA_ARCH__ >= 900
+#if KERNELS_OVERLAP
     asm volatile("griddepcontrol.wait;" : : : "memory");
     asm volatile("griddepcontrol.launch_dependents;" : : : "memory");
 #endif

@@ -133,13 +133,6 @@ pub fn shipped_kernels() -> impl Iterator<Item = ShippedKernel> {
     })
 }
 
-impl Kernel {
-    /// Whether it waits for the kernels in front of it where its target lets it.
-    fn waits(self) -> bool {
-        !matches!(self.file(), "linear" | "ramp")
-    }
-}
-
 /// What is shared without asking for more.
 const SHARED_BYTES: u32 = 48 * 1024;
 
@@ -224,10 +217,10 @@ impl Kernels {
         &self.context
     }
 
-    /// Whether launches of a kernel may begin before the one in front of them has ended: the
-    /// kernel then waits for it by itself.
-    pub(super) fn overlap(&self, kernel: Kernel) -> bool {
-        self.overlap && kernel.waits()
+    /// Whether launches may begin before the one in front of them has ended: all kernels then
+    /// wait for it by themselves.
+    pub(super) fn overlap(&self) -> bool {
+        self.overlap
     }
 
     /// Dynamic shared memory that a launch of `kernel` may have on this device, in bytes.
@@ -317,7 +310,7 @@ mod tests {
     fn every_kernel_of_a_hopper_waits_once() {
         let waits = |text: &str| text.matches("\tgriddepcontrol.wait;").count();
         for source in SOURCES {
-            let is_of = |kernel: &&Kernel| kernel.file() == source.file && kernel.waits();
+            let is_of = |kernel: &&Kernel| kernel.file() == source.file;
             let expected = Kernel::ALL.iter().filter(is_of).count();
             for texts in [&source.f16, &source.bf16] {
                 assert_eq!(waits(texts.sm_90a), expected, "{}", source.file);

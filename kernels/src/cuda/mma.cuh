@@ -41,6 +41,11 @@ template <int PENDING> __device__ __forceinline__ void copies_wait() {
     asm volatile("cp.async.wait_group %0;" : : "n"(PENDING) : "memory");
 }
 
+// Waits until all of this thread's copies are there, ended groups or not.
+__device__ __forceinline__ void copies_wait_all() {
+    asm volatile("cp.async.wait_all;" : : : "memory");
+}
+
 // Byte at which a chunk of a row lies in a tile whose rows are `CHUNKS` chunks. Chunks are turned
 // from row to row, so that eight rows of one column of chunks lie in different banks, as do eight
 // chunks of one row. The tile begins at a multiple of the row's bytes.

@@ -222,12 +222,13 @@ impl CudaDevice {
     }
 
     /// What a launch must cover: the bound, or what the pass began with where that is less,
-    /// rounded up so that few shapes occur and graphs serve again.
+    /// rounded up so that few shapes occur and graphs serve again. Up to four rows are not: most
+    /// blocks would have nobody to work for.
     pub(crate) fn cover(&mut self, bound: LiveBound) -> Result<Cover> {
         let rows = &self.reserved()?.rows;
         let (rows_now, tokens_now) = (rows.count(), rows.tokens().len());
         Ok(Cover {
-            rows: round_up(bound.rows.min(rows_now), 4),
+            rows: round_up(bound.rows.min(rows_now), 1),
             tokens: round_up(bound.tokens.min(tokens_now), 64),
             longest: round_up(rows.longest().min(bound.tokens), 64),
             pass_tokens: tokens_now,

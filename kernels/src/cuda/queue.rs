@@ -140,7 +140,7 @@ impl Queue {
 /// each of the others begins as early as it can.
 fn enqueue(stream: &Stream, kernels: &Kernels, launches: &[Launch]) -> Result<()> {
     for (index, launch) in launches.iter().enumerate() {
-        let is_early = index > 0 && kernels.overlap(launch.kernel);
+        let is_early = index > 0 && kernels.overlap();
         let begin = if is_early { Begin::Early } else { Begin::Behind };
         stream.launch(kernels.get(launch.kernel)?, launch, begin)?;
     }

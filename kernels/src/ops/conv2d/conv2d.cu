@@ -32,15 +32,22 @@ struct Convolution {
     elem* out;
     const u32* out_map;
     Windows windows;
-    u32 tokens;
+    const Live* live;
     u32 n;
     u32 k;
     u32 activation;
     u32 token0;
     u32 column0;
+    u32 tokens;
 
     static constexpr bool ACTIVATES_LAST = true;
     static constexpr bool TAKES_NORMS = false;
+
+    // Whether a token of the tile lives.
+    __device__ __forceinline__ bool find_tokens() {
+        tokens = live->rows * windows.to_pixels;
+        return token0 < tokens;
+    }
 
     __device__ __forceinline__ u32 out_place(u32 token) const { return moved(out_map, token); }
 
@@ -118,6 +125,7 @@ template <class S> struct ChunkLoader : Part<S> {
     using Part<S>::STEP;
     using Part<S>::PIXELS;
     using Part<S>::OUTPUTS;
+    static constexpr bool COPIES_WEIGHTS = true;
 
     const Convolution& p;
     int at[PIXELS];
@@ -130,14 +138,6 @@ template <class S> struct ChunkLoader : Part<S> {
     u32 input;
 
     __device__ __forceinline__ ChunkLoader(const Convolution& p) : p(p) {
-#pragma unroll
-        for (int i = 0; i < PIXELS; i++) {
-            const u32 token = p.token0 + this->row + i * STEP;
-            const bool lives = token < p.tokens;
-            const Corner corner(p, lives ? token : 0);
-            at[i] = corner.at;
-            masks[i] = lives ? window_mask(corner, p.windows) : 0;
-        }
         const u32 output = p.column0 + this->row;
         live = 0;
         weight = p.weight + (u64)output * p.k + this->column;
@@ -147,6 +147,17 @@ template <class S> struct ChunkLoader : Part<S> {
         ky = kx = 0;
         input = this->column;
         settle();
+    }
+
+    __device__ __forceinline__ void find_tokens(const Convolution&) {
+#pragma unroll
+        for (int i = 0; i < PIXELS; i++) {
+            const u32 token = p.token0 + this->row + i * STEP;
+            const bool lives = token < p.tokens;
+            const Corner corner(p, lives ? token : 0);
+            at[i] = corner.at;
+            masks[i] = lives ? window_mask(corner, p.windows) : 0;
+        }
     }
 
     // Moves inputs beyond the last on to the next pixels.
@@ -160,8 +171,19 @@ template <class S> struct ChunkLoader : Part<S> {
         }
     }
 
-    // Starts the copies of a stage and goes on to the next step of k.
-    __device__ __forceinline__ void copy(u32 stage) {
+    // Starts the copies of the weight's part of a stage, so many steps of k ahead.
+    __device__ __forceinline__ void copy_weights(u32 stage, u32 ahead) const {
+        const u32 alive = this->column + ahead * K_STEP < p.k ? live : 0;
+#pragma unroll
+        for (int i = 0; i < OUTPUTS; i++)
+            copy_chunk(
+                this->chunk(stage, PIXELS + i), weight + ahead * K_STEP + (u64)(i * STEP) * p.k,
+                alive >> i & 1
+            );
+    }
+
+    // Starts those of the windows' part and goes on to the next step of k.
+    __device__ __forceinline__ void copy_tokens(u32 stage) {
         // Past the last input the window has no more lines, and no bits in the masks.
         const int moved = (int)((ky * p.windows.width + kx) * p.windows.inputs + input);
 #pragma unroll
@@ -169,13 +191,6 @@ template <class S> struct ChunkLoader : Part<S> {
             const u32 bytes = bytes_inside(masks[i], ky, kx);
             copy_bytes(this->chunk(stage, i), p.x + (at[i] + moved), bytes);
         }
-        const u32 alive = this->column < p.k ? live : 0;
-#pragma unroll
-        for (int i = 0; i < OUTPUTS; i++)
-            copy_chunk(
-                this->chunk(stage, PIXELS + i), weight + (u64)(i * STEP) * p.k,
-                alive >> i & 1
-            );
         weight += K_STEP;
         this->column += K_STEP;
         input += K_STEP;
@@ -207,6 +222,8 @@ template <class S> struct ElementLoader : Part<S> {
     using Part<S>::STEP;
     using Part<S>::PIXELS;
     using Part<S>::OUTPUTS;
+    // It waits for them, so they are not asked for early.
+    static constexpr bool COPIES_WEIGHTS = false;
 
     const Convolution& p;
     int at[PIXELS];
@@ -214,7 +231,9 @@ template <class S> struct ElementLoader : Part<S> {
     u32 begin[PIXELS];
     u32 length[PIXELS];
 
-    __device__ __forceinline__ ElementLoader(const Convolution& p) : p(p) {
+    __device__ __forceinline__ ElementLoader(const Convolution& p) : p(p) {}
+
+    __device__ __forceinline__ void find_tokens(const Convolution&) {
         const Windows& w = p.windows;
 #pragma unroll
         for (int i = 0; i < PIXELS; i++) {
@@ -230,9 +249,8 @@ template <class S> struct ElementLoader : Part<S> {
         }
     }
 
-    __device__ __forceinline__ void copy(u32 stage) {
+    __device__ __forceinline__ void copy_tokens(u32 stage) {
         gather_windows(stage);
-        gather_weights(stage);
         this->column += K_STEP;
     }
 
@@ -260,12 +278,13 @@ template <class S> struct ElementLoader : Part<S> {
             put_chunk(this->chunk(stage, i), pairs[i]);
     }
 
-    __device__ __forceinline__ void gather_weights(u32 stage) const {
+    __device__ __forceinline__ void copy_weights(u32 stage, u32 ahead) const {
+        const u32 column = this->column + ahead * K_STEP;
 #pragma unroll
         for (int i = 0; i < OUTPUTS; i++) {
             const u32 output = p.column0 + this->row + i * STEP;
-            const elem* row = p.weight + (u64)output * p.k + this->column;
-            const u32 columns = output < p.n ? p.k - min(p.k, this->column) : 0;
+            const elem* row = p.weight + (u64)output * p.k + column;
+            const u32 columns = output < p.n ? p.k - min(p.k, column) : 0;
             u32 pairs[CHUNK / 2] = {};
 #pragma unroll
             for (u32 j = 0; j < CHUNK; j++)
@@ -280,12 +299,12 @@ template <class S, class L> __device__ __forceinline__ void convolve(Convolution
     const u32 across = (p.n + S::COLUMNS - 1) / S::COLUMNS;
     p.token0 = blockIdx.x / across * S::TOKENS;
     p.column0 = blockIdx.x % across * S::COLUMNS;
-    if (p.token0 >= p.tokens)
-        return;
     Sums<S> sums;
-    edges<S>().fetch(p);
     L loader(p);
-    accumulate<S>(loader, (p.k + K_STEP - 1) / K_STEP, sums);
+    const u32 steps = (p.k + K_STEP - 1) / K_STEP;
+    if (!begin_tile<S>(p, loader, steps))
+        return;
+    accumulate<S>(loader, steps, sums);
     finish<S>(p, sums);
 }
 
@@ -299,33 +318,29 @@ template <class S, class L> __device__ __forceinline__ void convolve(Convolution
     {                                                                                           \
         x, x_map, weight, bias, residual, residual_map, out, out_map,                           \
             {height, width, inputs, kernel, stride, padding, to_pixels, to_width},              \
-            live->rows *to_pixels, n, kernel *kernel *inputs, activation, 0, 0                  \
+            live, n, kernel *kernel *inputs, activation, 0, 0, 0                                \
     }
 
 extern "C" __global__ void __launch_bounds__(Wide::THREADS, 2)
 conv2d_wide(CONVOLUTION_PARAMETERS) {
-    wait_for_kernels();
     Convolution p = CONVOLUTION;
     convolve<Wide, ChunkLoader<Wide>>(p);
 }
 
 extern "C" __global__ void __launch_bounds__(Few::THREADS, 3)
 conv2d_few(CONVOLUTION_PARAMETERS) {
-    wait_for_kernels();
     Convolution p = CONVOLUTION;
     convolve<Few, ChunkLoader<Few>>(p);
 }
 
 extern "C" __global__ void __launch_bounds__(Thin::THREADS, 3)
 conv2d_thin(CONVOLUTION_PARAMETERS) {
-    wait_for_kernels();
     Convolution p = CONVOLUTION;
     convolve<Thin, ChunkLoader<Thin>>(p);
 }
 
 extern "C" __global__ void __launch_bounds__(Few::THREADS, 3)
 conv2d_any(CONVOLUTION_PARAMETERS) {
-    wait_for_kernels();
     Convolution p = CONVOLUTION;
     convolve<Few, ElementLoader<Few>>(p);
 }

@@ -14,7 +14,7 @@ struct Product {
     const u32* residual_map;
     elem* out;
     const u32* out_map;
-    u32 tokens;
+    const Live* live;
     u32 n;
     u32 k;
     u32 activation;
@@ -28,6 +28,7 @@ struct Product {
     Moments64* out_moments;
     u32 token0;
     u32 column0;
+    u32 tokens;
 
     static constexpr bool ACTIVATES_LAST = false;
     static constexpr bool TAKES_NORMS = true;
@@ -38,6 +39,12 @@ struct Product {
 
     __device__ __forceinline__ u32 moment_blocks() const {
         return (n + MOMENT_COLUMNS - 1) / MOMENT_COLUMNS;
+    }
+
+    // Whether a token of the tile lives.
+    __device__ __forceinline__ bool find_tokens() {
+        tokens = live->tokens;
+        return token0 < tokens;
     }
 
     __device__ __forceinline__ u32 out_place(u32 token) const { return place(out_map, token); }
@@ -53,28 +60,23 @@ template <class S> struct Loader {
     static constexpr int STEP = S::THREADS / K_CHUNKS;
     static constexpr int TOKENS = S::TOKENS / STEP;
     static constexpr int OUTPUTS = S::COLUMNS / STEP;
+    static constexpr bool COPIES_WEIGHTS = true;
 
     const elem* x[TOKENS];
     const elem* weight;
     u32 weight_step; // elements
     u32 live;        // rows of the stage, one bit each
+    u32 column;      // the first
     int columns;     // from this thread's on
     u32 to;
 
     __device__ __forceinline__ Loader(const Product& p, u32 k_begin, u32 k_end) {
         const u32 row = threadIdx.x / K_CHUNKS;
         const u32 chunk = threadIdx.x % K_CHUNKS;
-        const u32 column = k_begin + chunk * CHUNK;
+        column = k_begin + chunk * CHUNK;
         columns = (int)k_end - (int)column;
         to = shared_address(shared_bytes) + swizzled<K_CHUNKS>(row, chunk);
         live = 0;
-#pragma unroll
-        for (int i = 0; i < TOKENS; i++) {
-            const u32 token = p.token0 + row + i * STEP;
-            const bool lives = token < p.tokens;
-            x[i] = p.x + (u64)(lives ? place(p.x_map, token) : 0) * p.k + column;
-            live |= (u32)lives << i;
-        }
         const u32 output = p.column0 + row;
 #pragma unroll
         for (int i = 0; i < OUTPUTS; i++)
@@ -82,10 +84,35 @@ template <class S> struct Loader {
         weight = p.weight + (u64)output * p.k + column;
         weight_step = STEP * p.k;
         keep(live);
+        keep(to);
     }
 
-    // Starts the copies of a stage and goes on to the next step of k.
-    __device__ __forceinline__ void copy(u32 stage) {
+    __device__ __forceinline__ void find_tokens(const Product& p) {
+        const u32 row = threadIdx.x / K_CHUNKS;
+#pragma unroll
+        for (int i = 0; i < TOKENS; i++) {
+            const u32 token = p.token0 + row + i * STEP;
+            const bool lives = token < p.tokens;
+            x[i] = p.x + (u64)(lives ? place(p.x_map, token) : 0) * p.k + column;
+            live |= (u32)lives << i;
+        }
+        keep(live);
+    }
+
+    // Starts the copies of the weight's part of a stage, so many steps of k ahead.
+    __device__ __forceinline__ void copy_weights(u32 stage, u32 ahead) const {
+        const u32 first = to + stage * S::STAGE_BYTES + TOKENS * STEP * K_CHUNKS * CHUNK_BYTES;
+        const u32 alive = columns > (int)(ahead * K_STEP) ? live : 0;
+#pragma unroll
+        for (int i = 0; i < OUTPUTS; i++)
+            copy_chunk(
+                first + i * STEP * K_CHUNKS * CHUNK_BYTES,
+                weight + ahead * K_STEP + (u64)i * weight_step, alive >> (TOKENS + i) & 1
+            );
+    }
+
+    // Starts those of the tokens' part and goes on to the next step of k.
+    __device__ __forceinline__ void copy_tokens(u32 stage) {
         const u32 first = to + stage * S::STAGE_BYTES;
         const u32 alive = columns > 0 ? live : 0;
 #pragma unroll
@@ -93,23 +120,21 @@ template <class S> struct Loader {
             copy_chunk(first + i * STEP * K_CHUNKS * CHUNK_BYTES, x[i], alive >> i & 1);
             x[i] += K_STEP;
         }
-#pragma unroll
-        for (int i = 0; i < OUTPUTS; i++)
-            copy_chunk(
-                first + (TOKENS + i) * STEP * K_CHUNKS * CHUNK_BYTES,
-                weight + (u64)i * weight_step, alive >> (TOKENS + i) & 1
-            );
         weight += K_STEP;
         columns -= K_STEP;
     }
 };
 
-// The sums of the tile over k_begin..k_end.
+// The sums of the tile over k_begin..k_end; false where no token of it lives.
 template <class S>
-__device__ __forceinline__ void
-accumulate(const Product& p, u32 k_begin, u32 k_end, Sums<S>& sums) {
+__device__ __forceinline__ bool
+accumulate(Product& p, u32 k_begin, u32 k_end, Sums<S>& sums) {
     Loader<S> loader(p, k_begin, k_end);
-    accumulate<S>(loader, k_end > k_begin ? (k_end - k_begin + K_STEP - 1) / K_STEP : 0, sums);
+    const u32 steps = k_end > k_begin ? (k_end - k_begin + K_STEP - 1) / K_STEP : 0;
+    if (!begin_tile<S>(p, loader, steps))
+        return false;
+    accumulate<S>(loader, steps, sums);
+    return true;
 }
 
 #define PRODUCT_PARAMETERS                                                                        \
@@ -123,20 +148,17 @@ accumulate(const Product& p, u32 k_begin, u32 k_end, Sums<S>& sums) {
 
 #define PRODUCT                                                                                  \
     {                                                                                            \
-        x, x_map, weight, bias, residual, residual_map, out, out_map, live->tokens, n, k,        \
-            activation, {moments, sums ? k : n, eps}, sums, scale, shift, out_moments, 0, 0      \
+        x, x_map, weight, bias, residual, residual_map, out, out_map, live, n, k, activation,    \
+            {moments, sums ? k : n, eps}, sums, scale, shift, out_moments, 0, 0, 0               \
     }
 
 // Makes one tile.
 template <class S> __device__ __forceinline__ void make_tile(Product& p) {
     p.token0 = blockIdx.y * S::TOKENS;
     p.column0 = blockIdx.x * S::COLUMNS;
-    if (p.token0 >= p.tokens)
-        return;
     Sums<S> sums;
-    edges<S>().fetch(p);
-    accumulate<S>(p, 0, p.k, sums);
-    finish<S>(p, sums);
+    if (accumulate<S>(p, 0, p.k, sums))
+        finish<S>(p, sums);
 }
 
 extern "C" __global__ void __launch_bounds__(Broad::THREADS, 1)
@@ -226,14 +248,12 @@ linear_few(PRODUCT_PARAMETERS, NORM_PARAMETERS, float* partial, u32* arrivals, u
     Product p = PRODUCT;
     p.token0 = blockIdx.y * Few::TOKENS;
     p.column0 = blockIdx.x * Few::COLUMNS;
-    if (p.token0 >= p.tokens)
-        return;
     const u32 steps = (k + K_STEP - 1) / K_STEP, share = blockIdx.z;
     const u32 k_begin = steps * share / splits * K_STEP;
     const u32 k_end = min(k, steps * (share + 1) / splits * K_STEP);
     Sums<Few> tile;
-    edges<Few>().fetch(p);
-    accumulate<Few>(p, k_begin, k_end, tile);
+    if (!accumulate<Few>(p, k_begin, k_end, tile))
+        return;
     if (splits > 1) {
         const Shares shares(p, partial);
         shares.write(tile, share);
@@ -274,6 +294,7 @@ extern "C" __global__ void __launch_bounds__(ANY_TILE * ANY_TILE)
 linear_any(PRODUCT_PARAMETERS) {
     __shared__ float x_tile[ANY_TILE][ANY_STEP + 1];
     __shared__ float weight_tile[ANY_TILE][ANY_STEP + 1];
+    wait_for_kernels();
     const u32 token0 = blockIdx.y * ANY_TILE, column0 = blockIdx.x * ANY_TILE;
     const u32 tokens = live->tokens;
     if (token0 >= tokens)

@@ -62,7 +62,7 @@ template <class S> struct Edges {
     // The sums over the weight where x lies before its norm, the scale where the residual does.
     float factors[S::COLUMNS];
 
-    template <class P> __device__ __forceinline__ void fetch(const P& p) {
+    template <class P> __device__ __forceinline__ void fetch_tokens(const P& p) {
         for (u32 i = threadIdx.x; i < S::TOKENS; i += S::THREADS) {
             const u32 token = p.token0 + i;
             const bool lives = token < p.tokens;
@@ -72,6 +72,10 @@ template <class S> struct Edges {
                 standard[i] = lives && p.moments.at ? p.moments.of(p.normed_place(token))
                                                     : Standard{0.0f, 1.0f};
         }
+    }
+
+    // Of weights alone.
+    template <class P> __device__ __forceinline__ void fetch_columns(const P& p) {
         for (u32 i = threadIdx.x; i < S::COLUMNS; i += S::THREADS) {
             const u32 column = p.column0 + i;
             const bool lives = column < p.n;
@@ -121,26 +125,61 @@ __device__ __forceinline__ void multiply_stage(Sums<S>& sums, u32 x_corner, u32 
     }
 }
 
-// The sums of the tile over `steps` steps of k. While a stage is multiplied the next ones fill.
+// Whether a token of the tile lives, when the kernels in front have ended.
+template <class P> __device__ __forceinline__ bool find_tokens(P& p) {
+    wait_for_kernels();
+    return p.find_tokens();
+}
+
+// Begins a tile: its first stages and its edges are on their way. False where no token of it lives.
+//
+// Nobody writes weights, so their copies may start while the kernels in front still run. Where
+// there are none to overlap with, what lives is asked for first.
+template <class S, class P, class L>
+__device__ __forceinline__ bool begin_tile(P& p, L& loader, u32 steps) {
+    constexpr bool IS_EARLY = KERNELS_OVERLAP && L::COPIES_WEIGHTS;
+    if (!IS_EARLY && !find_tokens(p))
+        return false;
+    edges<S>().fetch_columns(p);
+#pragma unroll
+    for (u32 stage = 0; stage < S::STAGES - 1; stage++)
+        if (stage < steps)
+            loader.copy_weights(stage, stage);
+    if (IS_EARLY && !find_tokens(p)) {
+        // Nothing may arrive when the block has gone.
+        copies_wait_all();
+        return false;
+    }
+    loader.find_tokens(p);
+    // The first group of copies holds the weights of all of these stages.
+    for (u32 stage = 0; stage < S::STAGES - 1; stage++) {
+        if (stage < steps)
+            loader.copy_tokens(stage);
+        copies_commit();
+    }
+    edges<S>().fetch_tokens(p);
+    return true;
+}
+
+// The sums of a tile that has begun over `steps` steps of k. While a stage is multiplied the next
+// ones fill.
 template <class S, class L>
 __device__ __forceinline__ void accumulate(L& loader, u32 steps, Sums<S>& sums) {
     const u32 stages = shared_address(shared_bytes);
     const u32 x_corner = row_corner<K_CHUNKS>(stages, warp_token<S>());
     const u32 weight_corner = column_corner<K_CHUNKS>(stages, S::TOKENS + warp_column<S>());
     sums = Sums<S>();
-    for (u32 stage = 0; stage < S::STAGES - 1; stage++) {
-        if (stage < steps)
-            loader.copy(stage);
-        copies_commit();
-    }
     // The barrier says that the stage is there for all, and that all have left the one before,
     // which is the next to be filled.
     u32 now = 0;
     for (; steps > 0; steps--) {
         copies_wait<S::STAGES - 2>();
         __syncthreads();
-        if (steps >= S::STAGES)
-            loader.copy(now == 0 ? S::STAGES - 1 : now - 1);
+        if (steps >= S::STAGES) {
+            const u32 next = now == 0 ? S::STAGES - 1 : now - 1;
+            loader.copy_weights(next, 0);
+            loader.copy_tokens(next);
+        }
         copies_commit();
         const u32 at = now * S::STAGE_BYTES;
         multiply_stage<S>(sums, x_corner + at, weight_corner + at);

@@ -243,15 +243,15 @@ decide(Row row, const Verdict& verdict, const Head& head, u32 exit, bool is_fina
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
-ramp(const elem* __restrict__ x, const u32* __restrict__ x_map, const u32* __restrict__ offsets,
-     const u32* __restrict__ slots, const Live* __restrict__ live,
-     const Pass* __restrict__ pass, const float* __restrict__ thresholds, RowState* states,
-     Record* records, float* logits, const elem* __restrict__ hidden_weight,
-     const float* __restrict__ hidden_bias, u32 hidden, u32 hidden_activation,
-     const elem* __restrict__ head_weight, const float* __restrict__ head_bias, u32 classes,
-     u32 width, u32 pool, u32 exit, u32 is_final, u32 logits_stride, u32 row_vectors, u32 decision,
-     float tolerance, const Moments64* __restrict__ moments, float eps,
-     const float* __restrict__ scale, const float* __restrict__ shift) {
+ramp(const elem* x, const u32* x_map, const u32* offsets, const u32* slots, const Live* live,
+     const Pass* pass, const float* thresholds, RowState* states, Record* records, float* logits,
+     const elem* __restrict__ hidden_weight, const float* __restrict__ hidden_bias, u32 hidden,
+     u32 hidden_activation, const elem* __restrict__ head_weight,
+     const float* __restrict__ head_bias, u32 classes, u32 width, u32 pool, u32 exit,
+     u32 is_final, u32 logits_stride, u32 row_vectors, u32 decision, float tolerance,
+     const Moments64* moments, float eps, const float* __restrict__ scale,
+     const float* __restrict__ shift) {
+    wait_for_kernels();
     const u32 position = blockIdx.x;
     if (position >= live->rows)
         return;

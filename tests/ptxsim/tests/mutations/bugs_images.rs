@@ -31,8 +31,8 @@ fn convolutions() {
             Bug::new(("shr.u32", mask), SOME, Swap("shr.u32", "shl.b32"), Found::Somehow),
             Bug::new(("neg.s32", "begin = min"), SOME, Swap("neg", "abs"), Found::Wrong),
             Bug::new(("setp.eq", "++kx =="), SOME, Swap(".eq", ".ne"), Found::Somehow),
-            Bug::new(("setp.lt.u32", "column < p.k"), SOME, Swap(".lt", ".le"), Found::Somehow),
-            Bug::new(("bra", "p.token0 >= p.tokens"), 1, Remove, Found::Somehow),
+            Bug::new(("setp.lt.u32", "K_STEP < p.k"), SOME, Swap(".lt", ".le"), Found::Somehow),
+            Bug::new(("bra ", "!find_tokens(p)"), 1, Remove, Found::Somehow),
             Bug::new(
                 ("mad.lo.s32", "place(p.x_map"),
                 SOME,
@@ -55,7 +55,7 @@ fn gathered() {
         Bug::new(("min.s32", "end = min"), SOME, Swap("min", "max"), Found::Somehow),
         Bug::new(("setp.eq", "line += in_run"), SOME, Swap(".eq", ".ne"), Found::Somehow),
         Bug::new(("min.u32", "columns = output"), SOME, Swap("min", "max"), Found::Somehow),
-        Bug::new(("bra", "p.token0 >= p.tokens"), 1, Remove, Found::Somehow),
+        Bug::new(("bra ", "!find_tokens(p)"), 1, Remove, Found::Somehow),
     ]);
 }
 

@@ -29,8 +29,8 @@ fn wide() {
         Bug::new(("cp.async.wait_group 1", ""), 1, Swap("_group 1", "_group 2"), late),
         Bug::new(("cp.async.commit_group", ""), SOME, Remove, late),
         Bug::new(("and.b32*, 16;", COPY), SOME, Swap("and.b32", "or.b32"), MORE_TOKENS),
-        Bug::new(("setp.le.u32", "p.token0 >= p.tokens"), 1, Swap(".le", ".ge"), Found::Somehow),
-        Bug::new(("bra", "p.token0 >= p.tokens"), 1, Remove, Found::Somehow),
+        Bug::new(("setp.gt.u32", "token0 < tokens"), 1, Swap(".gt", ".lt"), Found::Somehow),
+        Bug::new(("bra ", "!find_tokens(p)"), 1, Remove, Found::Somehow),
         Bug::new(("ldmatrix*;", ""), SOME, Swap(".x4.", ".x4.trans."), Found::Wrong),
         Bug::new(("mul.f32*0f3F3504F3;", "erff"), SOME, Swap("3F3504F3", "3F3604F3"), Found::Wrong),
         Bug::new(("{  cvt.rn.f16.f32", ""), SOME, Swap("cvt.rn", "cvt.rz"), Found::Wrong),
@@ -54,7 +54,7 @@ fn few() {
     FEW.finds(&[
         Bug::new(("cp.async.wait_group 2", ""), 1, Remove, late),
         Bug::new(("cp.async.wait_group 2", ""), 1, Swap("_group 2", "_group 3"), late),
-        Bug::new(("bra", "p.token0 >= p.tokens"), 1, Remove, Found::Somehow),
+        Bug::new(("bra ", "!find_tokens(p)"), 1, Remove, Found::Somehow),
         Bug::new(("atom.add.acq_rel.gpu", ""), 1, Swap(", 1;", ", 0;"), Found::Wrong),
         Bug::new(
             ("atom.add.acq_rel.gpu", ""),
