@@ -105,7 +105,7 @@ impl Running {
     fn turn(
         &mut self,
         index: usize,
-        Grid { program, view, params, tensor, look, .. }: Grid<'_>,
+        Grid { program, view, params, tensor, is_early, look }: Grid<'_>,
         tally: &mut Tally,
     ) -> Result<Pause, Box<Fault>> {
         let warp = &mut self.warps[index];
@@ -113,7 +113,9 @@ impl Running {
         let block = self.place.number();
         let (counts, buffer) = (&mut tally.counts, &mut self.buffer);
         let talk = tally.told.as_mut().map(|told| Talk { told, buffer, look });
-        let mut env = Env { program, view, params, shared, counts, tensor, talk, block, hint: 0 };
+        let hint = 0;
+        let mut env =
+            Env { program, view, params, shared, counts, tensor, talk, block, is_early, hint };
         warp.run(&mut env).map_err(|(pc, problem)| self.fault(index, pc, *problem, program))
     }
 

@@ -39,6 +39,9 @@ pub enum FaultKind {
     /// Memory that kernels write is touched, or a thread ends, before `griddepcontrol.wait`, in a
     /// launch that may begin before those in front of it have ended.
     BeforeWait,
+    /// Memory that kernels write is read by a load that need not see it (`ld.global.nc`), in a
+    /// launch that may begin before those in front of it have ended.
+    Stale,
     /// Lanes of one store write different values to one address.
     ConflictingStores,
     /// A touch of shared memory whose `cp.async` has not been waited for.

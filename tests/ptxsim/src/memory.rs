@@ -424,7 +424,7 @@ impl Block {
 /// Orders accesses around one that others wait for.
 pub(crate) fn order(order: Order) {
     match order {
-        Order::Weak | Order::Relaxed => {}
+        Order::Weak | Order::Constant | Order::Relaxed => {}
         Order::Acquire => fence(Ordering::Acquire),
         Order::Release => fence(Ordering::Release),
         Order::AcquireRelease => fence(Ordering::AcqRel),

@@ -72,6 +72,7 @@ fn order(d: &mut Decoder<'_, '_>) -> (Order, Scope) {
     ];
     let order = d.take_any(&orders).unwrap_or(Order::Weak);
     d.take("weak");
+    let order = if d.take("nc") { Order::Constant } else { order };
     (order, scope(d).unwrap_or(Scope::Device))
 }
 
@@ -81,8 +82,7 @@ fn scope(d: &mut Decoder<'_, '_>) -> Option<Scope> {
 
 /// Hints that change no result.
 fn hints(d: &mut Decoder<'_, '_>) {
-    const HINTS: [&str; 15] = [
-        "nc",
+    const HINTS: [&str; 14] = [
         "ca",
         "cg",
         "cs",

@@ -7,7 +7,7 @@ mod memory;
 mod moves;
 mod warp;
 
-use crate::isa::{Atomic, Condition, Double, Op, Order, Pred, Reg, Regs, Space, Type, Word};
+use crate::isa::{Atomic, Condition, Double, Op, Pred, Reg, Regs, Space, Type, Word};
 use crate::parse::{Names, Operand, Registers, Slot, Statement};
 
 pub(crate) type Decode<T = Op> = Result<T, String>;
@@ -42,7 +42,7 @@ pub(crate) fn talks(op: &Op) -> bool {
             global(space)
         }
         Op::Load { space, order, .. } | Op::Store { space, order, .. } => {
-            global(*space) && !matches!(order, Order::Weak)
+            global(*space) && !order.is_weak()
         }
         _ => false,
     }

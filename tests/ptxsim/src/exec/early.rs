@@ -5,7 +5,7 @@ use super::{Env, addresses};
 use crate::FaultKind;
 use crate::counts::lanes;
 use crate::fault::{Problem, Step};
-use crate::isa::Address;
+use crate::isa::{Address, Order};
 use crate::memory::Block;
 use crate::warp::Warp;
 
@@ -20,6 +20,24 @@ pub(super) fn check_load(
     let is_early = warp.early >> lane & 1 != 0;
     if is_early && block.is_of_kernels(address - block.base(), bytes) {
         return Err(too_early(lane, &format!("read of {address:#x}, which kernels write,")));
+    }
+    Ok(())
+}
+
+/// Fails where a load of what nobody may write finds what kernels write: in a launch that begins
+/// early they may still do so, and a cache may have what was there before.
+#[inline]
+pub(super) fn check_constant(
+    (order, lane): (Order, usize),
+    block: &Block,
+    address: u64,
+    bytes: u32,
+    env: &Env<'_>,
+) -> Step {
+    let is_at_risk = env.is_early && order == Order::Constant;
+    if is_at_risk && block.is_of_kernels(address - block.base(), bytes) {
+        let found = format!("read of {address:#x}, which kernels write, by way of `.nc`");
+        return Err(Problem::new(FaultKind::Stale, lane as u32, found));
     }
     Ok(())
 }

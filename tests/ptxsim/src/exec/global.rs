@@ -65,6 +65,7 @@ pub(super) fn load(
         let address = addresses[lane];
         let block = check(env, address, bytes, bytes, lane)?;
         early::check_load((warp, lane), block, address, bytes)?;
+        early::check_constant((access.order, lane), block, address, bytes, env)?;
         if let Some(seen) = talk::seen(warp, lane, address, access.order, env) {
             talk::check_seen(&seen, address, bytes, lane)?;
             for (i, values) in values.iter_mut().enumerate().take(regs.len()) {

@@ -33,6 +33,8 @@ pub(crate) struct Env<'a> {
     pub(crate) talk: Option<Talk<'a>>,
     /// Number of the block in its grid.
     pub(crate) block: u32,
+    /// The launch may have begun before those in front of it have ended.
+    pub(crate) is_early: bool,
     /// Where in `view` the last access was.
     pub(crate) hint: usize,
 }

@@ -3,7 +3,7 @@
 use super::{Access, Env, extended};
 use crate::counts::{lanes, wavefronts};
 use crate::fault::Step;
-use crate::isa::{Order, Regs};
+use crate::isa::Regs;
 use crate::warp::{Warp, need};
 
 pub(super) fn load(
@@ -16,7 +16,7 @@ pub(super) fn load(
 ) -> Step {
     let (regs, item) = (d.as_slice(), access.item);
     let bytes = item.bytes * regs.len() as u32;
-    let relaxed = access.order != Order::Weak;
+    let relaxed = !access.order.is_weak();
     let mut values = [[0u64; 32]; 4];
     for lane in lanes(run) {
         env.shared.check(addresses[lane], bytes, lane)?;
@@ -44,7 +44,7 @@ pub(super) fn store(
 ) -> Step {
     let (regs, item) = (s.as_slice(), access.item);
     let bytes = item.bytes * regs.len() as u32;
-    let relaxed = access.order != Order::Weak;
+    let relaxed = !access.order.is_weak();
     for reg in regs {
         need(warp.file.reg_known(*reg), run, "a stored value")?;
     }

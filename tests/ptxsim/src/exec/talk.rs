@@ -60,7 +60,7 @@ pub(super) fn keep(
 ) -> bool {
     let Some(talk) = &mut env.talk else { return false };
     let item = access.item.bytes as usize;
-    if access.order != Order::Weak || item == 1 {
+    if !access.order.is_weak() || item == 1 {
         return false;
     }
     let mut bytes = [0; 16];
@@ -112,7 +112,7 @@ pub(super) fn has_read(
     env: &mut Env<'_>,
 ) {
     let Some(talk) = &mut env.talk else { return };
-    if order == Order::Weak || scope == Scope::Block {
+    if order.is_weak() || scope == Scope::Block {
         return;
     }
     for lane in lanes(run) {
@@ -130,7 +130,7 @@ pub(super) fn has_written(
     env: &mut Env<'_>,
 ) {
     let Some(talk) = &mut env.talk else { return };
-    if order != Order::Weak && scope != Scope::Block {
+    if !order.is_weak() && scope != Scope::Block {
         let by = by(warp, lane, 0, 0);
         talk.told.write(talk.buffer, (env.block, address), by, order, is_atomic);
     }

@@ -37,6 +37,8 @@ pub(crate) struct Item {
 pub(crate) enum Order {
     /// Nothing: a race is a bug.
     Weak,
+    /// Nothing, and nobody writes there as long as the launch lasts: `ld.global.nc`.
+    Constant,
     /// Volatile or relaxed.
     Relaxed,
     Acquire,
@@ -45,6 +47,11 @@ pub(crate) enum Order {
 }
 
 impl Order {
+    /// Whether it promises nothing.
+    pub(crate) fn is_weak(self) -> bool {
+        matches!(self, Self::Weak | Self::Constant)
+    }
+
     pub(crate) fn acquires(self) -> bool {
         matches!(self, Self::Acquire | Self::AcquireRelease)
     }

@@ -107,7 +107,7 @@ impl Told {
     ) -> Seen {
         let address = line(address);
         let mut seen = view.line(address);
-        if order == Order::Weak
+        if order.is_weak()
             && let Some(shown) = self.shown.get(&address)
         {
             let is_news = |&cell: &u64| {

@@ -54,6 +54,18 @@ const TOO_EARLY: [&str; 9] = [
     "ld.acquire.gpu.global.u32 %r3, [%rd1+256];",
 ];
 
+/// Behind the wait too, what need not see what kernels write may not read it.
+#[test]
+fn loads_of_what_nobody_writes_find_no_such_thing() {
+    for (offset, is_fine) in [(0, true), (128, true), (256, false), (508, false)] {
+        let late = format!("{WAIT} ld.global.nc.u32 %r3, [%rd1+{offset}];");
+        let outcome = Pair::new().run(&late, true).map_err(|fault| fault.kind);
+        let expected = if is_fine { Ok(()) } else { Err(FaultKind::Stale) };
+        assert_eq!(outcome.map(|_| ()), expected, "{offset}");
+        Pair::new().run(&late, false).unwrap_or_else(|fault| panic!("{fault}"));
+    }
+}
+
 /// What may, and a prefetch of what is nowhere.
 const IN_TIME: [&str; 4] = [
     "ld.global.u32 %r3, [%rd1];",
@@ -74,6 +86,7 @@ fn nothing_that_kernels_write_is_touched_before_the_wait() {
         assert_eq!(fault.kind, FaultKind::BeforeWait, "{fault}");
         Pair::new().run(&early, false).unwrap_or_else(|fault| panic!("{fault}"));
         let late = format!("griddepcontrol.launch_dependents; {WAIT} {one} mov.u32 %r7, 0;");
+        let late = late.replace(".nc", "");
         Pair::new().run(&late, true).unwrap_or_else(|fault| panic!("{fault}"));
     }
     for body in IN_TIME {

@@ -1,12 +1,13 @@
 //! Bugs of kernels that begin before those in front of them have ended.
 
-use offramp_ptxsim::FaultKind::BeforeWait;
+use offramp_ptxsim::FaultKind::{BeforeWait, Stale};
 
 use crate::bug::{Bug, Found};
 use crate::text::Change::{self, Delay, Remove, Swap};
 use crate::text::{Site, Text};
 use crate::world::Elem;
-use crate::{BROAD, CONV_FEW, CONV_THIN, CONV_WIDE, FEW, SUBJECTS, WIDE};
+use crate::{BROAD, COMPACT, CONV_FEW, CONV_THIN, CONV_WIDE, EMBED, FEW, NARROW, NORM, POOL};
+use crate::{RAMP, SUBJECTS, WIDE};
 
 const WAIT: (&str, &str) = ("griddepcontrol.wait", "");
 const TOO_EARLY: Found = Found::By(&[BeforeWait]);
@@ -34,5 +35,15 @@ fn tiles_begin_with_their_weights() {
     for subject in [BROAD, WIDE, FEW, CONV_WIDE, CONV_FEW, CONV_THIN] {
         let of_x = Swap("_param_2]", "_param_0]");
         subject.finds(&[Bug::new((of_weight, ""), 1, of_x, TOO_EARLY)]);
+    }
+}
+
+/// What is alive, read as if nobody wrote it.
+#[test]
+fn loads_of_what_kernels_write_see_it() {
+    for subject in [NORM, EMBED, COMPACT, NARROW, POOL, RAMP] {
+        let constant = Swap("ld.global.", "ld.global.nc.");
+        let stale = Found::By(&[Stale]);
+        subject.finds(&[Bug::new(("ld.global.u32", "live->"), 1, constant, stale)]);
     }
 }
