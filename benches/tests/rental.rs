@@ -161,6 +161,7 @@ fn a_call_gives_all_it_can_whatever_goes_wrong() {
         "kernels",
         "ncu",
         "bf16",
+        "serial",
         "sanitizer-memcheck",
         "sanitizer-racecheck",
         "sanitizer-synccheck",

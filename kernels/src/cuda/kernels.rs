@@ -1,6 +1,7 @@
 //! The kernels that ship, as PTX texts in this library.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 
 use super::driver::{Context, initialise};
@@ -166,6 +167,15 @@ impl Source {
 
 /// The oldest driver whose graphs keep launches that begin early: CUDA 12.3.
 const OVERLAP_VERSION_MIN: i32 = 12_030;
+/// `0` in this environment variable lets each kernel begin when the one in front has ended, on
+/// every GPU: to compare, and to rule overlapping out where something is wrong.
+pub const OVERLAP_VARIABLE: &str = "OFFRAMP_CUDA_OVERLAP";
+
+/// Whether kernels overlap: for a target, by a driver of this version, with this setting.
+fn overlaps(target: Target, version: i32, setting: Option<&OsStr>) -> bool {
+    let is_able = target == Target::Sm90a && version >= OVERLAP_VERSION_MIN;
+    is_able && setting.is_none_or(|setting| setting != "0")
+}
 
 /// The kernels for one storage format on one device. A PTX text is loaded when the first of its
 /// kernels is asked for, once for all devices of the process that use them.
@@ -201,10 +211,11 @@ impl Kernels {
         }
         let target = Target::of(gpu);
         let version = initialise().unwrap_or_default();
+        let setting = std::env::var_os(OVERLAP_VARIABLE);
         let kernels = Arc::new(Self {
             elem,
             target,
-            overlap: target == Target::Sm90a && version >= OVERLAP_VERSION_MIN,
+            overlap: overlaps(target, version, setting.as_deref()),
             context: Context::new(gpu.ordinal)?,
             shared_bytes_max: gpu.block_shared_bytes as u32,
             files: SOURCES.iter().map(|_| OnceLock::new()).collect(),
@@ -303,6 +314,15 @@ mod tests {
                 assert_eq!(entries, Kernel::ALL.iter().filter(is_of).count(), "{}", source.file);
             }
         }
+    }
+
+    #[test]
+    fn kernels_overlap_where_all_allow_it() {
+        let (off, other) = (Some(OsStr::new("0")), Some(OsStr::new("1")));
+        assert!(overlaps(Target::Sm90a, 12_030, None) && overlaps(Target::Sm90a, 13_000, other));
+        assert!(!overlaps(Target::Sm90a, 12_030, off));
+        assert!(!overlaps(Target::Sm90a, 12_020, None));
+        assert!(!overlaps(Target::Sm80, 13_000, None));
     }
 
     /// A launch that begins early must wait, and what does not wait must not begin early.

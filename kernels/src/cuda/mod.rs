@@ -42,7 +42,7 @@ mod weights;
 pub use driver::{DRIVER_VARIABLE, Unavailable, use_driver};
 pub use elem::Elem;
 pub use gpu::{Gpu, gpus};
-pub use kernels::{ShippedKernel, shipped_kernels};
+pub use kernels::{OVERLAP_VARIABLE, ShippedKernel, shipped_kernels};
 pub use tile::Tile;
 
 pub(crate) use kernels::Kernel;
