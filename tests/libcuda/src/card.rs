@@ -109,11 +109,18 @@ static SEED: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(SETTINGS.seed
 pub(crate) fn card() -> &'static Card {
     CHOSEN.get_or_init(|| match SETTINGS.card.as_deref() {
         None => &CARDS[0],
-        Some(name) => find(name).unwrap_or_else(|| {
-            trace::complain(format_args!("OFFRAMP_SIM_CARD: {}", unknown(name)));
-            &CARDS[0]
-        }),
+        Some(name) => find(name).unwrap_or(&CARDS[0]),
     })
+}
+
+/// Fails where the environment asks for a card that there is not.
+pub(crate) fn check() -> Result {
+    let Some(name) = SETTINGS.card.as_deref() else { return Ok(()) };
+    if CHOSEN.get().is_some() || find(name).is_some() {
+        return Ok(());
+    }
+    trace::complain(format_args!("OFFRAMP_SIM_CARD: {}", unknown(name)));
+    Err(Code::InvalidValue)
 }
 
 /// Takes the card of this name, whatever the environment says; fails where there is none, or

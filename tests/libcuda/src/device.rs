@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::card::card;
+use crate::card::{self, card};
 use crate::context::Context;
 use crate::error::{Code, Result};
 use crate::ffi::{Handle, Out};
@@ -38,6 +38,7 @@ pub(crate) fn init(flags: u32) -> Result {
     if flags != 0 {
         return Err(Code::InvalidValue);
     }
+    card::check()?;
     if SETTINGS.devices == 0 {
         return Err(Code::NoDevice);
     }

@@ -30,19 +30,24 @@ impl Settings {
         let memory_mb: u64 = number("OFFRAMP_SIM_MEMORY_MB", 4096);
         Self {
             devices: number("OFFRAMP_SIM_DEVICES", 1),
-            card: std::env::var("OFFRAMP_SIM_CARD").ok(),
+            card: text("OFFRAMP_SIM_CARD"),
             driver_version: number("OFFRAMP_SIM_DRIVER_VERSION", 12_040),
             memory_bytes: memory_mb.saturating_mul(1 << 20),
             failing_launch: number("OFFRAMP_SIM_FAILING_LAUNCH", 0),
-            tensor: std::env::var("OFFRAMP_SIM_TENSOR").ok(),
+            tensor: text("OFFRAMP_SIM_TENSOR"),
             seed: number("OFFRAMP_SIM_SEED", 0),
             trace: std::env::var_os("OFFRAMP_SIM_TRACE").map(PathBuf::from),
         }
     }
 }
 
+/// A variable that is set to something.
+fn text(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.trim().is_empty())
+}
+
 fn number<T: FromStr>(name: &str, default: T) -> T {
-    let Ok(text) = std::env::var(name) else { return default };
+    let Some(text) = text(name) else { return default };
     text.trim().parse().unwrap_or_else(|_| {
         crate::trace::complain(format_args!("{name}: expected a number, found `{text}`"));
         default

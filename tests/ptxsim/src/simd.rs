@@ -5,7 +5,7 @@
 
 use crate::Tensor;
 use crate::alu::{self, Words};
-use crate::isa::{Cvt, FloatFn, HalfKind, IntFn};
+use crate::isa::{Cvt, Factors, FloatFn, IntFn};
 use crate::tensor;
 
 /// Whether the fast versions may run.
@@ -52,9 +52,9 @@ vectorised! {
 }
 
 vectorised! {
-    /// `mma` of m16n8k16.
+    /// `mma` of m16n8k16 or m16n8k8.
     fn mma(
-        tensor: Tensor, kind: HalfKind, a: [&Words; 4], b: [&Words; 2], c: [&Words; 4]
+        tensor: Tensor, factors: Factors, a: [&Words; 4], b: [&Words; 2], c: [&Words; 4]
     ) -> [Words; 4] = tensor::mma
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn whole(x: f32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::isa::{Round, Type};
+    use crate::isa::{HalfKind, Round, Type};
 
     /// Every kind of bits, different in each lane.
     fn inputs(seed: u64) -> [Words; 4] {
@@ -163,6 +163,7 @@ mod tests {
             Sin,
             Cos,
             Tanh,
+            Tf32,
         ];
         let from = [Type::Half(HalfKind::F16), Type::Signed(32), Type::Unsigned(32)];
         for seed in 0..20 {
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn products_are_equal_however_they_are_compiled() {
-        let kinds = [HalfKind::F16, HalfKind::Bf16];
+        let kinds = [Factors::Half(HalfKind::F16), Factors::Half(HalfKind::Bf16), Factors::Tf32];
         for tensor in [Tensor::Exact, Tensor::Ampere, Tensor::Hopper] {
             for (kind, seed) in kinds.into_iter().flat_map(|kind| (0..20).map(move |i| (kind, i))) {
                 let ([a, b, c, d], [e, f, ..]) = (inputs(seed), inputs(seed + 100));

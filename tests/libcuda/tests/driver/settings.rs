@@ -123,7 +123,8 @@ fn expect_card(session: &Session, name: &str, capability: (i32, i32), said: [i32
 fn the_card_may_be_another() {
     run("an_l4", &[("OFFRAMP_SIM_CARD", "l4")]);
     run("an_rtx4090", &[("OFFRAMP_SIM_CARD", "rtx4090")]);
-    run("an_h100", &[("OFFRAMP_SIM_CARD", "v100")]);
+    run("an_h100", &[("OFFRAMP_SIM_CARD", " ")]);
+    run("no_such_card", &[("OFFRAMP_SIM_CARD", "H100")]);
     run("a_hopper_begins_early", &[]);
     run("an_a100", &[]);
 }
@@ -163,7 +164,16 @@ fn an_rtx4090() {
     expect_card(&Session::begin(), "rtx4090", (8, 9), said);
 }
 
-/// No card is called as asked for.
+/// Nobody is given another card than was asked for.
+#[test]
+#[ignore = "a part of another test"]
+fn no_such_card() {
+    let simulator = Simulator::load().unwrap();
+    assert_eq!(code(CudaContext::new(0)), CUresult::CUDA_ERROR_INVALID_VALUE);
+    assert!(simulator.choose_card(c"l4"));
+    CudaContext::new(0).unwrap();
+}
+
 #[test]
 #[ignore = "a part of another test"]
 fn an_h100() {

@@ -20,6 +20,7 @@ pub(crate) fn plain(f: FloatFn, s: [&Words; 3]) -> Words {
         FloatFn::Max { nan } => map2(a, b, |a, b| pick(a, b, nan, false)),
         FloatFn::Abs => map1(a, |a| a & 0x7fff_ffff),
         FloatFn::Neg => map1(a, |a| a ^ 0x8000_0000),
+        FloatFn::Tf32 => map1(a, tf32),
         FloatFn::CopySign => map2(a, b, |a, b| a & 0x7fff_ffff | b & 0x8000_0000),
         FloatFn::Sqrt => one(f32::sqrt),
         FloatFn::Rcp => one(f32::recip),
@@ -140,6 +141,14 @@ pub(crate) fn to_single(sum: f64, error: f64, round: Round) -> f32 {
     }
 }
 
+/// The nearest number with 11 significant bits, halves away from zero. Infinity stays.
+fn tf32(bits: u32) -> u32 {
+    match f32::from_bits(bits).is_nan() {
+        true => 0x7fff_ffff,
+        false => (bits + 0x1000) & !0x1fff,
+    }
+}
+
 /// A function of f64; only the nearest rounding is exact.
 pub(crate) fn doubles(f: FloatFn, s: [&Doubles; 3]) -> Doubles {
     let [a, b, c] = s.map(|s| map1(s, f64::from_bits));
@@ -153,6 +162,8 @@ pub(crate) fn doubles(f: FloatFn, s: [&Doubles; 3]) -> Doubles {
             FloatFn::Div => a / b,
             FloatFn::Min { .. } => a.min(b),
             FloatFn::Max { .. } => a.max(b),
+            // Of f32 alone, as the decoder has it.
+            FloatFn::Tf32 => a,
             FloatFn::Abs => a.abs(),
             FloatFn::Neg => -a,
             FloatFn::CopySign => a.copysign(b),

@@ -1,7 +1,9 @@
 //! Moves, conversions, comparisons and choices.
 
 use super::{Decode, Decoder};
-use crate::isa::{Bool, Cmp, Compare, CompareOut, Cvt, HalfKind, Op, Reg, Round, Space, Type};
+use crate::isa::{
+    Bool, Cmp, Compare, CompareOut, Cvt, FloatFn, HalfKind, Mode, Op, Reg, Round, Space, Type,
+};
 use crate::parse::{Names, Operand, Place, Slot};
 
 pub(super) fn decode(d: &mut Decoder<'_, '_>, names: &mut Names<'_>) -> Decode {
@@ -100,6 +102,9 @@ fn cvta(d: &mut Decoder<'_, '_>, names: &mut Names<'_>) -> Decode {
 }
 
 fn cvt(d: &mut Decoder<'_, '_>) -> Decode {
+    if d.take("tf32") {
+        return to_tf32(d);
+    }
     let from = d.ty()?;
     let (round, whole) = cvt_round(d);
     let (ftz, sat, relu) = (d.take("ftz"), d.take("sat"), d.take("relu"));
@@ -121,6 +126,14 @@ fn cvt(d: &mut Decoder<'_, '_>) -> Decode {
     let (a, _) = d.declared(operand, from.bits())?;
     let cvt = Cvt { to, from, round, whole, ftz, sat, relu, to_bits };
     Ok(Op::Cvt { cvt, d: to_reg, a })
+}
+
+fn to_tf32(d: &mut Decoder<'_, '_>) -> Decode {
+    if !d.take("rna") || d.ty()? != Type::F32 {
+        return Err("expected `.rna.tf32.f32`".into());
+    }
+    let mode = Mode { round: Round::Nearest, ftz: false, sat: false };
+    Ok(Op::Float { f: FloatFn::Tf32, mode, d: d.word(0)?, s: d.words(1, 1)? })
 }
 
 fn cvt_round(d: &mut Decoder<'_, '_>) -> (Round, bool) {

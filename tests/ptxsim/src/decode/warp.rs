@@ -2,7 +2,7 @@
 
 use super::{Decode, Decoder};
 use crate::isa::{
-    Barrier, BarrierFn, BarrierReduce, IntFn, Op, Reg2, Shuffle, ShuffleFn, Type, Vote,
+    Barrier, BarrierFn, BarrierReduce, Factors, IntFn, Op, Reg2, Shuffle, ShuffleFn, Type, Vote,
 };
 use crate::parse::Operand;
 
@@ -32,17 +32,32 @@ pub(super) fn decode(d: &mut Decoder<'_, '_>) -> Decode {
 }
 
 fn mma(d: &mut Decoder<'_, '_>) -> Decode {
-    let shape = ["sync", "aligned", "m16n8k16", "row", "col"];
-    if !shape.into_iter().all(|part| d.take(part)) {
-        return Err("expected `.sync.aligned.m16n8k16.row.col`".into());
+    let is_tf32 = d.take("m16n8k8");
+    let shape = ["sync", "aligned", "row", "col"];
+    if !shape.into_iter().all(|part| d.take(part)) || !(is_tf32 || d.take("m16n8k16")) {
+        return Err("expected `.sync.aligned.m16n8k16.row.col`, or `m16n8k8`".into());
     }
-    let types = [d.ty()?, d.ty()?, d.ty()?, d.ty()?];
-    let kind = match types {
-        [Type::F32, Type::Half(b), Type::Half(a), Type::F32] if a == b => a,
-        _ => return Err("expected f32 sums of f16 or bf16".into()),
+    let factors = match is_tf32 {
+        true => tf32(d)?,
+        false => halves(d)?,
     };
     let (a, b) = (d.words_list(1)?, d.words_list(2)?);
-    Ok(Op::Mma { kind, d: d.words_list(0)?, a, b, c: d.words_list(3)? })
+    Ok(Op::Mma { factors, d: d.words_list(0)?, a, b, c: d.words_list(3)? })
+}
+
+fn halves(d: &mut Decoder<'_, '_>) -> Decode<Factors> {
+    match [d.ty()?, d.ty()?, d.ty()?, d.ty()?] {
+        [Type::F32, Type::Half(b), Type::Half(a), Type::F32] if a == b => Ok(Factors::Half(a)),
+        _ => Err("expected f32 sums of f16 or bf16".into()),
+    }
+}
+
+fn tf32(d: &mut Decoder<'_, '_>) -> Decode<Factors> {
+    let is_pair = d.take("tf32") && d.take("tf32");
+    match (is_pair, [d.ty()?, d.ty()?]) {
+        (true, [Type::F32, Type::F32]) => Ok(Factors::Tf32),
+        _ => Err("expected f32 sums of tf32".into()),
+    }
 }
 
 fn sync(d: &mut Decoder<'_, '_>) -> Decode<()> {

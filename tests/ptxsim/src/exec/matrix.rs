@@ -3,7 +3,7 @@
 use super::{Env, addresses, shared};
 use crate::FaultKind;
 use crate::fault::{Problem, Step};
-use crate::isa::{Address, HalfKind, Reg, Regs, Word};
+use crate::isa::{Address, Factors, Reg, Regs, Word};
 use crate::simd;
 use crate::warp::{Warp, need};
 
@@ -59,7 +59,7 @@ fn turned(rows: &[[u32; 4]; 8], column: usize, pair: usize) -> u32 {
 /// `out = a * b + c`; `dac` are the registers of out, a and c.
 pub(super) fn mma(
     warp: &mut Warp,
-    kind: HalfKind,
+    factors: Factors,
     [d, a, c]: [&[Word; 4]; 3],
     b: &[Word; 2],
     run: u32,
@@ -72,7 +72,7 @@ pub(super) fn mma(
     let file = &warp.file;
     let out = simd::mma(
         env.tensor,
-        kind,
+        factors,
         a.map(|word| file.word(word)),
         b.map(|word| file.word(word)),
         c.map(|word| file.word(word)),

@@ -73,7 +73,7 @@ pub(crate) fn execute(warp: &mut Warp, op: &Op, run: u32, line: u32, env: &mut E
         Op::LoadMatrix { transposed, d, at } => {
             matrix::load(warp, *transposed, d, at, run, line, env)
         }
-        Op::Mma { kind, d, a, b, c } => matrix::mma(warp, *kind, [d, a, c], b, run, env),
+        Op::Mma { factors, d, a, b, c } => matrix::mma(warp, *factors, [d, a, c], b, run, env),
         Op::Shuffle(shuffle) => warp_wide::shuffle(warp, shuffle, run),
         Op::Vote { .. } | Op::Match { .. } | Op::Redux { .. } => warp_wide::run(warp, op, run),
         Op::ActiveMask { d } => {

@@ -101,8 +101,12 @@ pub(crate) enum FloatFn {
     Mul,
     Fma,
     Div,
-    Min { nan: bool },
-    Max { nan: bool },
+    Min {
+        nan: bool,
+    },
+    Max {
+        nan: bool,
+    },
     Abs,
     Neg,
     CopySign,
@@ -114,6 +118,8 @@ pub(crate) enum FloatFn {
     Sin,
     Cos,
     Tanh,
+    /// The nearest number with 11 significant bits, halves away from zero.
+    Tf32,
 }
 
 /// Functions of halves.

@@ -214,7 +214,7 @@ pub(crate) enum Op {
         at: Address,
     },
     Mma {
-        kind: HalfKind,
+        factors: Factors,
         d: [Word; 4],
         a: [Word; 4],
         b: [Word; 2],

@@ -21,6 +21,15 @@ pub(crate) enum HalfKind {
     Bf16,
 }
 
+/// What tensor cores multiply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Factors {
+    /// 16 of them a row.
+    Half(HalfKind),
+    /// Eight a row; the low 13 bits do not count.
+    Tf32,
+}
+
 impl Type {
     /// The type a modifier names.
     pub(crate) fn named(name: &str) -> Option<Self> {

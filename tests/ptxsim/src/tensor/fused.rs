@@ -8,7 +8,7 @@
 //! Cores" (arXiv 2511.10909), whose models were compared with the hardware.
 
 use super::{Left, Right, Sums};
-use crate::isa::HalfKind;
+use crate::isa::{Factors, HalfKind};
 use crate::simd::whole;
 
 /// How a tensor core sums up.
@@ -34,10 +34,10 @@ const BOUNDS: [i32; 2] = [30, 60];
 
 /// Adds products to sums.
 #[inline(always)]
-pub(super) fn add(rule: Rule, kind: HalfKind, left: &Left, right: &Right, sums: &mut Sums) {
-    let smallest = match kind {
-        HalfKind::F16 => -14,
-        HalfKind::Bf16 => -126,
+pub(super) fn add(rule: Rule, factors: Factors, left: &Left, right: &Right, sums: &mut Sums) {
+    let smallest = match factors {
+        Factors::Half(HalfKind::F16) => -14,
+        Factors::Half(HalfKind::Bf16) | Factors::Tf32 => -126,
     };
     let mut left_exponents = [[0; 16]; 8];
     let mut right_exponents = [[0; 8]; 16];

@@ -1,10 +1,11 @@
-//! Matrices spread over the lanes of a warp. Source: PTX ISA, "Matrix fragments for mma.m16n8k16".
+//! Matrices spread over the lanes of a warp. Source: PTX ISA, "Matrix fragments for mma.m16n8k16"
+//! and "mma.m16n8k8".
 
 mod fused;
 
 use crate::Tensor;
 use crate::alu::{Words, half, map1};
-use crate::isa::HalfKind;
+use crate::isa::{Factors, HalfKind};
 
 /// Eight rows of eight sums.
 type Sums = [[f32; 8]; 8];
@@ -13,18 +14,20 @@ type Left = [[f32; 16]; 8];
 /// 16 rows of eight factors.
 type Right = [[f32; 8]; 16];
 
-/// `a * b + c` for 16x16 halves `a`, 16x8 halves `b` and 16x8 f32, as `tensor` sums them up.
+/// `a * b + c` for 16x16 halves `a`, 16x8 halves `b` and 16x8 f32, as `tensor` sums them up; half
+/// as many factors, the others zero, where they are tf32.
 #[inline(always)]
 pub(crate) fn mma(
     tensor: Tensor,
-    kind: HalfKind,
+    factors: Factors,
     a: [&Words; 4],
     b: [&Words; 2],
     c: [&Words; 4],
 ) -> [Words; 4] {
-    // Spelt out: `map` would not be inlined into the fast version.
-    let left = [halves(kind, a[0]), halves(kind, a[1]), halves(kind, a[2]), halves(kind, a[3])];
-    let right = rows_of_b([halves(kind, b[0]), halves(kind, b[1])]);
+    let (lefts, right) = match factors {
+        Factors::Half(kind) => of_halves(kind, a, b),
+        Factors::Tf32 => of_tf32(a, b),
+    };
     let mut out = [[0; 32]; 4];
     for (upper, out) in out.as_chunks_mut::<2>().0.iter_mut().enumerate() {
         let c = [c[2 * upper], c[2 * upper + 1]];
@@ -34,17 +37,64 @@ pub(crate) fn mma(
                 *sum = f32::from_bits(c[col % 2][4 * row + col / 2]);
             }
         }
-        let left = rows_of_a(&left, upper);
-        match tensor {
-            Tensor::Exact => chain(&left, &right, &mut sums),
-            Tensor::Ampere => fused::add(fused::AMPERE, kind, &left, &right, &mut sums),
-            Tensor::Hopper => fused::add(fused::HOPPER, kind, &left, &right, &mut sums),
+        let left = &lefts[upper];
+        match (tensor, factors) {
+            (Tensor::Exact, _) => chain(left, &right, &mut sums),
+            (Tensor::Ampere, Factors::Half(_)) => {
+                fused::add(fused::AMPERE, factors, left, &right, &mut sums);
+            }
+            // Four products at a time.
+            (Tensor::Ampere, Factors::Tf32) => {
+                for part in [0..4, 4..8] {
+                    fused::add(fused::AMPERE, factors, &only(left, part), &right, &mut sums);
+                }
+            }
+            (Tensor::Hopper, _) => fused::add(fused::HOPPER, factors, left, &right, &mut sums),
         }
         for (row, sums) in sums.iter().enumerate() {
             for (col, sum) in sums.iter().enumerate() {
                 out[col % 2][4 * row + col / 2] = sum.to_bits();
             }
         }
+    }
+    out
+}
+
+/// Both halves of the left-hand side by rows, and the right-hand side.
+#[inline(always)]
+fn of_halves(kind: HalfKind, a: [&Words; 4], b: [&Words; 2]) -> ([Left; 2], Right) {
+    // Spelt out: `map` would not be inlined into the fast version.
+    let left = [halves(kind, a[0]), halves(kind, a[1]), halves(kind, a[2]), halves(kind, a[3])];
+    let right = rows_of_b([halves(kind, b[0]), halves(kind, b[1])]);
+    ([rows_of_a(&left, 0), rows_of_a(&left, 1)], right)
+}
+
+#[inline(always)]
+fn of_tf32(a: [&Words; 4], b: [&Words; 2]) -> ([Left; 2], Right) {
+    let number = |bits: u32| f32::from_bits(bits & !0x1fff);
+    let mut lefts = [[[0f32; 16]; 8]; 2];
+    for (upper, rows) in lefts.iter_mut().enumerate() {
+        for (at, row) in rows.iter_mut().enumerate() {
+            for (k, x) in row.iter_mut().enumerate().take(8) {
+                *x = number(a[upper + k / 4 * 2][4 * at + k % 4]);
+            }
+        }
+    }
+    let mut right = [[0f32; 8]; 16];
+    for (k, row) in right.iter_mut().enumerate().take(8) {
+        for (col, x) in row.iter_mut().enumerate() {
+            *x = number(b[k / 4][4 * col + k % 4]);
+        }
+    }
+    (lefts, right)
+}
+
+/// The factors of `k` alone.
+#[inline(always)]
+fn only(left: &Left, k: std::ops::Range<usize>) -> Left {
+    let mut out = [[0f32; 16]; 8];
+    for (out, left) in out.iter_mut().zip(left) {
+        out[k.clone()].copy_from_slice(&left[k.clone()]);
     }
     out
 }

@@ -58,3 +58,56 @@ fn products_of_f16() {
 fn products_of_bf16() {
     check("bf16", |x| bf16::from_f32(x).to_bits());
 }
+
+/// `a` (16x8) times `b` (8x8, by columns): a lane holds the elements that the ISA gives it.
+#[test]
+fn products_of_tf32() {
+    let body = "shl.b32 %r3, %r1, 2; mul.wide.u32 %rd2, %r3, 4; add.s64 %rd2, %rd1, %rd2;
+         ld.global.v4.u32 {%r10,%r11,%r12,%r13}, [%rd2];
+         shl.b32 %r4, %r1, 1; mul.wide.u32 %rd3, %r4, 4; add.s64 %rd3, %rd1, %rd3;
+         ld.global.v2.u32 {%r14,%r15}, [%rd3+512];
+         mov.f32 %f1, 0f3F800000;
+         mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%f2,%f3,%f4,%f5},
+         {%r10,%r11,%r12,%r13}, {%r14,%r15}, {%f1,%f1,%f1,%f1};
+         st.global.v4.f32 [%rd2], {%f2,%f3,%f4,%f5};";
+    let (a, b) =
+        (|row: usize, k: usize| (row * 7 + k * 3) % 13, |k: usize, n: usize| (k + n * 5) % 11);
+    let of_a = |lane: usize, i: usize| a(lane / 4 + i % 2 * 8, lane % 4 + i / 2 * 4);
+    let of_b = |lane: usize, i: usize| b(lane % 4 + i * 4, lane / 4);
+    // Bits that a tensor core does not see.
+    let word = |x: usize| (x as f32).to_bits() | (0x1fff * u32::from(x > 0));
+    let lanes = || 0..32_usize;
+    let words = lanes().flat_map(|lane| [0, 1, 2, 3].map(|i| word(of_a(lane, i))));
+    let words: Vec<u32> =
+        words.chain(lanes().flat_map(|lane| [0, 1].map(|i| word(of_b(lane, i))))).collect();
+    let (out, counts) = run_grid(body, 1, 32, &words).unwrap_or_else(|fault| panic!("{fault}"));
+    for lane in lanes() {
+        for i in 0..4 {
+            let (row, col) = (lane / 4 + i / 2 * 8, lane % 4 * 2 + i % 2);
+            let sum: usize = (0..8).map(|k| a(row, k) * b(k, col)).sum();
+            assert_eq!(f32::from_bits(out[4 * lane + i]), (sum + 1) as f32, "row {row}, {col}");
+        }
+    }
+    assert_eq!(counts.tensor_ops, 1);
+}
+
+/// Halves go away from zero.
+#[test]
+fn tf32_has_eleven_bits() {
+    let body = "mul.wide.u32 %rd2, %r1, 4; add.s64 %rd2, %rd1, %rd2; ld.global.u32 %r3, [%rd2];
+         mov.b32 %f1, %r3; cvt.rna.tf32.f32 %r4, %f1; st.global.u32 [%rd2], %r4;";
+    let cases = [
+        (0x3f80_0fff, 0x3f80_0000),
+        (0x3f80_1000, 0x3f80_2000),
+        (0xbf80_1000, 0xbf80_2000),
+        (0x7f7f_ffff, 0x7f80_0000),
+        (0x7f80_0000, 0x7f80_0000),
+        (0x0000_0000, 0x0000_0000),
+    ];
+    let mut words = [0; 32];
+    cases.iter().zip(&mut words).for_each(|((bits, _), word)| *word = *bits);
+    let (out, _) = run_grid(body, 1, 32, &words).unwrap_or_else(|fault| panic!("{fault}"));
+    for ((bits, expected), found) in cases.iter().zip(&out) {
+        assert_eq!(found, expected, "{bits:#x}");
+    }
+}

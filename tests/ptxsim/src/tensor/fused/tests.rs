@@ -15,7 +15,7 @@ fn dot(rule: Rule, sum: f32, pairs: &[[f32; 2]]) -> f32 {
     let mut sums = [[0.0; 8]; 8];
     sums[3][5] = sum;
     let mut slowly = sums;
-    add(rule, HalfKind::F16, &left, &right, &mut sums);
+    add(rule, Factors::Half(HalfKind::F16), &left, &right, &mut sums);
     slow(rule, SMALLEST, &left, &right, &mut slowly);
     assert_eq!(sums.map(|row| row.map(f32::to_bits)), slowly.map(|row| row.map(f32::to_bits)));
     sums[3][5]
@@ -174,7 +174,7 @@ fn any_numbers_give_the_bits_of_whole_numbers() {
                 std::array::from_fn(|_| (random.f32() - 0.5) * 2f32.powi(exponent))
             });
             let mut found = first;
-            add(rule, kind, &left, &right, &mut found);
+            add(rule, Factors::Half(kind), &left, &right, &mut found);
             for row in 0..8 {
                 for col in 0..8 {
                     let mut sum = first[row][col];
