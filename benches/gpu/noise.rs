@@ -28,5 +28,6 @@ fn cut(value: f32, precision: Precision) -> f32 {
         Precision::F16 if value.abs() < F16_NORMAL_MIN => 0.0,
         Precision::F16 => f32::from_bits(value.to_bits() & !0x1fff),
         Precision::Bf16 => f32::from_bits(value.to_bits() & !0xffff),
+        Precision::Tf32 => value,
     }
 }

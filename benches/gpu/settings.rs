@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// CUDA device by its number
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) device: usize,
-    /// How the device stores numbers: f16 or bf16
+    /// How the device stores numbers: f16, bf16 or tf32
     #[arg(long, default_value = "f16")]
     precision: Precision,
     /// Models of which size [default: all]
@@ -213,13 +213,14 @@ impl Settings {
         match self.precision {
             Precision::F16 => Elem::F16,
             Precision::Bf16 => Elem::Bf16,
+            Precision::Tf32 => Elem::Tf32,
         }
     }
 
     /// Largest relative error of a kernel, in the Euclidean norm: some units of the last place.
     pub(crate) fn tolerance(&self) -> f64 {
         match self.precision {
-            Precision::F16 => 2e-3,
+            Precision::F16 | Precision::Tf32 => 2e-3,
             Precision::Bf16 => 16e-3,
         }
     }

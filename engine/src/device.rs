@@ -51,7 +51,7 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
-/// How a GPU stores activations and weights. Sums are f32 with both; the CPU stores f32.
+/// How a GPU stores activations and weights. Sums are f32 with all; the CPU stores f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// 11 significant bits, up to 65504.
@@ -59,6 +59,9 @@ pub enum Precision {
     F16,
     /// 8 significant bits, the range of f32.
     Bf16,
+    /// f32, which products take in two parts of 11 significant bits (three TF32 products for each):
+    /// answers as with f32, to some 1e-5.
+    Tf32,
 }
 
 impl FromStr for Precision {
@@ -68,7 +71,8 @@ impl FromStr for Precision {
         match text {
             "f16" => Ok(Self::F16),
             "bf16" => Ok(Self::Bf16),
-            _ => Err(format!("unknown precision {text:?}: expected f16 or bf16")),
+            "tf32" => Ok(Self::Tf32),
+            _ => Err(format!("unknown precision {text:?}: expected f16, bf16 or tf32")),
         }
     }
 }
@@ -78,6 +82,7 @@ impl fmt::Display for Precision {
         f.write_str(match self {
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
+            Self::Tf32 => "tf32",
         })
     }
 }
@@ -180,6 +185,7 @@ mod gpu {
         let elem = match precision {
             Precision::F16 => Elem::F16,
             Precision::Bf16 => Elem::Bf16,
+            Precision::Tf32 => Elem::Tf32,
         };
         Ok(Box::new(CudaDevice::new(ordinal, elem)?))
     }

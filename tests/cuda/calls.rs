@@ -29,6 +29,8 @@ use support::{Bench, exactly_at, model_with_ramps, random_rows};
 
 /// The card of this process; none: that of `OFFRAMP_SIM_CARD`.
 const CARD: Option<&std::ffi::CStr> = None;
+/// How the device stores numbers.
+const PRECISION: offramp::Precision = offramp::Precision::F16;
 
 /// Holds the others off; `None` on a real GPU, whose driver does not count.
 fn alone() -> Option<(MutexGuard<'static, ()>, &'static Simulator)> {

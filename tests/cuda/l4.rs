@@ -22,8 +22,15 @@ use offramp_tests::suite::Tolerance;
 
 /// The card of this process.
 const CARD: Option<&CStr> = Some(c"l4");
+/// How the device stores numbers.
+const PRECISION: offramp::Precision = offramp::Precision::F16;
 
 op_suite!(f16, || machine::device(Elem::F16), Tolerance::F16);
+// Tiles of wide heads do not fit with elements of four bytes.
+op_suite!(tf32, || machine::device(Elem::Tf32), Tolerance::TF32, {
+    attention: attention::lengths,
+    attention_large_scores: attention::large_scores,
+});
 
 #[test]
 fn the_card_is_an_l4() {

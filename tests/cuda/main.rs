@@ -22,3 +22,5 @@ mod support;
 
 /// The card of this process; none: that of `OFFRAMP_SIM_CARD`.
 const CARD: Option<&std::ffi::CStr> = None;
+/// How the device stores numbers.
+const PRECISION: offramp::Precision = offramp::Precision::F16;

@@ -49,7 +49,7 @@ pub(crate) struct MachineArgs {
     /// Where to run: auto, cpu, cuda or cuda:N; see `offramp devices`
     #[arg(long, value_name = "DEVICE", default_value = "auto", env = "OFFRAMP_DEVICE")]
     pub(crate) device: DeviceChoice,
-    /// How a GPU stores numbers: f16 or bf16
+    /// How a GPU stores numbers: f16, bf16, or tf32 (f32, multiplied in parts of 11 bits)
     #[arg(long, value_name = "FORMAT", default_value = "f16", env = "OFFRAMP_PRECISION")]
     pub(crate) precision: Precision,
 }

@@ -20,7 +20,7 @@ pub(super) struct Ahead {
 impl Engine {
     /// Hands over one more part of `next`; whether there was any.
     pub(super) fn stage_part(&mut self, next: Option<&Batch>) -> Result<bool> {
-        let Some(next) = next else { return Ok(false) };
+        let Some(next) = next.filter(|next| self.takes_images(next)) else { return Ok(false) };
         if self.ahead.stamp != next.stamp() {
             self.ahead = Ahead { stamp: next.stamp(), bytes: 0 };
         }
@@ -30,6 +30,11 @@ impl Engine {
         }
         self.ahead.bytes = self.device.stage(next.images(), had)?;
         Ok(self.ahead.bytes > had)
+    }
+
+    /// Whether there is room for the images of a batch: it may be meant for another engine.
+    fn takes_images(&self, batch: &Batch) -> bool {
+        batch.images().len() <= self.plan.layout.rows_max * self.plan.layout.row_pixels
     }
 
     /// What a pass over `batch` begins with: what the device has of it, completed, or its rows.

@@ -53,8 +53,8 @@ impl Written<'_> {
         for &(span, len) in &reads {
             let whole = self.whole.contains(&span) && span.len == len;
             expect(whole, &format!("{op}: {span}, {len} elements, is not whole here"))?;
-            self.check_norm(op, span)?;
         }
+        self.check_norms(op, &reads)?;
         let Some((span, len)) = write else { return Ok(()) };
         self.check_place(op, span, len)?;
         let aliased = reads.iter().any(|(read, _)| read.overlaps(&span) && *read != span);
@@ -72,6 +72,8 @@ impl Written<'_> {
         if let Op::Linear(Linear { norms: LinearNorms { out: Some(out), .. }, .. }) = op {
             let there = self.moments.get_mut(out.0).ok_or(format!("{op}: no such moments"))?;
             *there = Some(span);
+            let width = self.plan.layout.moments[out.0];
+            expect(len == width * self.plan.layout.tokens_max, &format!("{op}: other moments"))?;
         }
         if !matches!(op, Op::Compact(_) | Op::Narrow(_)) {
             self.whole.push(span);
@@ -80,19 +82,24 @@ impl Written<'_> {
     }
 
     /// A value with moments is read by them, and one without is not. Ops that drop rows or tokens
-    /// move whole vectors: they read no element.
-    fn check_norm(&self, op: &Op, span: Span) -> Result<(), String> {
-        let given = match op {
+    /// leave vectors and moments where they are.
+    fn check_norms(&self, op: &Op, reads: &[Operand]) -> Result<(), String> {
+        let norms = match op {
             Op::Compact(_) | Op::Narrow(_) => return Ok(()),
-            Op::Linear(op) if op.x == span => op.norms.x.map(|x| x.moments),
-            Op::Linear(op) if op.residual == Some(span) => {
-                op.norms.residual.map(|residual| residual.standard.moments)
+            Op::Linear(op) => {
+                let of_residual = op.norms.residual.map(|residual| residual.standard);
+                [op.norms.x, of_residual]
             }
-            Op::Ramp(op) => op.norm.map(|norm| norm.standard.moments),
-            _ => None,
+            Op::Ramp(op) => [op.norm.map(|norm| norm.standard), None],
+            _ => [None, None],
         };
-        let expected = self.moments.iter().position(|&of| of == Some(span)).map(MomentsId);
-        expect(given == expected, &format!("{op}: {span} is read by other moments than its own"))
+        // Operands in the order of `operands`: x, and the residual.
+        for ((span, _), norm) in reads.iter().zip(norms) {
+            let given = norm.map(|norm| norm.moments);
+            let own = self.moments.iter().position(|of| *of == Some(*span)).map(MomentsId);
+            expect(given == own, &format!("{op}: {span} is read by other moments than its own"))?;
+        }
+        Ok(())
     }
 
     fn check_place(&self, op: &Op, span: Span, len: usize) -> Result<(), String> {

@@ -1,7 +1,8 @@
 // What every kernel shares: elements, what lies in device memory, and sums over a warp.
 //
-// ELEM_F16 or ELEM_BF16 chooses the storage of activations, matrices and tables. Vectors (bias,
-// scale, shift), sums and logits are f32.
+// ELEM_F16, ELEM_BF16 or ELEM_TF32 chooses the storage of activations, matrices and tables; with the
+// last they are f32, which tensor cores multiply in two parts of 11 significant bits. Vectors (bias, scale,
+// shift), sums and logits are f32.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -18,8 +19,11 @@ typedef __half2 elem2;
 #elif defined(ELEM_BF16)
 typedef __nv_bfloat16 elem;
 typedef __nv_bfloat162 elem2;
+#elif defined(ELEM_TF32)
+typedef float elem;
+typedef float2 elem2;
 #else
-#error "define ELEM_F16 or ELEM_BF16"
+#error "define ELEM_F16, ELEM_BF16 or ELEM_TF32"
 #endif
 
 #define INFINITY_F __int_as_float(0x7f800000)
@@ -77,12 +81,15 @@ enum Activation { ACT_NONE, ACT_GELU_ERF, ACT_GELU_TANH, ACT_RELU, ACT_TANH, ACT
 
 __device__ __forceinline__ float to_float(__half v) { return __half2float(v); }
 __device__ __forceinline__ float to_float(__nv_bfloat16 v) { return __bfloat162float(v); }
+__device__ __forceinline__ float to_float(float v) { return v; }
 __device__ __forceinline__ float2 to_float2(__half2 v) { return __half22float2(v); }
 __device__ __forceinline__ float2 to_float2(__nv_bfloat162 v) { return __bfloat1622float2(v); }
 
 #if defined(ELEM_F16)
 __device__ __forceinline__ elem to_elem(float v) { return __float2half_rn(v); }
 __device__ __forceinline__ elem2 to_elem2(float a, float b) { return __floats2half2_rn(a, b); }
+#elif defined(ELEM_TF32)
+__device__ __forceinline__ elem to_elem(float v) { return v; }
 #else
 __device__ __forceinline__ elem to_elem(float v) { return __float2bfloat16_rn(v); }
 __device__ __forceinline__ elem2 to_elem2(float a, float b) { return __floats2bfloat162_rn(a, b); }

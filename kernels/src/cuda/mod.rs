@@ -15,7 +15,7 @@
 //! before they load anything. Rows that leave are taken out by maps, nothing moves
 //! (the `values` module).
 //!
-//! Two kernels multiply matrices by the same chain of products and sums, so the tile size changes
+//! All kernels for products make the same chain of products and sums, so the tile size changes
 //! no bit. Passes of few tokens cut the sum over `k` into shares ([`Tuning::split_tokens`]); a
 //! token's result then depends on that, and on nothing else in its batch. Convolutions are never
 //! cut.
@@ -23,6 +23,7 @@
 //! In a pass over images an entry of a map stands for a whole image (the `rows` module).
 
 mod clock;
+mod cover;
 mod driver;
 mod elem;
 mod exits;
@@ -45,6 +46,7 @@ pub use gpu::{Gpu, gpus};
 pub use kernels::{OVERLAP_VARIABLE, ShippedKernel, shipped_kernels};
 pub use tile::Tile;
 
+pub(crate) use cover::{Cover, round_up};
 pub(crate) use kernels::Kernel;
 pub(crate) use launch::{Arguments, Launch, parameters};
 pub(crate) use memory::Address;
@@ -57,6 +59,7 @@ use crate::{
     Preferences, Result, RowSlot, Span, WeightId,
 };
 use clock::PassClock;
+use cover::check_grids;
 use exits::Exits;
 use kernels::Kernels;
 use memory::DeviceMemory;
@@ -178,8 +181,9 @@ impl CudaDevice {
 
     /// A value in the arena.
     pub(crate) fn value(&mut self, span: Span) -> Result<Value> {
+        let first = (span.at * self.elem.bytes()) as u64;
         let reserved = self.reserved()?;
-        let at = reserved.arena.address() + (span.at * Elem::BYTES) as u64;
+        let at = reserved.arena.address() + first;
         Ok(Value { at, map: reserved.values.map(span).address(&reserved.rows.table()) })
     }
 
@@ -191,14 +195,22 @@ impl CudaDevice {
         tokens: usize,
         outputs: usize,
     ) -> Option<(Tile, Kernel)> {
-        let fits =
-            |kernel: Kernel| kernel.shared_bytes_max() as usize <= self.gpu.block_shared_bytes;
-        let fitting = tiles.iter().copied().filter(|&(_, kernel)| fits(kernel));
+        let fitting = tiles.iter().copied().filter(|&(_, kernel)| self.fits(kernel));
         let wanted = fitting.clone().find(|&(tile, _)| Some(tile) == self.tuning.tile);
         wanted.or_else(|| {
             let cycles = |tile: Tile| tile.cycles(tokens, outputs, self.gpu.multiprocessors);
             fitting.min_by(|a, b| cycles(a.0).total_cmp(&cycles(b.0)))
         })
+    }
+
+    /// Whether a block of `kernel` has the shared memory that it needs.
+    pub(crate) fn fits(&self, kernel: Kernel) -> bool {
+        self.shared_bytes(kernel) as usize <= self.gpu.block_shared_bytes
+    }
+
+    /// Dynamic shared memory that a block of `kernel` has, in bytes.
+    pub(crate) fn shared_bytes(&self, kernel: Kernel) -> u32 {
+        kernel.shared_bytes(self.elem)
     }
 
     /// Dynamic shared memory that a block of `kernel` may have here, in bytes.
@@ -284,38 +296,6 @@ fn moment_tables(stream: &stream::Stream, layout: &ArenaLayout) -> Result<Vec<De
     layout.moments.iter().map(|width| DeviceMemory::new(stream, "moments", bytes(width))).collect()
 }
 
-/// Blocks of a grid along its second and third axis.
-const GRID_MAX: usize = 65_535;
-/// Tokens that a block of a product has at least (`linear_any`).
-const BLOCK_TOKENS_MIN: usize = 16;
-
-/// Fails where a grid over all rows or tokens would be larger than any device takes.
-fn check_grids(layout: &ArenaLayout) -> Result<()> {
-    let within = |what, found: usize, most: usize| match found > most {
-        true => Err(Error::mismatch(what, format_args!("at most {most} on a CUDA device"), found)),
-        false => Ok(()),
-    };
-    within("rows of a pass", layout.rows_max, GRID_MAX)?;
-    within("tokens of a pass", layout.tokens_max, GRID_MAX * BLOCK_TOKENS_MIN)
-}
-
-/// What a launch must cover.
-#[derive(Clone, Copy)]
-pub(crate) struct Cover {
-    pub(crate) rows: usize,
-    pub(crate) tokens: usize,
-    /// Tokens of a row.
-    pub(crate) longest: usize,
-    /// Tokens when the pass began: decides how sums are cut, the same for the whole pass.
-    pub(crate) pass_tokens: usize,
-}
-
-/// Up to a multiple of `least`, or of a quarter of the next power of two.
-pub(crate) fn round_up(count: usize, least: usize) -> usize {
-    let step = (count.next_power_of_two() / 4).max(least);
-    count.next_multiple_of(step)
-}
-
 impl Device for CudaDevice {
     fn name(&self) -> String {
         format!("cuda {} {}", self.gpu.name, self.elem.name())
@@ -349,7 +329,7 @@ impl Device for CudaDevice {
         self.reserved = None;
         self.queue.forget();
         let stream = &self.queue.stream;
-        let bytes = layout.activations.saturating_mul(Elem::BYTES);
+        let bytes = layout.activations.saturating_mul(self.elem.bytes());
         let (partial, arrivals) = linear_workspace(layout, &self.tuning);
         self.reserved = Some(Reserved {
             arena: DeviceMemory::new(stream, "activations", bytes)?,
@@ -451,17 +431,19 @@ impl Device for CudaDevice {
         self.check_whole()?;
         span.check("values", values.len(), self.layout.activations)?;
         self.wait()?;
-        let mut bits = self.elem.encode(values);
+        let mut bytes = self.elem.encode(values);
         let at = self.value(span)?.at;
         if let Some((width, places)) = self.places(span)? {
-            let mut whole = vec![0; places.len() * width];
+            let size = self.elem.bytes();
+            let mut whole = vec![0_u8; places.len() * width * size];
             self.queue.stream.download(at, &mut whole)?;
-            for (i, bits) in bits.iter().enumerate() {
-                whole[places[i / width] * width + i % width] = *bits;
+            for (i, element) in bytes.chunks_exact(size).enumerate() {
+                let to = (places[i / width] * width + i % width) * size;
+                whole[to..to + size].copy_from_slice(element);
             }
-            bits = whole;
+            bytes = whole;
         }
-        let written = self.queue.stream.upload(at, &bits);
+        let written = self.queue.stream.upload(at, &bytes);
         self.guard(written)
     }
 
@@ -472,12 +454,13 @@ impl Device for CudaDevice {
         let at = self.value(span)?.at;
         let places = self.places(span)?;
         let len = places.as_ref().map_or(values.len(), |(width, places)| places.len() * width);
-        let mut bits = vec![0; len];
-        let read = self.queue.stream.download(at, &mut bits);
+        let mut bytes = vec![0_u8; len * self.elem.bytes()];
+        let read = self.queue.stream.download(at, &mut bytes);
         self.guard(read)?;
+        let elements: Vec<f32> = self.elem.decode(&bytes).collect();
         for (i, value) in values.iter_mut().enumerate() {
             let at = places.as_ref().map_or(i, |(w, places)| places[i / w] * w + i % w);
-            *value = self.elem.decode(bits[at]);
+            *value = elements[at];
         }
         Ok(())
     }

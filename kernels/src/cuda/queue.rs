@@ -98,7 +98,7 @@ impl Queue {
         enqueue(stream, kernels, pending)
     }
 
-    /// Records one sequence that is due, while the stream is idle.
+    /// Records one sequence that is due, between two passes.
     pub(super) fn record_due(&mut self) -> Result<()> {
         let Some(sequence) = self.due.pop() else { return Ok(()) };
         let graph = self.stream.record(|| enqueue(&self.stream, &self.kernels, &sequence))?;

@@ -1,4 +1,4 @@
-//! The one stream that everything of a device runs in.
+//! A stream: the one that a device computes in, and the one that images go over in.
 
 use std::cell::Cell;
 use std::ffi::c_void;

@@ -1,7 +1,7 @@
 //! The weights of a plan in one block of device memory.
 //!
-//! Matrices and tables lie row-major in 16 bits, vectors in f32, each on a boundary of 256 bytes.
-//! Behind a matrix lie the sums of its rows, for products that take over a layer norm.
+//! Matrices and tables lie row-major in the storage format, vectors in f32, each on a boundary of
+//! 256 bytes. Behind a matrix lie the sums of its rows, for products that take over a layer norm.
 
 use super::elem::Elem;
 use super::memory::{Address, DeviceMemory};
@@ -34,7 +34,7 @@ impl Weights {
         let mut places = Vec::with_capacity(layout.weights.len());
         let mut sums = Vec::with_capacity(layout.weights.len());
         for form in &layout.weights {
-            places.push(take(elements(form).saturating_mul(element_bytes(form))));
+            places.push(take(elements(form).saturating_mul(element_bytes(form, elem))));
             sums.push(take(rows(form).saturating_mul(size_of::<f32>())));
         }
         let memory = DeviceMemory::new(stream, "weights", end)?;
@@ -58,17 +58,17 @@ impl Weights {
         };
         form.check_rows(first_row, values)?;
         let first = first_row * form.shape().1;
-        let at = self.address(id) + (first * element_bytes(form)) as u64;
+        let at = self.address(id) + (first * element_bytes(form, self.elem)) as u64;
         match form {
             WeightForm::Vector { .. } => stream.upload(at, values),
             WeightForm::Table { .. } => stream.upload(at, &self.elem.encode_weights(values)?),
             WeightForm::Matrix { k, .. } => {
-                let bits = self.elem.encode_weights(values)?;
-                let row = |row: &[u16]| self.elem.sum(row);
-                let sums: Vec<f32> = bits.chunks_exact(*k).map(row).collect();
+                let bytes = self.elem.encode_weights(values)?;
+                let sum = |row: &[u8]| self.elem.decode(row).map(f64::from).sum::<f64>() as f32;
+                let sums: Vec<f32> = bytes.chunks_exact(*k * self.elem.bytes()).map(sum).collect();
                 let first = self.sums[id.0] + first_row * size_of::<f32>();
                 stream.upload(self.memory.address() + first as u64, &sums)?;
-                stream.upload(at, &bits)
+                stream.upload(at, &bytes)
             }
         }
     }
@@ -126,9 +126,9 @@ fn elements(form: &WeightForm) -> usize {
     rows.saturating_mul(columns)
 }
 
-fn element_bytes(form: &WeightForm) -> usize {
+fn element_bytes(form: &WeightForm, elem: Elem) -> usize {
     match form {
         WeightForm::Vector { .. } => size_of::<f32>(),
-        _ => Elem::BYTES,
+        _ => elem.bytes(),
     }
 }

@@ -38,6 +38,8 @@ pub struct Tolerance {
 impl Tolerance {
     /// For devices that compute in f32 throughout.
     pub const F32: Self = Self { abs: 2e-5, rel: 2e-5 };
+    /// For devices that store f32 and multiply it in two parts of 11 significant bits.
+    pub const TF32: Self = Self { abs: 1e-4, rel: 1e-4 };
     /// For devices that store activations and weights with 11 significant bits.
     pub const F16: Self = Self { abs: 4e-3, rel: 4e-3 };
     /// For devices that store activations and weights with 8 significant bits.
@@ -95,6 +97,7 @@ macro_rules! op_suite {
             linear_residuals: linear::residuals,
             linear_loads_in_parts: linear::loads_in_parts,
             taken_norms_chains: taken_norms::chains,
+            taken_norms_flat_rows: taken_norms::flat_rows,
             taken_norms_malformed: taken_norms::malformed,
             attention: attention::lengths,
             attention_large_scores: attention::large_scores,

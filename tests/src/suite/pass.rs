@@ -2,14 +2,19 @@
 
 use offramp_kernels::{
     Activation, Attention, Compact, Decision, Embed, ExitId, ExitRecord, Hidden, Linear,
-    LinearNorms, Norm, Pool, Ramp, RampHead, RowSlot, RowTokens, Score, Span, Token, WeightId,
+    LinearNorms, MomentsId, Norm, Normalised, Pool, Ramp, RampHead, RowSlot, RowTokens, Score,
+    Span, Standardised, Token, WeightId,
 };
 
 use super::{Stage, Start, Suite, lens_to_offsets, tokens};
 
-const WIDTH: usize = 48;
+/// Two blocks of moments, the second broken.
+const WIDTH: usize = 72;
 const HEADS: usize = 3;
-const MIDDLE: usize = 100;
+const MIDDLE: usize = 104;
+const EPS: f32 = 1e-5;
+/// Moments of what lies before the norm, where the device takes norms over.
+const MOMENTS: MomentsId = MomentsId(0);
 const CLASSES: usize = 5;
 
 /// One encoder layer between an embedding and two exits.
@@ -23,6 +28,7 @@ struct Model {
     qkv: Span,
     mixed: Span,
     middle: Span,
+    takes_norms: bool,
 }
 
 impl Model {
@@ -30,6 +36,7 @@ impl Model {
     fn new(suite: &Suite, lens: &[usize]) -> Self {
         let mut start = Start::new(lens);
         start.random.seed(5);
+        start.layout.moments = vec![WIDTH];
         let tables = [start.table(50, WIDTH), start.table(64, WIDTH), start.table(2, WIDTH)];
         let norm = [start.vector(WIDTH), start.vector(WIDTH)];
         let sizes = [(3 * WIDTH, WIDTH), (WIDTH, WIDTH), (MIDDLE, WIDTH), (WIDTH, MIDDLE)];
@@ -46,8 +53,10 @@ impl Model {
             classes: CLASSES,
             decision: Decision::Class,
         };
-        let (x, qkv) = (start.span(WIDTH), start.span(3 * WIDTH));
-        let (mixed, middle) = (start.span(WIDTH), start.span(MIDDLE));
+        let [x, qkv, mixed, middle] = [WIDTH, 3 * WIDTH, WIDTH, MIDDLE].map(|width| {
+            start.layout.activations = start.layout.activations.next_multiple_of(64);
+            start.span(width)
+        });
         let (hidden, head) = (Some(hidden), Some(head));
         let ramp = Ramp {
             exit: ExitId(0),
@@ -59,7 +68,9 @@ impl Model {
             hidden,
             head,
         };
-        Self { stage: start.device(suite), tables, norm, linears, ramp, x, qkv, mixed, middle }
+        let stage = start.device(suite);
+        let takes_norms = stage.device.preferences().takes_norms;
+        Self { stage, tables, norm, linears, ramp, x, qkv, mixed, middle, takes_norms }
     }
 
     /// Runs a pass and gives each slot's records and logits, as bits.
@@ -91,28 +102,37 @@ impl Model {
     fn embed(&mut self) {
         let ([word, position, kind], [scale, shift]) = (self.tables, self.norm);
         let (kind, out) = (Some(kind), self.x);
-        self.stage.issue(Embed {
-            word,
-            position,
-            kind,
-            scale,
-            shift,
-            eps: 1e-5,
-            out,
-            width: WIDTH,
-        });
+        self.stage.issue(Embed { word, position, kind, scale, shift, eps: EPS, out, width: WIDTH });
     }
 
     fn layer(&mut self) {
         let Self { x, qkv, mixed, middle, .. } = *self;
+        let [scale, shift] = self.norm;
         self.linear(0, x, qkv, Activation::None, None);
         let (heads, head_dim) = (HEADS, WIDTH / HEADS);
         self.stage.issue(Attention { qkv, out: mixed, heads, head_dim });
         self.linear(1, mixed, x, Activation::None, Some(x));
-        let [scale, shift] = self.norm;
-        self.stage.issue(Norm { x, scale, shift, eps: 1e-5, out: x, width: WIDTH });
+        if !self.takes_norms {
+            self.stage.issue(Norm { x, scale, shift, eps: EPS, out: x, width: WIDTH });
+        }
         self.linear(2, x, middle, Activation::GeluErf, None);
         self.linear(3, middle, x, Activation::None, Some(x));
+    }
+
+    /// What the products around the norm take over. Scale and shift are not in the weight: any
+    /// numbers will do.
+    fn norms(&self, index: usize) -> LinearNorms {
+        let [scale, shift] = self.norm;
+        let standard = Standardised { moments: MOMENTS, eps: EPS };
+        let none = LinearNorms::default();
+        match index {
+            1 if self.takes_norms => LinearNorms { out: Some(MOMENTS), ..none },
+            2 if self.takes_norms => LinearNorms { x: Some(standard), ..none },
+            3 if self.takes_norms => {
+                LinearNorms { residual: Some(Normalised { standard, scale, shift }), ..none }
+            }
+            _ => none,
+        }
     }
 
     fn linear(
@@ -133,7 +153,7 @@ impl Model {
             activation,
             residual,
             out,
-            norms: LinearNorms::default(),
+            norms: self.norms(index),
             k,
             n,
         });

@@ -2,7 +2,7 @@
 
 use offramp_kernels::{
     Activation, ExitId, Linear, LinearNorms, LiveBound, MomentsId, Normalised, Op, Pool, Ramp,
-    RowSlot, RowTokens, Score, Span, Standardised, WeightId,
+    RowSlot, RowTokens, Score, Span, Standardised, WeightForm, WeightId,
 };
 
 use super::{Stage, Start, Suite};
@@ -27,6 +27,7 @@ struct Chain {
     from_y: (WeightId, WeightId),
     scale: WeightId,
     shift: WeightId,
+    eps: f32,
 }
 
 impl Chain {
@@ -42,11 +43,11 @@ impl Chain {
             start.span(width)
         };
         let (x, y, out) = (aligned(k), aligned(width), aligned(n));
-        Self { k, width, n, x, y, out, into_y, from_y, scale, shift }
+        Self { k, width, n, x, y, out, into_y, from_y, scale, shift, eps: EPS }
     }
 
     fn norm(&self, moments: MomentsId) -> Normalised {
-        let standard = Standardised { moments, eps: EPS };
+        let standard = Standardised { moments, eps: self.eps };
         Normalised { standard, scale: self.scale, shift: self.shift }
     }
 
@@ -105,7 +106,7 @@ impl Chain {
     fn check_product(&self, suite: &Suite, stage: &mut Stage, moments: MomentsId) {
         let y: Vec<f64> = numbers(stage.read(self.y, stage.tokens() * self.width));
         let (ones, zeros) = (vec![1.0; self.width], vec![0.0; self.width]);
-        let standard = reference::norm(&y, &ones, &zeros, EPS);
+        let standard = reference::norm(&y, &ones, &zeros, self.eps);
         for activation in [Activation::None, Activation::GeluErf] {
             stage.poison(self.out, self.n);
             stage.issue(self.product_of_y(moments, activation));
@@ -197,6 +198,27 @@ pub fn chains(suite: &Suite) {
             chain.check_product(suite, &mut stage, SECOND);
             chain.check_ramps(suite, &mut stage);
         }
+    }
+}
+
+/// Rows whose elements are all equal, or nearly: the norm of the first is 0, and rounding must not
+/// be taken for spread.
+pub fn flat_rows(suite: &Suite) {
+    if !takes_norms(suite) {
+        return;
+    }
+    for (mean, spread) in [(1.5, 0.0), (-24.0, 0.0), (8.0, 0.02)] {
+        let mut start = Start::new(&[5, 40]);
+        let mut chain = Chain::new(&mut start, [64, 768, 72]);
+        let weight: Vec<f32> =
+            super::stage::uneven(&mut start.random, 768 * 64).iter().map(|w| w * spread).collect();
+        let weight = start.weight(WeightForm::Matrix { n: 768, k: 64 }, weight);
+        let bias = start.weight(WeightForm::Vector { len: 768 }, vec![mean; 768]);
+        (chain.into_y[0], chain.eps) = ((weight, bias), 1e-12);
+        let mut stage = start.begin(suite);
+        stage.fill(chain.x, chain.k);
+        stage.issue(chain.product_into_y(0));
+        chain.check_product(suite, &mut stage, FIRST);
     }
 }
 

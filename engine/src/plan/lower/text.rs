@@ -2,7 +2,6 @@
 //!
 //! The three share one post-norm encoder (Devlin et al., arXiv 1810.04805); they differ in
 //! tensor names, position numbering and head, all of which the spec says.
-
 //!
 //! A device may take norms over ([`Preferences::takes_norms`]): then `x` lies before its norm at
 //! every site, and products and ramps that read it normalise it.

@@ -37,14 +37,16 @@ struct Head {
 // Tiles of 64 rows in shared memory: queries, then keys and values twice.
 template <int DIM> struct Tiles {
     static constexpr int CHUNKS = DIM / CHUNK;
+    static constexpr int FRAGMENTS = CHUNKS * CHUNK_BYTES / FRAGMENT_BYTES;
     static constexpr int BYTES = 64 * DIM * (int)sizeof(elem);
     static constexpr int TOTAL_BYTES = 5 * BYTES;
 };
 
-// Dynamic shared memory that the launch gives.
+// Dynamic shared memory that the launch gives, by elements of two bytes.
 static_assert(
-    Tiles<32>::TOTAL_BYTES == 20480 && Tiles<64>::TOTAL_BYTES == 40960 &&
-        Tiles<128>::TOTAL_BYTES == 81920,
+    Tiles<32>::TOTAL_BYTES == 10240 * sizeof(elem) &&
+        Tiles<64>::TOTAL_BYTES == 20480 * sizeof(elem) &&
+        Tiles<128>::TOTAL_BYTES == 40960 * sizeof(elem),
     "the launch knows these numbers"
 );
 
@@ -86,13 +88,16 @@ template <int DIM> struct Loader {
 
     // One part of the tokens: 0 queries, 1 keys, 2 values.
     __device__ __forceinline__ void copy(const Head& head, u32 part, u32 tile) const {
-        const u32 chunk = threadIdx.x % CHUNKS;
-        const u32 to = tile + swizzled<CHUNKS>(threadIdx.x / CHUNKS, chunk);
+        const u32 row = threadIdx.x / CHUNKS, chunk = threadIdx.x % CHUNKS;
+        const u32 first = tile + swizzled<CHUNKS>(row, chunk);
 #pragma unroll
         for (int i = 0; i < ROWS; i++) {
             const bool live = live_rows >> i & 1;
             const elem* from = head.vector(places[i], part) + (live ? chunk * CHUNK : 0);
-            copy_chunk(to + i * STEP * CHUNKS * CHUNK_BYTES, from, live);
+            // Rows that are eight apart are turned alike.
+            const u32 to = STEP % 8 == 0 ? first + i * STEP * CHUNKS * CHUNK_BYTES
+                                         : tile + swizzled<CHUNKS>(row + i * STEP, chunk);
+            copy_chunk(to, from, live);
         }
     }
 
@@ -128,17 +133,17 @@ template <int DIM> struct Queries {
         for (int i = 0; i < KEYS / 8 * 4; i++)
             scores[i / 4][i % 4] = 0.0f;
 #pragma unroll
-        for (int step = 0; step < DIM / 16; step++) {
-            u32 q[4];
+        for (int step = 0; step < Tiles<DIM>::FRAGMENTS; step++) {
+            Fragment q;
             load_fragment(q, fragment<Tiles<DIM>::CHUNKS>(query_corner, 0, step));
 #pragma unroll
             for (int group = 0; group < KEYS / 16; group++) {
                 if (!WHOLE && group * 16 >= keys)
                     break;
-                u32 b[4];
+                Fragment b;
                 load_fragment(b, fragment<Tiles<DIM>::CHUNKS>(corner, group, step));
-                multiply(scores[2 * group], q, b[0], b[1]);
-                multiply(scores[2 * group + 1], q, b[2], b[3]);
+                multiply(scores[2 * group], q, b, 0);
+                multiply(scores[2 * group + 1], q, b, 1);
             }
         }
     }
@@ -169,29 +174,92 @@ template <int DIM> struct Queries {
     template <bool WHOLE>
     __device__ __forceinline__ void
     mix(const float (&scores)[KEYS / 8][4], u32 tile, u32 keys, float scale) {
-        const u32 corner = row_corner<Tiles<DIM>::CHUNKS>(tile, 0);
 #pragma unroll
         for (int group = 0; group < KEYS / 16; group++) {
             if (!WHOLE && group * 16 >= keys)
                 break;
-            u32 powers[4];
+            mix_group(&scores[2 * group], tile, group, scale);
+        }
+    }
+
+#if defined(ELEM_TF32)
+    // The power of a score, counted into the sum of its query: the lane's first or second.
+    __device__ __forceinline__ u32 weigh(float score, int query, float scale) {
+        const float power = power_of_two(fmaf(score, scale, -max[query]));
+        sum[query] += power;
+        return __float_as_uint(power);
+    }
+
+    // Of eight keys a product takes those of even number first, then the others: so a lane's scores
+    // are the factors that it must hold.
+    __device__ __forceinline__ void
+    mix_group(const float (*scores)[4], u32 tile, int group, float scale) {
+        constexpr int CHUNKS = Tiles<DIM>::CHUNKS;
+        const u32 lane = threadIdx.x % 32;
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
-                const float* pair = &scores[2 * group + i / 2][i % 2 * 2];
-                const float first = power_of_two(fmaf(pair[0], scale, -max[i % 2]));
-                const float second = power_of_two(fmaf(pair[1], scale, -max[i % 2]));
-                sum[i % 2] += first + second;
-                powers[i] = pack(first, second);
-            }
+        for (int half = 0; half < 2; half++) {
+            Fragment powers;
 #pragma unroll
-            for (int step = 0; step < DIM / 16; step++) {
-                u32 b[4];
-                load_transposed(b, fragment<Tiles<DIM>::CHUNKS>(corner, group, step));
-                multiply(mixed[2 * step], powers, b[0], b[1]);
-                multiply(mixed[2 * step + 1], powers, b[2], b[3]);
+            for (int i = 0; i < 4; i++)
+                powers.high[i / 2 + i % 2 * 2] = weigh(scores[half][i], i / 2, scale);
+            split(powers);
+            const u32 key = group * 16 + half * 8 + lane % 4 * 2;
+#pragma unroll
+            for (int j = 0; j < DIM / 8; j++) {
+                const u32 column = j * 8 + lane / 4, within = column % CHUNK * sizeof(elem);
+                Fragment b = {};
+#pragma unroll
+                for (int i = 0; i < 2; i++)
+                    b.high[i] =
+                        load_word(tile + swizzled<CHUNKS>(key + i, column / CHUNK) + within);
+                split(b);
+                multiply(mixed[j], powers, b, 0);
             }
         }
     }
+
+    static __device__ __forceinline__ u32 load_word(u32 from) {
+        u32 word;
+        asm volatile("ld.shared.b32 %0, [%1];" : "=r"(word) : "r"(from));
+        return word;
+    }
+
+    // Two outputs of a query side by side, in the rows of the warp.
+    static __device__ __forceinline__ void
+    put(u8* rows, u32 row, int j, u32 lane, float first, float second) {
+        const u32 column = j * 8 + lane % 4 * 2;
+        u8* to = rows + swizzled<Tiles<DIM>::CHUNKS>(row, column / CHUNK) + column % CHUNK * 4;
+        *(float2*)to = make_float2(first, second);
+    }
+#else
+    __device__ __forceinline__ void
+    mix_group(const float (*scores)[4], u32 tile, int group, float scale) {
+        const u32 corner = row_corner<Tiles<DIM>::CHUNKS>(tile, 0);
+        Fragment powers;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const float* pair = &scores[i / 2][i % 2 * 2];
+            const float first = power_of_two(fmaf(pair[0], scale, -max[i % 2]));
+            const float second = power_of_two(fmaf(pair[1], scale, -max[i % 2]));
+            sum[i % 2] += first + second;
+            powers.high[i] = pack(first, second);
+        }
+#pragma unroll
+        for (int step = 0; step < Tiles<DIM>::FRAGMENTS; step++) {
+            Fragment b;
+            load_transposed(b, fragment<Tiles<DIM>::CHUNKS>(corner, group, step));
+            multiply(mixed[2 * step], powers, b, 0);
+            multiply(mixed[2 * step + 1], powers, b, 1);
+        }
+    }
+
+    // Two outputs of a query side by side, in the rows of the warp.
+    static __device__ __forceinline__ void
+    put(u8* rows, u32 row, int j, u32 lane, float first, float second) {
+        u8* to = rows + swizzled<Tiles<DIM>::CHUNKS>(row, j) + lane % 4 * 4;
+        *(u32*)to = pack(first, second);
+    }
+#endif
 
     // Takes in a tile of keys and the values behind it. Only the last of a row has fewer than 64
     // keys: the others are spared the questions.
@@ -221,9 +289,9 @@ template <int DIM> struct Queries {
             sum[r] += __shfl_xor_sync(ALL_LANES, sum[r], 2);
             const float inverse = 1.0f / sum[r];
 #pragma unroll
-            for (int j = 0; j < CHUNKS; j++) {
-                u8* to = rows + swizzled<CHUNKS>(lane / 4 + r * 8, j) + lane % 4 * 4;
-                *(u32*)to = pack(mixed[j][2 * r] * inverse, mixed[j][2 * r + 1] * inverse);
+            for (int j = 0; j < DIM / 8; j++) {
+                const float first = mixed[j][2 * r], second = mixed[j][2 * r + 1];
+                put(rows, lane / 4 + r * 8, j, lane, first * inverse, second * inverse);
             }
         }
         __syncwarp();
@@ -302,9 +370,12 @@ __device__ __forceinline__ Head head_of_block(
             attend<DIM>(head, scale);                                                              \
     }
 
-ATTENTION_KERNEL(attention_32, 32, 5)
-ATTENTION_KERNEL(attention_64, 64, 4)
-ATTENTION_KERNEL(attention_128, 128, 2)
+// Elements of four bytes take twice the shared memory, and more registers.
+#define BLOCKS(OF_TWO_BYTES, OF_FOUR) (sizeof(elem) == 2 ? OF_TWO_BYTES : OF_FOUR)
+
+ATTENTION_KERNEL(attention_32, 32, BLOCKS(5, 3))
+ATTENTION_KERNEL(attention_64, 64, BLOCKS(4, 2))
+ATTENTION_KERNEL(attention_128, 128, BLOCKS(2, 1))
 
 #define ANY_WARPS (THREADS / 32)
 #define ANY_PER_LANE 8

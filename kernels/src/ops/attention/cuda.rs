@@ -34,12 +34,15 @@ impl Attention {
             return Ok(());
         }
         let is_aligned = qkv.is_aligned(self.head_dim) && out.is_aligned(self.head_dim);
-        let (kernel, queries) = match self.head_dim {
-            ..=32 if is_aligned => (Kernel::Attention32, QUERIES),
-            ..=64 if is_aligned => (Kernel::Attention64, QUERIES),
-            ..=128 if is_aligned => (Kernel::Attention128, QUERIES),
-            _ => (Kernel::AttentionAny, QUERIES_ANY),
+        let tiled = match self.head_dim {
+            ..=32 => Some(Kernel::Attention32),
+            33..=64 => Some(Kernel::Attention64),
+            65..=128 => Some(Kernel::Attention128),
+            _ => None,
         };
+        let tiled = tiled.filter(|&kernel| is_aligned && device.fits(kernel));
+        let (kernel, queries) =
+            tiled.map_or((Kernel::AttentionAny, QUERIES_ANY), |kernel| (kernel, QUERIES));
         let arguments = AttentionParameters {
             qkv: qkv.at,
             qkv_map: qkv.map,
@@ -52,7 +55,7 @@ impl Attention {
             scale: 1.0 / (self.head_dim as f32).sqrt(),
         };
         let grid = [cover.longest.div_ceil(queries) as u32, self.heads as u32, cover.rows as u32];
-        let shared_bytes = kernel.shared_bytes_max();
+        let shared_bytes = device.shared_bytes(kernel);
         device.push(Launch { kernel, grid, shared_bytes, arguments: arguments.pack() })
     }
 }

@@ -33,7 +33,10 @@ impl Attention {
         let width = self.heads.saturating_mul(self.head_dim);
         layout.check_matrix("attention qkv", self.qkv, width.saturating_mul(3))?;
         layout.check_matrix("attention out", self.out, width)?;
-        Error::check_fits("attention head_dim", self.head_dim, Self::HEAD_DIM_MAX)?;
+        if self.head_dim > Self::HEAD_DIM_MAX {
+            let expected = format!("heads of at most {} elements", Self::HEAD_DIM_MAX);
+            return Err(Error::mismatch("attention", expected, self.head_dim));
+        }
         if self.qkv.overlaps(&self.out) {
             return Err(Error::mismatch("attention out", "a span apart from qkv", self.out));
         }

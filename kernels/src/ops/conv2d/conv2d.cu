@@ -198,21 +198,38 @@ template <class S> struct ChunkLoader : Part<S> {
     }
 };
 
+#if defined(ELEM_TF32)
+#define ELEM_BITS "u32"
+#else
+#define ELEM_BITS "u16"
+#endif
+
+// The chunk of a thread, gathered element by element.
+struct Gathered {
+    u32 words[4] = {};
+
+    __device__ __forceinline__ void add(u32 index, u32 bits) {
+        const u32 bytes = sizeof(elem);
+        words[index * bytes / 4] |= bits << index * bytes % 4 * 8;
+    }
+};
+
 // Reads an element where told to, else it is zero. Written out, as the compiler would jump round
 // every load.
 __device__ __forceinline__ u32 read_if(bool reads, const elem* from) {
     u32 bits;
     asm volatile("{ .reg .pred %%p; setp.ne.u32 %%p, %2, 0; mov.u32 %0, 0; "
-                 "@%%p ld.global.u16 %0, [%1]; }"
+                 "@%%p ld.global." ELEM_BITS " %0, [%1]; }"
                  : "=&r"(bits)
                  : "l"(from), "r"((u32)reads));
     return bits;
 }
 
-__device__ __forceinline__ void put_chunk(u32 to, const u32 (&pairs)[CHUNK / 2]) {
+__device__ __forceinline__ void put_chunk(u32 to, const Gathered& chunk) {
     asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};"
                  :
-                 : "r"(to), "r"(pairs[0]), "r"(pairs[1]), "r"(pairs[2]), "r"(pairs[3])
+                 : "r"(to), "r"(chunk.words[0]), "r"(chunk.words[1]), "r"(chunk.words[2]),
+                   "r"(chunk.words[3])
                  : "memory");
 }
 
@@ -258,7 +275,7 @@ template <class S> struct ElementLoader : Part<S> {
         const Windows& w = p.windows;
         const u32 run = w.kernel * w.inputs;
         u32 line = this->column / run, in_run = this->column % run;
-        u32 pairs[PIXELS][CHUNK / 2] = {};
+        Gathered chunks[PIXELS];
 #pragma unroll
         for (u32 j = 0; j < CHUNK; j++) {
             const int moved = (int)(line * w.width * w.inputs + in_run);
@@ -267,7 +284,7 @@ template <class S> struct ElementLoader : Part<S> {
             for (int i = 0; i < PIXELS; i++) {
                 const bool reads =
                     more && in_run - begin[i] < length[i] && (u32)y[i] + line < w.height;
-                pairs[i][j / 2] |= read_if(reads, p.x + (at[i] + moved)) << j % 2 * 16;
+                chunks[i].add(j, read_if(reads, p.x + (at[i] + moved)));
             }
             in_run++;
             line += in_run == run;
@@ -275,7 +292,7 @@ template <class S> struct ElementLoader : Part<S> {
         }
 #pragma unroll
         for (int i = 0; i < PIXELS; i++)
-            put_chunk(this->chunk(stage, i), pairs[i]);
+            put_chunk(this->chunk(stage, i), chunks[i]);
     }
 
     __device__ __forceinline__ void copy_weights(u32 stage, u32 ahead) const {
@@ -285,11 +302,11 @@ template <class S> struct ElementLoader : Part<S> {
             const u32 output = p.column0 + this->row + i * STEP;
             const elem* row = p.weight + (u64)output * p.k + column;
             const u32 columns = output < p.n ? p.k - min(p.k, column) : 0;
-            u32 pairs[CHUNK / 2] = {};
+            Gathered chunk;
 #pragma unroll
             for (u32 j = 0; j < CHUNK; j++)
-                pairs[j / 2] |= read_if(j < columns, row + j) << j % 2 * 16;
-            put_chunk(this->chunk(stage, PIXELS + i), pairs);
+                chunk.add(j, read_if(j < columns, row + j));
+            put_chunk(this->chunk(stage, PIXELS + i), chunk);
         }
     }
 };

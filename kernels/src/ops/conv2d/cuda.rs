@@ -83,7 +83,7 @@ impl Conv2d {
         };
         let tokens = cover.rows * self.to().pixels();
         let (kernel, [down, across]) = self.choose(device, x, weight, tokens);
-        let shared_bytes = kernel.shared_bytes_max();
+        let shared_bytes = device.shared_bytes(kernel);
         let tiles = tokens.div_ceil(down) * self.outputs.div_ceil(across);
         let grid = [tiles as u32, 1, 1];
         device.push(Launch { kernel, grid, shared_bytes, arguments: given.pack() })

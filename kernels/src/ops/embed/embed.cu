@@ -24,7 +24,8 @@ struct Rows {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS, 6)
+// Elements of four bytes take more registers.
+extern "C" __global__ void __launch_bounds__(THREADS, sizeof(elem) == 4 ? 5 : 6)
 embed(const Token* tokens, const u32* origin, const Live* live, const elem* __restrict__ word,
       const elem* __restrict__ position, const elem* __restrict__ kind,
       const float* __restrict__ scale, const float* __restrict__ shift, float eps, u32 width,

@@ -109,7 +109,7 @@ impl Linear {
         }
         let across = self.n.div_ceil(tile.outputs()) as u32;
         let down = cover.tokens.div_ceil(tile.tokens()) as u32;
-        let (grid, shared_bytes) = ([across, down, splits as u32], kernel.shared_bytes_max());
+        let (grid, shared_bytes) = ([across, down, splits as u32], device.shared_bytes(kernel));
         device.push(Launch { kernel, grid, shared_bytes, arguments })
     }
 

@@ -14,8 +14,11 @@
 #include "norm/moments.cuh"
 
 // Elements of k that a stage holds of every row: 128 bytes, so that a row fills all banks.
-#define K_STEP 64
-#define K_CHUNKS (K_STEP / CHUNK)
+#define K_CHUNKS 8
+#define K_STEP (K_CHUNKS * CHUNK)
+#define K_FRAGMENTS (K_CHUNKS * CHUNK_BYTES / FRAGMENT_BYTES)
+// Outputs of a token that a thread makes side by side.
+#define RUN 8
 
 // A block's tile: `TOKENS` x `COLUMNS` sums, of which each warp makes `STRIPES` x 16 tokens by
 // `WARP_COLUMNS` columns. The more sums a warp makes, the less it reads from shared memory for
@@ -109,8 +112,8 @@ template <class S> __device__ __forceinline__ u32 warp_column() {
 template <class S>
 __device__ __forceinline__ void multiply_stage(Sums<S>& sums, u32 x_corner, u32 weight_corner) {
 #pragma unroll
-    for (int step = 0; step < K_STEP / 16; step++) {
-        u32 a[S::STRIPES][4], b[S::FRAGMENTS][4];
+    for (int step = 0; step < K_FRAGMENTS; step++) {
+        Fragment a[S::STRIPES], b[S::FRAGMENTS];
 #pragma unroll
         for (int j = 0; j < S::FRAGMENTS; j++)
             load_fragment(b[j], fragment<K_CHUNKS>(weight_corner, j, step));
@@ -121,7 +124,7 @@ __device__ __forceinline__ void multiply_stage(Sums<S>& sums, u32 x_corner, u32 
         for (int i = 0; i < S::STRIPES; i++)
 #pragma unroll
             for (int j = 0; j < S::EIGHTS; j++)
-                multiply(sums.at[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+                multiply(sums.at[i][j], a[i], b[j / 2], j % 2);
     }
 }
 
@@ -217,10 +220,13 @@ __device__ __forceinline__ void stage_sums(const Sums<S>& sums) {
             if constexpr (OF_STANDARD) {
                 const Standard of = edges<S>().standard[token + i * 8];
                 const float2 of_weight = *(const float2*)&edges<S>().factors[column + j * 8];
-                value.x = of.inverse * (value.x - of.mean * of_weight.x);
-                value.y = of.inverse * (value.y - of.mean * of_weight.y);
+                value.x = fmaf(of.inverse, fmaf(-of.mean, of_weight.x, value.x), bias.x);
+                value.y = fmaf(of.inverse, fmaf(-of.mean, of_weight.y, value.y), bias.y);
+            } else {
+                value.x += bias.x;
+                value.y += bias.y;
             }
-            *(float2*)to = make_float2(value.x + bias.x, value.y + bias.y);
+            *(float2*)to = value;
         }
     }
 }
@@ -228,26 +234,49 @@ __device__ __forceinline__ void stage_sums(const Sums<S>& sums) {
 // An activation that only the launch knows.
 #define ACT_ANY -1
 
-// Eight outputs of a token side by side: one chunk.
 struct Run {
-    float at[CHUNK];
+    float at[RUN];
 };
+
+// Whole runs, which lie at 16 bytes.
+__device__ __forceinline__ void read_whole(const elem* from, Run& run) {
+#if defined(ELEM_TF32)
+    const float4 low = *(const float4*)from, high = *(const float4*)(from + 4);
+    run = {{low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w}};
+#else
+    const uint4 chunk = *(const uint4*)from;
+    const u32 pairs[4] = {chunk.x, chunk.y, chunk.z, chunk.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const float2 pair = unpack(pairs[i]);
+        run.at[2 * i] = pair.x;
+        run.at[2 * i + 1] = pair.y;
+    }
+#endif
+}
+
+__device__ __forceinline__ void write_whole(elem* to, const Run& run) {
+    const float* v = run.at;
+#if defined(ELEM_TF32)
+#pragma unroll
+    for (int i = 0; i < RUN; i += 4)
+        store_chunk(
+            to + i, __float_as_uint(v[i]), __float_as_uint(v[i + 1]), __float_as_uint(v[i + 2]),
+            __float_as_uint(v[i + 3])
+        );
+#else
+    store_chunk(to, pack(v[0], v[1]), pack(v[2], v[3]), pack(v[4], v[5]), pack(v[6], v[7]));
+#endif
+}
 
 // `whole` runs lie at 16 bytes and have all their columns.
 __device__ __forceinline__ Run read_run(const elem* from, u32 columns, bool whole) {
     Run run;
     if (whole) {
-        const uint4 chunk = *(const uint4*)from;
-        const u32 pairs[4] = {chunk.x, chunk.y, chunk.z, chunk.w};
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const float2 pair = unpack(pairs[i]);
-            run.at[2 * i] = pair.x;
-            run.at[2 * i + 1] = pair.y;
-        }
+        read_whole(from, run);
     } else {
 #pragma unroll
-        for (int i = 0; i < CHUNK; i++)
+        for (int i = 0; i < RUN; i++)
             run.at[i] = i < columns ? to_float(from[i]) : 0.0f;
     }
     return run;
@@ -255,11 +284,10 @@ __device__ __forceinline__ Run read_run(const elem* from, u32 columns, bool whol
 
 __device__ __forceinline__ void write_run(elem* to, const Run& run, u32 columns, bool whole) {
     if (whole) {
-        const float* v = run.at;
-        store_chunk(to, pack(v[0], v[1]), pack(v[2], v[3]), pack(v[4], v[5]), pack(v[6], v[7]));
+        write_whole(to, run);
     } else {
 #pragma unroll
-        for (int i = 0; i < CHUNK; i++)
+        for (int i = 0; i < RUN; i++)
             if (i < columns)
                 to[i] = to_elem(run.at[i]);
     }
@@ -270,25 +298,25 @@ template <class S>
 __device__ __forceinline__ void normalise(Run& run, const Standard& of, u32 column) {
     const float4* scale = (const float4*)&edges<S>().factors[column];
     const float4 low = scale[0], high = scale[1];
-    const float factors[CHUNK] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+    const float factors[RUN] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
 #pragma unroll
-    for (int i = 0; i < CHUNK; i++)
-        run.at[i] = (run.at[i] - of.mean) * of.inverse * factors[i];
+    for (int i = 0; i < RUN; i++)
+        run.at[i] = __fmul_rn(__fmul_rn(run.at[i] - of.mean, of.inverse), factors[i]);
 }
 
 // The moments of what eight threads side by side write of a token; `columns` are this thread's,
 // `all` those of the eight. Of the elements as they are stored.
 __device__ __forceinline__ Moments64 moments_of(const Run& run, u32 columns, u32 all) {
     float sum = 0.0f, squares = 0.0f;
-    float stored[CHUNK];
+    float stored[RUN];
 #pragma unroll
-    for (int i = 0; i < CHUNK; i++) {
+    for (int i = 0; i < RUN; i++) {
         stored[i] = to_float(to_elem(run.at[i]));
         sum += i < columns ? stored[i] : 0.0f;
     }
     const float mean = sum_of_eight(sum) / all;
 #pragma unroll
-    for (int i = 0; i < CHUNK; i++) {
+    for (int i = 0; i < RUN; i++) {
         const float apart = i < columns ? stored[i] - mean : 0.0f;
         squares += apart * apart;
     }
@@ -307,14 +335,14 @@ template <class S> __device__ __forceinline__ Run staged_run(u32 token, u32 colu
 // makes the body long and hides the reads: there the batch is one.
 template <class S, int ACTIVATION, class P>
 __device__ __forceinline__ void write_tile(const P& p) {
-    constexpr u32 RUNS = S::COLUMNS / CHUNK;
+    constexpr u32 RUNS = S::COLUMNS / RUN;
     constexpr u32 STEP = S::THREADS / RUNS;
     constexpr int BATCH = ACTIVATION == ACT_ANY ? 1 : P::TAKES_NORMS ? 2 : 4;
     const u32 activation = ACTIVATION == ACT_ANY ? p.activation : ACTIVATION;
-    const u32 column = threadIdx.x % RUNS * CHUNK;
+    const u32 column = threadIdx.x % RUNS * RUN;
     const u32 columns = p.n - min(p.n, p.column0 + column);
     const u32 tokens = min((u32)S::TOKENS, p.tokens - p.token0);
-    const bool whole = p.n % CHUNK == 0 && ((u64)p.out | (u64)p.residual) % CHUNK_BYTES == 0;
+    const bool whole = p.n % RUN == 0 && ((u64)p.out | (u64)p.residual) % CHUNK_BYTES == 0;
     // Eight threads make moments together. The last of them stay though they have no columns.
     const u32 block = p.column0 + column - column % MOMENT_COLUMNS;
     const bool stays = columns > 0 || (P::TAKES_NORMS && block < p.n);
@@ -342,7 +370,7 @@ __device__ __forceinline__ void write_tile(const P& p) {
                 break;
             Run run = staged_run<S>(token, column);
 #pragma unroll
-            for (int i = 0; i < CHUNK; i++) {
+            for (int i = 0; i < RUN; i++) {
                 const float sum = run.at[i], more = added[b].at[i];
                 run.at[i] = P::ACTIVATES_LAST ? activate(sum + more, activation)
                                               : activate(sum, activation) + more;

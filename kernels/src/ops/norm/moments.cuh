@@ -8,6 +8,9 @@
 // Columns of a pair of moments.
 #define MOMENT_COLUMNS 64u
 
+// Variance as a part of the squared mean, below which stored elements can only be equal.
+#define FLAT 1.4551915e-11f
+
 // Mean of so many columns, and the sum of their squared distances from it.
 struct __align__(8) Moments64 {
     float mean;
@@ -46,7 +49,10 @@ struct MomentTable {
 #pragma unroll 1
         for (u32 i = 0; i < blocks(); i++)
             squares += spread(moments[i], mean, columns(i));
-        return {mean, rsqrtf(squares / width + eps)};
+        // Where all elements are equal the norm is 0. A product behind it would otherwise multiply
+        // its rounding by as much as 1 / sqrt(eps).
+        const float variance = squares / width;
+        return {mean, variance < mean * mean * FLAT ? 0.0f : rsqrtf(variance + eps)};
     }
 
     // Squared distances of a block's columns from the mean of all.

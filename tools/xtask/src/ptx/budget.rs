@@ -5,16 +5,16 @@ use std::fmt::Write;
 
 /// Most registers of a thread, by kernel.
 const REGISTERS: [(&str, u32); 20] = [
-    ("attention_128", 240),
-    ("attention_32", 102),
-    ("attention_64", 128),
+    ("attention_128", 255),
+    ("attention_32", 168),
+    ("attention_64", 255),
     ("attention_any", 48),
     ("compact", 32),
     ("conv2d_any", 168),
     ("conv2d_few", 128),
     ("conv2d_thin", 128),
     ("conv2d_wide", 128),
-    ("embed", 80),
+    ("embed", 96),
     ("layer_norm", 64),
     ("linear_any", 48),
     ("linear_broad", 192),
@@ -24,7 +24,7 @@ const REGISTERS: [(&str, u32); 20] = [
     ("pixel_blocks", 40),
     ("pixels", 40),
     ("pool2d", 64),
-    ("ramp", 104),
+    ("ramp", 120),
 ];
 
 /// Static shared memory that a block gets without asking, in bytes.

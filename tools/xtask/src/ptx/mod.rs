@@ -32,7 +32,7 @@ pub(crate) struct Target {
 pub(crate) const TARGETS: [Target; 2] =
     [Target { name: "sm_80", arch: "compute_80" }, Target { name: "sm_90a", arch: "compute_90a" }];
 /// Storage formats, by the name in file names.
-const ELEMS: [&str; 2] = ["f16", "bf16"];
+const ELEMS: [&str; 3] = ["f16", "bf16", "tf32"];
 /// Where the PTX lies.
 const FOLDER: &str = "kernels/ptx";
 /// The table of registers and spills.
