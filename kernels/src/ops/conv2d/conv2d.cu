@@ -1,7 +1,7 @@
 // Convolution as a matrix product: a row of the left-hand side is the window of one output pixel,
 // its columns by (ky, kx, input). The windows are never built: loaders copy them from the map,
 // zeros where they leave it.
-#include "linear/tile.cuh"
+#include "linear/epilogue.cuh"
 
 // Few outputs: a tile as wide as a warp's part of it.
 typedef Shape<128, 32, 2, 32, 3> Thin;

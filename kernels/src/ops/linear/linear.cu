@@ -2,7 +2,7 @@
 //
 // Every output is one chain of products over k in rising order, the same in every kernel, so a
 // token's result depends neither on the tile nor on its place.
-#include "linear/tile.cuh"
+#include "linear/epilogue.cuh"
 
 // What the launch gives, and the corner of the block's tile.
 struct Product {
