@@ -1,6 +1,6 @@
 //! Plans as text, and the arrows between values proved for every golden model.
 
-use offramp::plan::{check, lower};
+use offramp::plan::{WeightSource, check, lower};
 use offramp::{Limits, Model};
 use offramp_kernels::{MomentsId, Op, Preferences};
 use offramp_tests::{golden_dir, golden_images_dir};
@@ -36,7 +36,12 @@ fn a_plan_that_takes_norms_over_is_proved_too() {
     let mut unread = plan.clone();
     let Op::Linear(up) = &mut unread.segments[0].ops[4] else { panic!("{plan}") };
     up.norms.x = None;
-    assert!(check(&unread).unwrap_err().contains("other moments than its own"));
+    assert!(check(&unread).unwrap_err().contains("a weight bound for another x"));
+
+    let mut rebound = plan.clone();
+    let Op::Linear(up) = &rebound.segments[0].ops[4] else { panic!("{plan}") };
+    rebound.sources[up.weight.0] = WeightSource::Head;
+    assert!(check(&rebound).unwrap_err().contains("a weight bound for another x"));
 
     let mut swapped = plan.clone();
     let Op::Linear(up) = &mut swapped.segments[0].ops[4] else { panic!("{plan}") };

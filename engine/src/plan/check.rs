@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use offramp_kernels::{ArenaLayout, Grid, Linear, LinearNorms, MomentsId, Op, RowTokens, Span};
 
-use super::Plan;
+use super::{Plan, WeightSource};
 
 /// Proves that every op reads only what an earlier op wrote whole and nothing has overwritten
 /// since, that a value which lies before its norm is read behind it and no other is, that spans
@@ -87,6 +87,10 @@ impl Written<'_> {
         let norms = match op {
             Op::Compact(_) | Op::Narrow(_) => return Ok(()),
             Op::Linear(op) => {
+                let source = self.plan.sources.get(op.weight.0);
+                let is_bound = matches!(source, Some(WeightSource::Normed { .. }));
+                let complaint = format!("{op}: a weight bound for another x");
+                expect(is_bound == op.norms.x.is_some(), &complaint)?;
                 let of_residual = op.norms.residual.map(|residual| residual.standard);
                 [op.norms.x, of_residual]
             }
