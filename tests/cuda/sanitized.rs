@@ -7,19 +7,22 @@ use offramp::{AfterExit, Exits};
 use offramp_kernels::cuda::{Elem, ShippedKernel, gpus, shipped_kernels};
 use offramp_tests::root;
 use offramp_tests::suite::{
-    Check, Suite, Tolerance, attention, compact, images, linear, narrow, norm, ramp,
+    Check, Suite, Tolerance, attention, compact, images, linear, narrow, norm, ramp, staged,
+    taken_norms,
 };
 
 use crate::support::{Bench, golden, random_rows};
 use crate::{alone, machine};
 
 /// By the names they have in the suite.
-const SANITIZED: [(&str, fn()); 15] = [
+const SANITIZED: [(&str, fn()); 19] = [
     ("ops::f16::embed", || f16(norm::embed)),
     ("ops::f16::norm", || f16(norm::norm)),
     ("ops::f16::linear_residuals", || f16(linear::residuals)),
     ("ops::wide::linear_residuals", || wide(linear::residuals)),
     ("ops::broad::linear_residuals", || broad(linear::residuals)),
+    ("ops::f16::taken_norms_chains", || f16(taken_norms::chains)),
+    ("ops::broad::taken_norms_chains", || broad(taken_norms::chains)),
     ("ops::f16::attention", || f16(attention::lengths)),
     ("ops::f16::ramp_windows", || f16(ramp::windows)),
     ("ops::f16::compact_keeps_ops_right", || f16(compact::ops_after)),
@@ -29,6 +32,8 @@ const SANITIZED: [(&str, fn()); 15] = [
     ("ops::wide::conv2d_large", || wide(images::large)),
     ("ops::f16::pool2d_nan", || f16(images::pool_nan)),
     ("ops::f16::pixels", || f16(images::pixels)),
+    ("ops::f16::staged_for_the_next_pass", || f16(staged::next_pass)),
+    ("golden::bert_classifier", || forward("bert-cls")),
     ("golden_images::resnet_of_bottlenecks", || forward("resnet-bottleneck")),
 ];
 
