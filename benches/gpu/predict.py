@@ -2,6 +2,7 @@
 
     python3 benches/gpu/predict.py              the tables of kernels/LADDER.md
     python3 benches/gpu/predict.py --launches   kernels of a forward of the bench's tiny models
+    python3 benches/gpu/predict.py --window 1   launches before layer 1 of a text model, and of it
 
 A model of few numbers, each argued in LADDER.md: tiles of products come in waves over the
 multiprocessors, a tile takes as long as its kernel's loop allows, memory has two speeds, and every
@@ -146,6 +147,11 @@ def launches():
     """Kernels of a forward without exits of each tiny model."""
     return {"tiny": LAYER_LAUNCHES * TINY["tiny"] + ENCODER_ENDS,
             "tiny-images": TINY["tiny-images"] + IMAGE_ENDS}
+
+
+def layer_window(index):
+    """Launches of a forward without exits before this layer, the embeddings first, and of it."""
+    return 1 + LAYER_LAUNCHES * index, LAYER_LAUNCHES
 
 
 # ---------------------------------------------------------------- forwards of BERT base
@@ -322,5 +328,7 @@ def share(found, name, rows):
 if __name__ == "__main__":
     if sys.argv[1:] == ["--launches"]:
         print(json.dumps(launches()))
+    elif sys.argv[1:2] == ["--window"]:
+        print(*layer_window(int(sys.argv[2])))
     else:
         print("\n".join(tables()).lstrip())

@@ -6,13 +6,17 @@
                                                 tests that failed, one at a time
     benches/gpu/run.sh --list                   their names and limits
 
-Results go to $OUT, else to ./results: at most eight files, each up to date after every step.
-steps.txt has a line a step and is printed last; log.txt has what each step said. The programs come
-from the archive that `cargo xtask gpu-bundle` wrote, or from a folder that holds them.
+Results go to $OUT, else to ./results: at most eight files, each up to date after every step. A
+second call into the same folder adds to what the first one left, and replaces only the steps it
+runs. steps.txt has a line a step and is printed last; log.txt has what each step said. SIGINT and
+SIGTERM end the step that runs, and leave everything in order. The programs come from the archive
+that `cargo xtask gpu-bundle` wrote, or from a folder that holds them.
 """
 import argparse
 import dataclasses
 import json
+import lzma
+import math
 import os
 import re
 import shutil
@@ -29,13 +33,17 @@ import steps as plan
 STARTED = time.monotonic()
 ROOT = Path(__file__).resolve().parents[2]
 ARCHIVE = "programs.tar.xz"
+# Seconds of a call; in a rehearsal, whose machine may have much else to do, they are no limit.
+SECONDS, TINY_SECONDS = 560, 20_000
 # Seconds kept back for the table, and the least that a step is started with.
 TABLE_SECONDS, LEAST_SECONDS = 10, 5
 # Between asking a step to end and ending it.
 GRACE_SECONDS = 3
 # Bytes of a step's output in the log, and of the line that stands for it.
 LOG_BYTES, LINE_CHARS = 600_000, 110
-ALIVE = "still running"
+# Between two looks at a step that runs.
+LOOK_SECONDS = 0.1
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def environment(place):
@@ -58,12 +66,22 @@ class Running:
     start: float
     end: float
 
-    def wait(self):
-        """Its exit code; 124 where it outlasted its limit."""
-        try:
-            return self.process.wait(max(0.1, self.end - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self.signal(signal.SIGTERM)
+    def wait(self, interruption):
+        """Its exit code; 124 where it outlasted its limit, and as shells have it where the call was
+        interrupted."""
+        while self.process.poll() is None:
+            left = self.end - time.monotonic()
+            if left <= 0 or interruption.number:
+                self.stop()
+                return interruption.code() or 124
+            time.sleep(min(left, LOOK_SECONDS))
+        # A step may end before all it has started.
+        self.signal(signal.SIGKILL)
+        return self.process.returncode
+
+    def stop(self):
+        """Asks it to end, and soon makes it."""
+        self.signal(signal.SIGTERM)
         try:
             self.process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -71,7 +89,6 @@ class Running:
         # What it started goes too, even where it has gone itself.
         self.signal(signal.SIGKILL)
         self.process.wait()
-        return 124
 
     def signal(self, number):
         """To the step and all it started."""
@@ -81,17 +98,41 @@ class Running:
             pass
 
 
+class Interruption:
+    """The first signal that asks the whole call to end. Nothing is raised, so that no step is lost
+    between its start and the list of those that run."""
+
+    def __init__(self, number=0):
+        self.number = number
+
+    def listen(self):
+        """From now on."""
+        for number in SIGNALS:
+            signal.signal(number, self.take)
+
+    def take(self, number, _frame):
+        """Notes it."""
+        self.number = self.number or number
+
+    def code(self):
+        """As shells give it; 0 where there was none."""
+        return 128 + self.number if self.number else 0
+
+
 class Session:
     """The steps of one call, and what they leave."""
 
-    def __init__(self, place, out, seconds):
-        self.place, self.out = place, out
+    def __init__(self, place, out, seconds, interruption):
+        self.place, self.out, self.interruption = place, out, interruption
         self.end = STARTED + seconds - TABLE_SECONDS
         self.environment = environment(place)
-        self.lines, self.beside, self.reports = [], [], {}
+        self.beside, self.reports = [], {}
         out.mkdir(parents=True, exist_ok=True)
-        for name in ("steps.txt", "log.txt"):
-            (out / name).write_text("")
+        # What an earlier call has left, by step.
+        self.lines = {line.split()[0]: line for line in read(out / "steps.txt").splitlines()
+                      if line.strip()}
+        with open(out / "log.txt", "ab") as log:
+            log.write(f"==== call of {time.strftime('%F %T %Z')}\n".encode())
 
     def run(self, steps):
         """Every step; whether all went well."""
@@ -100,34 +141,39 @@ class Session:
             together = [steps.pop(0)]
             while steps and together[0].group and steps[0].group == together[0].group:
                 together.append(steps.pop(0))
-            started = [self.start(step) for step in together]
-            for running in filter(None, started):
-                if running.step.until:
+            started = [(step, self.start(step)) for step in together]
+            for step, running in started:
+                if running and step.until:
                     self.beside.append(running)
-                else:
-                    codes.append(self.finish(running))
-                    codes += self.join(running.step.name)
-            codes += [1] * started.count(None)
+                    continue
+                codes.append(self.finish(running) if running else 1)
+                codes += self.join(step.name, is_over=not running)
         codes += self.join(None)
         codes.append(self.table())
         return not any(codes)
 
     def start(self, step):
-        """Starts it, unless too little time is left."""
+        """Starts it, unless too little time is left; None where it does not run."""
         limit = min(step.limit, self.end - time.monotonic())
+        if self.interruption.number:
+            return self.note(step.name, "skipped", 0, "interrupted")
         if limit < LEAST_SECONDS and limit < step.limit:
             return self.note(step.name, "skipped", 0, "no time left")
         output = self.place.work / f"{re.sub('[^a-z0-9-]', '-', step.name)[:80]}.log"
         start = time.monotonic()
-        with open(output, "wb") as file:
-            process = subprocess.Popen(step.command, stdin=subprocess.DEVNULL, stdout=file,
-                                       stderr=subprocess.STDOUT, cwd=self.place.root,
-                                       env=self.environment, start_new_session=True)
+        try:
+            with open(output, "wb") as file:
+                process = subprocess.Popen(step.command, stdin=subprocess.DEVNULL, stdout=file,
+                                           stderr=subprocess.STDOUT, cwd=self.place.root,
+                                           env=self.environment, start_new_session=True)
+        except OSError as error:
+            # As shells say that a program cannot be run.
+            return self.note(step.name, "rc 127", 0, f"cannot start: {error}")
         return Running(step, process, output, start, start + limit)
 
     def finish(self, running):
         """Waits for it, and keeps what it gave; its exit code."""
-        code, step = running.wait(), running.step
+        code, step = running.wait(self.interruption), running.step
         said = running.output.read_bytes()
         with open(self.out / "log.txt", "ab") as log:
             log.write(f"== {step.name}: {code}\n".encode() + said[-LOG_BYTES:] + b"\n")
@@ -146,14 +192,27 @@ class Session:
             report = json.loads(step.report.read_text())
         except ValueError as error:
             report = {"unreadable": str(error)}
-        kept = self.reports.setdefault(step.into, {})
+        kept = self.kept(step.into)
         kept[step.name] = report
         (self.out / step.into).write_text(json.dumps(kept, indent=1) + "\n")
 
-    def join(self, name):
-        """Waits for what was started beside other steps until this one; all of it at the end."""
+    def kept(self, name):
+        """The reports of a file by step, those of earlier calls too."""
+        if name not in self.reports:
+            try:
+                found = json.loads(read(self.out / name) or "{}")
+            except ValueError:
+                found = {}
+            self.reports[name] = found if isinstance(found, dict) else {}
+        return self.reports[name]
+
+    def join(self, name, is_over=False):
+        """Waits for what was started beside other steps until this one; all of it at the end. Where
+        this one did not run, they have lasted long enough."""
         due = [each for each in self.beside if name is None or each.step.until == name]
         self.beside = [each for each in self.beside if each not in due]
+        for each in due:
+            each.end = time.monotonic() if is_over else each.end
         return [self.finish(each) for each in due]
 
     def table(self):
@@ -162,19 +221,26 @@ class Session:
         if not ours.exists():
             self.note("table", "skipped", 0, "nothing of ours was measured")
             return 0
-        self.end = time.monotonic() + TABLE_SECONDS
         command = [*self.place.helper("peers/gpu_table.py"), "--ours", str(ours),
                    "--out", str(self.out / "gpu.md")]
         if peers.exists():
             command += ["--peers", str(peers)]
-        return self.finish(self.start(plan.Step("table", command, limit=TABLE_SECONDS)))
+        # An interrupted call has its table too.
+        self.interruption = Interruption()
+        step = plan.limited(self.place, [plan.Step("table", command)])[0]
+        self.end = time.monotonic() + step.limit
+        running = self.start(step)
+        return self.finish(running) if running else 1
 
     def note(self, name, code, seconds, said):
-        """A line of steps.txt."""
+        """A line of steps.txt. What an earlier call has done does not turn into skipped."""
         line = f"{name:<20} {code:<8} {seconds:>4} s  {said[:LINE_CHARS]}"
-        self.lines.append(line)
         print(line, flush=True)
-        (self.out / "steps.txt").write_text("\n".join(self.lines) + "\n")
+        if code != "skipped" or name not in self.lines:
+            # At the end, as the latest.
+            self.lines.pop(name, None)
+            self.lines[name] = line
+        (self.out / "steps.txt").write_text("\n".join(self.lines.values()) + "\n")
 
 
 def last_line(said):
@@ -183,20 +249,40 @@ def last_line(said):
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
+def read(path):
+    """A text; nothing where there is none."""
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
 # ---------------------------------------------------------------- programs
 
 def unpacked(bundle, work):
     """The folder of the programs."""
     archive = bundle / ARCHIVE
     if not archive.exists():
+        if not bundle.is_dir():
+            sys.exit(f"{bundle}: no such folder; `cargo xtask gpu-bundle` makes one")
         return bundle
     to = work / "bin"
-    with tarfile.open(archive) as tar:
-        tar.extractall(to, filter="data")
+    try:
+        with tarfile.open(archive) as tar:
+            # Python has had the filter since 3.12, and in later patches of versions before.
+            safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+            tar.extractall(to, **safe)
+    except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
+        sys.exit(f"{archive}: cannot be unpacked: {' '.join(str(error).split())}")
     return to
 
 
 # ---------------------------------------------------------------- command line
+
+def seconds(text):
+    """A time that can pass."""
+    number = float(text)
+    if not (math.isfinite(number) and number > 0):
+        raise argparse.ArgumentTypeError(f"{text} is no time")
+    return number
+
 
 def arguments():
     """The command line."""
@@ -204,7 +290,7 @@ def arguments():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("again", nargs="*", metavar="again STEP", help="only these steps")
-    add("--seconds", type=float, default=560, help="for the whole call (560)")
+    add("--seconds", type=seconds, help="for the whole call (560; a rehearsal has more)")
     add("--bundle", type=Path, default=ROOT / "gpu-bundle", help="what gpu-bundle wrote")
     add("--out", type=Path, default=Path(os.environ.get("OUT") or "results"))
     add("--tiny", action="store_true", help="a rehearsal: small models, few tests")
@@ -212,6 +298,10 @@ def arguments():
     args = parser.parse_args()
     if args.again and args.again[0] != "again":
         parser.error(f"unknown verb {args.again[0]}: expected `again STEP..`")
+    if len(args.again) == 1:
+        parser.error("again: which steps? --list prints their names")
+    if args.seconds is None:
+        args.seconds = TINY_SECONDS if args.tiny else SECONDS
     return args
 
 
@@ -232,25 +322,42 @@ def chosen(place, names):
 
 def main():
     """One call."""
-    args = arguments()
+    args, interruption = arguments(), Interruption()
+    interruption.listen()
     work = Path(tempfile.mkdtemp(prefix="offramp-gpu-"))
     try:
-        place = plan.Place(ROOT, unpacked(args.bundle, work), work, args.tiny)
-        steps = chosen(place, args.again[1:])
-        if args.list:
-            print("\n".join(f"{step.name:<20} {step.limit:>4} s" for step in steps))
-            return
-        session = Session(place, args.out.resolve(), args.seconds)
-        is_well = session.run(steps)
+        code = call(args, work, interruption)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    # Last the shortest: whoever sees only the end of this knows how it went.
+    sys.exit(code)
+
+
+def call(args, work, interruption):
+    """Runs the steps and shows the results; the exit code."""
+    bundle, out = args.bundle.absolute(), args.out.absolute()
+    place = plan.Place(ROOT, bundle, work, args.tiny)
+    if args.list:
+        print("\n".join(f"{step.name:<20} {step.limit:>4} s"
+                        for step in chosen(place, args.again[1:])))
+        return 0
+    place.programs = unpacked(bundle, work)
+    steps = chosen(place, args.again[1:])
+    try:
+        session = Session(place, out, args.seconds, interruption)
+        is_well = session.run(steps)
+        show(out)
+    except OSError as error:
+        sys.exit(f"{out}: {error}")
+    return interruption.code() or (0 if is_well else 1)
+
+
+def show(out):
+    """Last the shortest: whoever sees only the end of this knows how it went."""
     for name in ("gpu.md", "steps.txt"):
-        path = session.out / name
+        path = out / name
         print("\n" + path.read_text() if path.exists() else f"\nno {name}", end="")
-    for path in sorted(session.out.iterdir()):
+    for path in sorted(out.iterdir()):
         print(f"{path.stat().st_size:>10} {path.name}")
-    sys.exit(0 if is_well else 1)
 
 
 if __name__ == "__main__":

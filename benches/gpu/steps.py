@@ -8,16 +8,19 @@ import os
 import shlex
 from pathlib import Path
 
+from predict import layer_window
+
 # Seconds of each step, and of a step in the rehearsal.
 LIMITS = {"machine": 15, "probe": 45, "warm": 130, "answers": 60, "suite": 120, "forwards": 60,
           "peers-encoder": 40, "images": 55, "peers-images": 40, "kernels": 75,
           "peers-compiled": 75, "peers-kernels": 50, "ncu": 70, "sanitizer-memcheck": 75,
           "sanitizer-racecheck": 75, "sanitizer-synccheck": 75, "sanitizer-initcheck": 75,
-          "bf16": 60, "serial": 20, "alone": 90, "memcheck": 120, "planted": 5}
+          "bf16": 60, "serial": 20, "alone": 90, "memcheck": 120, "planted": 5, "table": 10}
 QUICK_MODES = ("--modes", "eager,graph")
-TINY_LIMIT = 180
+TINY_LIMIT = 3600
 TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")
-# Files that results are kept in: no more than eight come back from some machines.
+# Files that results are kept in. With those of every call they are eight: who runs programs on
+# machines of others may limit what is sent back.
 OURS, PEERS, PROBE, NCU = "ours.json", "peers.json", "probe.json", "ncu.txt"
 
 MACHINE = r"""
@@ -31,9 +34,8 @@ nproc
 """
 HANG = "sleep 1000 & echo the child of the hang is $!; wait"
 SECTIONS = ("SpeedOfLight", "Occupancy", "WarpStateStats", "MemoryWorkloadAnalysis", "LaunchStats")
-# In a forward of BERT base: the layers before, a launch each for seven ops a layer.
-NCU_SKIPPED, NCU_LAUNCHES = 43, 8
-NCU_IMAGE_LAUNCHES = 12
+# The layer of BERT base that is looked at, and of the tiny model; launches of ResNet-50.
+NCU_LAYER, NCU_TINY_LAYER, NCU_IMAGE_LAUNCHES = 6, 1, 12
 
 
 @dataclasses.dataclass
@@ -73,7 +75,7 @@ class Place:
 def steps(place):
     """All steps in their order."""
     found = [*checks(place), *times(place), *looks(place), *lasts(place)]
-    if os.environ.get("OFFRAMP_RENTAL_PLANT"):
+    if os.environ.get("OFFRAMP_REHEARSAL_PLANT"):
         found[1:1] = planted()
     return limited(place, found)
 
@@ -91,13 +93,18 @@ def retried(place, name):
     """`alone:TEST,..` and `memcheck:TEST,..`, for a second call: what failed in the first, one test
     at a time and each launch waited for. None for other names."""
     kind, _, tests = name.partition(":")
-    if kind not in ("alone", "memcheck") or not tests:
+    if kind not in ("alone", "memcheck") or not tests.strip(","):
         return None
     tool = ""
     if kind == "memcheck":
         tool = f"tool=$({found_tool('compute-sanitizer')}) && \"$tool\" --error-exitcode 9 "
-    command = (f"export CUDA_LAUNCH_BLOCKING=1 RUST_BACKTRACE=1; {tool}'{place.program('cuda')}' "
-               f"--test-threads 1 {shlex.join(tests.split(','))}")
+    program = shlex.quote(place.program("cuda"))
+    named = shlex.join(filter(None, tests.split(",")))
+    # A name that no test has would pass, with nothing run.
+    command = (f"for test in {named}; do {program} --list \"$test\" | grep -q ': test$' || "
+               f"{{ echo \"no test has $test in its name\"; exit 2; }}; done; "
+               f"export CUDA_LAUNCH_BLOCKING=1 RUST_BACKTRACE=1; {tool}{program} "
+               f"--test-threads 1 {named}")
     return limited(place, [Step(name, ["bash", "-c", command])])[0]
 
 
@@ -136,19 +143,18 @@ def times(place):
             theirs(place, "peers-images", "images", *QUICK_MODES, "--runs", "60"),
             theirs(place, "peers-compiled", "encoder,images", "--modes", "compiled",
                    "--runs", "60"),
-            ours(place, "kernels", ["bert-base"], "kernels", "--rows", "8,32,128", runs=60),
+            ours(place, "kernels", ["bert-base"], "kernels", rows="8,32,128", runs=60),
             theirs(place, "peers-kernels", "gemm,attention", "--rows", "8,32,128", "--runs", "60")]
 
 
-def ours(place, name, models, parts, *flags, runs):
+def ours(place, name, models, parts, rows="", precision="f16", runs=0):
     """A part of our bench."""
     report = place.work / f"{name}.json"
+    flags = ["--rows", rows, "--runs", str(runs)] if rows else ["--runs", str(runs)]
     if place.tiny:
         models, flags = ["tiny-images" if name == "images" else "tiny"], ["--tiny"]
-    else:
-        flags = [*flags, "--runs", str(runs)]
     command = [place.program("gpu"), "--bench", "--models", ",".join(models), "--parts", parts,
-               "--out", str(report), *flags]
+               "--precision", precision, "--out", str(report), *flags]
     return Step(name, command, report, OURS)
 
 
@@ -182,11 +188,12 @@ def looks(place):
 
 
 def profile(place):
-    """Text of the slowest kernels at 32 rows and at one, and of the first of ResNet-50."""
-    runs = [("bert-base", 32, NCU_SKIPPED, NCU_LAUNCHES),
-            ("bert-base", 1, NCU_SKIPPED, NCU_LAUNCHES), ("resnet50", 32, 0, NCU_IMAGE_LAUNCHES)]
+    """Text of all kernels of a layer at 32 rows and at one, and of the first of ResNet-50."""
+    layer = layer_window(NCU_LAYER)
+    runs = [("bert-base", 32, *layer), ("bert-base", 1, *layer),
+            ("resnet50", 32, 0, NCU_IMAGE_LAUNCHES)]
     if place.tiny:
-        runs = [("tiny", 1, 0, NCU_LAUNCHES)]
+        runs = [("tiny", 1, *layer_window(NCU_TINY_LAYER))]
     sections = " ".join(f"--section {section}" for section in SECTIONS)
     lines = [f"tool=$({found_tool('ncu')}) || exit 1"]
     for model, rows, skipped, launches in runs:
@@ -205,10 +212,10 @@ def found_tool(name):
 def lasts(place):
     """The other storage format; and kernels that wait for one another to end, whose report is in
     the log, as it has the names of the main one's cells."""
-    serial = ours(place, "serial", ["bert-base"], "forwards", "--rows", "1,8", runs=40)
+    serial = ours(place, "serial", ["bert-base"], "forwards", rows="1,8", runs=40)
     told = '"$@"; code=$?; cat "$0"; exit $code'
     serial.command = ["env", "OFFRAMP_CUDA_OVERLAP=0", "bash", "-c", told, str(serial.report),
                       *serial.command]
     serial.report = serial.into = None
-    return [ours(place, "bf16", ["bert-base"], "forwards,kernels", "--precision", "bf16",
-                 "--rows", "8,32", runs=40), serial]
+    return [ours(place, "bf16", ["bert-base"], "forwards,kernels", precision="bf16",
+                 rows="8,32", runs=40), serial]

@@ -95,18 +95,22 @@ def theirs(found):
 # ---------------------------------------------------------------- rows of tables
 
 def kernel_rows(our, their):
-    """Our kernels beside the quickest of theirs; the ratio is ours to theirs."""
-    for key, ways in their.items():
+    """Our kernels beside the quickest of theirs, where there is one; the ratio is ours to theirs."""
+    for key, mine in our.items():
         model, rows, tokens, precision, kernel, _ = key
-        if kernel == "forward" or key not in our:
+        if kernel.startswith("forward "):
+            continue
+        cells = [model, f"{rows} x {tokens}", precision, kernel, predicted(key, 1, 1),
+                 f"{mine:.2f}"]
+        ways = their.get(key)
+        if not ways:
+            yield [*cells, *"-----"]
             continue
         way = min(ways, key=ways.get)
-        mine, share = our[key], ways[way] / our[key]
+        share = ways[way] / mine
         least = GEMM_TARGET if rows * tokens >= MANY_TOKENS else GEMM_TARGET_FEW
         target = verdict(share >= least, f">= {least:.0%}") if way == "cuBLAS" else ""
-        yield [model, f"{rows} x {tokens}", precision, kernel, predicted(key, 1, 1),
-               f"{mine:.2f}", f"{ways[way]:.2f}", way, f"{mine / ways[way]:.2f}",
-               f"{share:.0%}", target]
+        yield [*cells, f"{ways[way]:.2f}", way, f"{mine / ways[way]:.2f}", f"{share:.0%}", target]
 
 
 def forward_rows(our, their, clock):

@@ -13,14 +13,14 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-/// Files that come back from a lent machine at most.
+/// Files of results at most: who runs programs on machines of others may send back few.
 const FILES_MAX: usize = 8;
 
 /// Stands in for the tools of CUDA: skips what comes before the program, and runs that.
-const TOOL: &str = "#!/bin/sh\nwhile [ \"${1#/}\" = \"$1\" ]; do shift; done\nexec \"$@\"\n";
+const TOOL: &str = "while [ \"${1#/}\" = \"$1\" ]; do shift; done\nexec \"$@\"";
 
 /// A bundle of programs, tools and a place for results.
-struct Rental {
+struct Rehearsal {
     folder: tempfile::TempDir,
 }
 
@@ -31,7 +31,7 @@ struct Call {
     out: PathBuf,
 }
 
-impl Rental {
+impl Rehearsal {
     /// `None` where there is no Python, which the call is made of.
     #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     fn new() -> Option<Self> {
@@ -40,41 +40,78 @@ impl Rental {
             eprintln!("skipped: there is no python3");
             return None;
         }
-        let rental = Self { folder: tempfile::tempdir().unwrap() };
-        for name in ["bin", "tools"] {
-            std::fs::create_dir(rental.path(name)).unwrap();
-        }
+        let rehearsal = Self { folder: tempfile::tempdir().unwrap() };
+        std::fs::create_dir(rehearsal.path("bin")).unwrap();
         let test = std::env::current_exe().unwrap();
         let deps = test.parent().unwrap();
         for name in ["cuda", "gpu"] {
-            symlink(newest(deps, name), rental.path("bin").join(name)).unwrap();
+            symlink(newest(deps, name), rehearsal.path("bin").join(name)).unwrap();
         }
         let offramp = deps.parent().unwrap().join("offramp");
         assert!(offramp.exists(), "{}: not built", offramp.display());
-        symlink(offramp, rental.path("bin/offramp")).unwrap();
+        symlink(offramp, rehearsal.path("bin/offramp")).unwrap();
         for name in ["ncu", "compute-sanitizer"] {
-            let tool = rental.path("tools").join(name);
-            std::fs::write(&tool, TOOL).unwrap();
-            std::fs::set_permissions(&tool, PermissionsExt::from_mode(0o755)).unwrap();
+            rehearsal.script(&format!("tools/{name}"), TOOL);
         }
-        Some(rental)
+        Some(rehearsal)
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// `run.sh` with these arguments, on the interpreter's driver.
-    fn call(&self, out: &str, args: &[&str], settings: &[(&str, &str)]) -> Call {
+    /// `run.sh`, on the interpreter's driver.
+    fn command(&self) -> Command {
         let mut command = on_interpreter(&root().join("benches/gpu/run.sh"));
         let path = std::env::var("PATH").unwrap();
         command.env("PATH", format!("{}:{path}", self.path("tools").display()));
+        command.env_remove("OUT").current_dir(self.folder.path());
+        command
+    }
+
+    /// A whole call with these arguments and all programs.
+    fn call(&self, out: &str, args: &[&str], settings: &[(&str, &str)]) -> Call {
+        let mut command = self.command();
         command.envs(settings.iter().copied());
         let out = self.path(out);
         command.args(args).arg("--tiny").arg("--bundle").arg(self.path("bin"));
         let done = command.arg("--out").arg(&out).output().unwrap();
         let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
         Call { code: done.status.code(), said: said.into_owned(), out }
+    }
+
+    /// The kernels that a forward of a tiny model launches, as the driver calls them.
+    fn launches(&self, model: &str) -> Vec<String> {
+        let trace = self.path(&format!("{model}.trace"));
+        let mut command = on_interpreter(&self.path("bin/gpu"));
+        command.env("OFFRAMP_SIM_TRACE", &trace);
+        let once = ["--bench", "--parts", "once", "--rows", "1", "--models", model];
+        let done = command.args(once).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        let calls = std::fs::read_to_string(trace).unwrap();
+        let launches = calls.lines().filter(|call| call.starts_with("cuLaunchKernel"));
+        let kernel = |call: &str| {
+            let (_, rest) = call.split_once("function: ").unwrap();
+            rest.split(',').next().unwrap().to_owned()
+        };
+        launches.map(kernel).collect()
+    }
+
+    /// A call that is refused: its only line, but for what the usage is.
+    fn refused(&self, args: &[&str]) -> String {
+        let done = self.command().args(args).arg("--tiny").output().unwrap();
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert!(!done.status.success(), "{args:?}: {said}");
+        assert!(!said.contains("Traceback"), "{args:?}: {said}");
+        said.lines().last().unwrap_or_default().to_owned()
+    }
+
+    /// A program or tool that runs this line of a shell.
+    fn script(&self, name: &str, line: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, format!("#!/bin/sh\n{line}\n")).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     }
 }
 
@@ -145,8 +182,8 @@ fn cells(ours: &Value, step: &str, part: &str) -> usize {
 
 #[test]
 fn a_call_gives_all_it_can_whatever_goes_wrong() {
-    let Some(rental) = Rental::new() else { return };
-    let call = rental.call("all", &[], &[("OFFRAMP_RENTAL_PLANT", "1")]);
+    let Some(rehearsal) = Rehearsal::new() else { return };
+    let call = rehearsal.call("all", &[], &[("OFFRAMP_REHEARSAL_PLANT", "1")]);
     let steps = call.steps();
     let told = |name: &str| steps.get(name).map(String::as_str);
     assert_eq!(told("planted:failure"), Some("rc 7"), "{}", call.said);
@@ -202,14 +239,20 @@ fn the_results_are_whole(call: &Call) {
     }
     let probe = call.json("probe.json");
     assert_eq!(probe["probe"]["faults"], Value::Array(vec![]), "{probe}");
-    assert!(call.text("gpu.md").contains("| tiny | 1 x 8 | f16 | easy compact always |"));
+    let precision = |step: &str| ours[step]["precision"].as_str().unwrap();
+    assert_eq!([precision("kernels"), precision("bf16")], ["f16", "bf16"]);
+    let table = call.text("gpu.md");
+    assert!(table.contains("| tiny | 1 x 8 | f16 | easy compact always |"), "{table}");
+    for kernel in ["linear qkv", "norm", "embed", "ramp", "compact"] {
+        assert!(table.contains(&format!("| tiny | 1 x 8 | f16 | {kernel} |")), "{kernel}: {table}");
+    }
     assert!(call.text("ncu.txt").contains("one pass"));
 }
 
 /// The ladder holds what the model predicts, whatever has been measured beside it.
 #[test]
 fn predictions_are_those_of_the_model() {
-    if Rental::new().is_none() {
+    if Rehearsal::new().is_none() {
         return;
     }
     let printed = predicted(&[]);
@@ -224,20 +267,31 @@ fn predictions_are_those_of_the_model() {
 /// What the model takes for the kernels of a forward is what is launched.
 #[test]
 fn as_many_kernels_are_launched_as_the_model_says() {
-    let Some(rental) = Rental::new() else { return };
+    let Some(rehearsal) = Rehearsal::new() else { return };
     let launches: BTreeMap<String, usize> =
         serde_json::from_str(&predicted(&["--launches"])).unwrap();
     assert_eq!(launches.len(), 2, "{launches:?}");
     for (model, expected) in launches {
-        let trace = rental.path(&format!("{model}.trace"));
-        let mut command = on_interpreter(&rental.path("bin/gpu"));
-        command.env("OFFRAMP_SIM_TRACE", &trace);
-        let once = ["--bench", "--parts", "once", "--rows", "1", "--models", &model];
-        let done = command.args(once).output().unwrap();
-        assert!(done.status.success(), "{done:?}");
-        let calls = std::fs::read_to_string(trace).unwrap();
-        assert_eq!(calls.matches("cuLaunchKernel").count(), expected, "{model}");
+        assert_eq!(rehearsal.launches(&model).len(), expected, "{model}");
     }
+}
+
+/// The profiler is to see a layer from its first kernel to its last.
+#[test]
+fn what_the_profiler_sees_is_a_layer() {
+    let Some(rehearsal) = Rehearsal::new() else { return };
+    let launched = rehearsal.launches("tiny");
+    let layer = |index: &str| {
+        let window = predicted(&["--window", index]);
+        let numbers: Vec<usize> = window.split_whitespace().map(|n| n.parse().unwrap()).collect();
+        &launched[numbers[0]..][..numbers[1]]
+    };
+    let [first, second] = ["0", "1"].map(layer);
+    assert_eq!(first, second, "{launched:?}");
+    let attention = &second[1];
+    assert_ne!(second[0], *attention);
+    assert_eq!(second.iter().filter(|kernel| *kernel == attention).count(), 1, "{launched:?}");
+    assert!(!second.contains(&launched[0]), "embeddings: {launched:?}");
 }
 
 /// The cells of a table's line, each up to the slash before what was measured.
@@ -256,34 +310,124 @@ fn is_alive(process: &str) -> bool {
 /// what was not says why.
 #[test]
 fn a_bench_that_breaks_keeps_its_cells() {
-    let Some(rental) = Rental::new() else { return };
+    let Some(rehearsal) = Rehearsal::new() else { return };
     let call =
-        rental.call("broken", &["again", "kernels"], &[("OFFRAMP_SIM_FAILING_LAUNCH", "120")]);
+        rehearsal.call("broken", &["again", "kernels"], &[("OFFRAMP_SIM_FAILING_LAUNCH", "120")]);
     assert_eq!(call.steps()["kernels"], "rc 1", "{}", call.said);
     let ours = call.json("ours.json");
     assert!(cells(&ours, "kernels", "kernels") > 0, "{ours}");
     assert!(cells(&ours, "kernels", "failed") > 0, "{ours}");
     assert!(call.text("gpu.md").contains("- failed: ours tiny"));
+    // A second call into the same place adds to it.
+    let second = rehearsal.call("broken", &["again", "bf16"], &[]);
+    assert_eq!(second.code, Some(0), "{}", second.said);
+    assert_eq!(second.steps()["kernels"], "rc 1", "{}", second.said);
+    let both = second.json("ours.json");
+    assert_eq!(both["kernels"], ours["kernels"]);
+    assert!(cells(&both, "bf16", "forwards") > 0, "{both}");
+    assert!(second.text("log.txt").starts_with(&call.text("log.txt")));
 }
 
 /// A second call runs what it is told, within the time it is given.
 #[test]
 fn a_second_call_runs_the_steps_it_is_given() {
-    let Some(rental) = Rental::new() else { return };
-    let call = rental.call("again", &["again", "suite"], &[]);
+    let Some(rehearsal) = Rehearsal::new() else { return };
+    let call = rehearsal.call("again", &["again", "suite"], &[]);
     let of = |call: &Call| call.steps().into_iter().collect::<Vec<_>>();
     let told = |name: &str, code: &str| (name.to_owned(), code.to_owned());
     assert_eq!(of(&call), [told("suite", "rc 0"), told("table", "skipped")], "{}", call.said);
     assert_eq!(call.code, Some(0), "{}", call.said);
-    let call = rental.call("late", &["again", "suite", "--seconds", "10"], &[]);
+    let call = rehearsal.call("late", &["again", "suite", "--seconds", "10"], &[]);
     assert_eq!(of(&call), [told("suite", "skipped"), told("table", "skipped")]);
     assert_eq!(call.code, Some(1));
-    let failed = "alone:errors::a_device,nobody";
-    let call = rental.call("alone", &["again", failed, "memcheck:ops::f16::pixels"], &[]);
+    let late = rehearsal.call("again", &["again", "suite", "--seconds", "10"], &[]);
+    assert_eq!(late.steps()["suite"], "rc 0", "what was done stays: {}", late.said);
+    let failed = "alone:errors::a_device,ops::f16::pixels";
+    let call = rehearsal.call("alone", &["again", failed, "memcheck:ops::f16::pixels"], &[]);
     let expected =
         [told(failed, "rc 0"), told("memcheck:ops::f16::pixels", "rc 0"), told("table", "skipped")];
     assert_eq!(of(&call), expected, "{}", call.said);
     assert!(call.text("log.txt").contains("1 passed"), "{}", call.said);
-    let call = rental.call("unknown", &["again", "sweet"], &[]);
-    assert!(call.said.contains("no step sweet; there are: machine, probe"), "{}", call.said);
+    let misspelt = "alone:ops::f16::pixels,opps";
+    let call = rehearsal.call("misspelt", &["again", misspelt], &[]);
+    assert_eq!(call.steps()[misspelt], "rc 2", "{}", call.said);
+    assert!(call.said.contains("no test has opps in its name"), "{}", call.said);
+}
+
+/// What cannot be is told in a line, before anything is run.
+#[test]
+fn a_call_that_makes_no_sense_is_refused() {
+    let Some(rehearsal) = Rehearsal::new() else { return };
+    let refused = |args: &[&str], why: &str| {
+        let said = rehearsal.refused(args);
+        assert!(said.contains(why), "{args:?}: {said}");
+    };
+    refused(&["again", "sweet", "--bundle", "bin"], "no step sweet; there are: machine, probe");
+    refused(&["again"], "which steps?");
+    refused(&["more"], "unknown verb more");
+    refused(&["--seconds", "nan"], "nan is no time");
+    refused(&["--seconds=-1"], "-1 is no time");
+    refused(&["--bundle", "nowhere"], "no such folder");
+    std::fs::write(rehearsal.path("file"), "").unwrap();
+    refused(&["again", "machine", "--bundle", "bin", "--out", "file"], "file: ");
+    std::fs::create_dir(rehearsal.path("cut")).unwrap();
+    let archive = rehearsal.path("cut/programs.tar.xz");
+    std::fs::write(archive, b"\xfd7zXZ\0\0\x04\xe6\xd6\xb4\x46\x02").unwrap();
+    refused(&["--bundle", "cut"], "cannot be unpacked");
+}
+
+/// Without its programs a call does what is left to do; what ran beside a step that did not start
+/// is ended. Folders are the caller's.
+#[test]
+fn programs_that_are_missing_stop_no_other_step() {
+    let Some(rehearsal) = Rehearsal::new() else { return };
+    std::fs::create_dir(rehearsal.path("none")).unwrap();
+    rehearsal.script("tools/nice", "exec sleep 1000");
+    let mut command = rehearsal.command();
+    command.args(["again", "warm", "suite", "forwards", "ncu", "machine"]);
+    let done = command.args(["--tiny", "--bundle", "none", "--out", "here"]).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let call = Call { code: done.status.code(), said, out: rehearsal.path("here") };
+    let steps = call.steps();
+    let told = |name: &str| steps.get(name).map(String::as_str);
+    assert_eq!(told("warm"), Some("rc 124"), "{}", call.said);
+    assert_eq!([told("suite"), told("forwards")], [Some("rc 127"); 2], "{}", call.said);
+    assert_eq!(told("machine"), Some("rc 0"), "{}", call.said);
+    assert!(told("ncu").is_some(), "{}", call.said);
+    assert_eq!(call.code, Some(1));
+}
+
+/// Whoever interrupts a call has its results, and no process or folder of it.
+#[test]
+fn an_interrupted_call_ends_in_order() {
+    let Some(rehearsal) = Rehearsal::new() else { return };
+    rehearsal.script(
+        "hanging/cuda",
+        "sleep 1000 & echo $! > \"$0.new\"; mv \"$0.new\" \"$0.child\"; wait",
+    );
+    std::fs::create_dir(rehearsal.path("tmp")).unwrap();
+    let child = rehearsal.path("hanging/cuda.child");
+    for (name, code) in [("TERM", 143), ("INT", 130)] {
+        let mut command = rehearsal.command();
+        command.args(["again", "suite", "kernels", "--tiny", "--bundle", "hanging", "--out", name]);
+        command.env("TMPDIR", rehearsal.path("tmp"));
+        let mut running = command.stdout(Stdio::null()).spawn().unwrap();
+        while !child.exists() {
+            assert_eq!(running.try_wait().unwrap(), None, "{name}: ended before its step began");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let process = running.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &process]).status().unwrap();
+        assert!(sent.success());
+        let ended = running.wait().unwrap();
+        assert_eq!(ended.code(), Some(code), "{name}");
+        let call = Call { code: Some(code), said: String::new(), out: rehearsal.path(name) };
+        let steps = call.steps();
+        assert_eq!(steps["suite"], format!("rc {code}"));
+        assert_eq!([steps["kernels"].as_str(), &steps["table"]], ["skipped"; 2], "{steps:?}");
+        let started = std::fs::read_to_string(&child).unwrap();
+        assert!(!is_alive(started.trim()), "{name}: the step outlives the call");
+        assert_eq!(std::fs::read_dir(rehearsal.path("tmp")).unwrap().count(), 0, "{name}");
+        std::fs::remove_file(&child).unwrap();
+    }
 }
