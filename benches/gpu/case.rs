@@ -10,9 +10,6 @@ use crate::noise::Noise;
 use crate::settings::SETS_MAX;
 use crate::task::{Task, ramp};
 
-/// Bytes of an element on the device.
-const ELEMENT_BYTES: usize = 2;
-
 /// A kernel's task over random operands.
 pub(crate) struct Case {
     pub(crate) shape: Shape,
@@ -22,23 +19,23 @@ pub(crate) struct Case {
     pub(crate) ops: Vec<Op>,
     /// A ramp that lets rows out, for an op that takes them away.
     pub(crate) before: Option<Op>,
-    pub(crate) set_bytes: usize,
+    pub(crate) set_elements: usize,
     pub(crate) sets: usize,
 }
 
 impl Case {
-    /// As many sets of operands as fill `cold_bytes`, one at least.
+    /// As many sets of operands as have `cold_elements`, one at least.
     pub(crate) fn new(
         task: Task,
         size: &BertSize,
         shape: Shape,
-        cold_bytes: usize,
+        cold_elements: usize,
         turns: usize,
     ) -> Self {
         let mut operands = Operands::new(size, shape, turns + 1);
         let mut sets = vec![task.op(&mut operands, size)];
-        let set_bytes = operands.bytes();
-        let count = cold_bytes.div_ceil(set_bytes).clamp(1, SETS_MAX.min(turns));
+        let set_elements = operands.elements();
+        let count = cold_elements.div_ceil(set_elements).clamp(1, SETS_MAX.min(turns));
         while sets.len() < count {
             operands.next_set();
             sets.push(task.op(&mut operands, size));
@@ -48,7 +45,7 @@ impl Case {
             _ => None,
         };
         let ops = (0..turns).map(|turn| at_exit(&sets[turn % count], turn)).collect();
-        Self { shape, size: *size, operands, ops, before, set_bytes, sets: count }
+        Self { shape, size: *size, operands, ops, before, set_elements, sets: count }
     }
 
     /// The CPU's part: one set, one turn, the same numbers.
@@ -98,8 +95,8 @@ impl Operands {
         self.seed = 0;
     }
 
-    fn bytes(&self) -> usize {
-        (self.layout.activations + self.layout.parameters()) * ELEMENT_BYTES
+    fn elements(&self) -> usize {
+        self.layout.activations + self.layout.parameters()
     }
 
     fn noise(&mut self, mean: f32, spread: f32) -> Noise {

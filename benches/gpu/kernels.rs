@@ -62,7 +62,8 @@ pub(crate) fn measure(
         for task in Task::ALL {
             let place = Place::at(model, shape, task.name().to_owned());
             let turns = GROUPS * settings.flush_ops;
-            let case = Case::new(task, size, shape, settings.cold_bytes, turns);
+            let cold_elements = settings.cold_bytes / settings.elem().bytes();
+            let case = Case::new(task, size, shape, cold_elements, turns);
             let time = one(settings, model.name, task, &case, &mut device);
             if let Ok(KernelTime { time_us, tflops, relative_error: error, .. }) = &time {
                 let us = time_us.p50;
@@ -98,6 +99,7 @@ fn one(
         Op::Linear(op) => (Some(op.n), Some(op.k)),
         _ => (None, None),
     };
+    let element_bytes = settings.elem().bytes();
     let cost = case.ops[0].cost(case.bound());
     Ok(KernelTime {
         model,
@@ -108,11 +110,11 @@ fn one(
         k,
         time_us,
         tflops: cost.flops / time_us.p50 / 1e6,
-        // Counted at 4 bytes an element, stored at 2.
-        gbytes_per_s: cost.bytes / 2.0 / time_us.p50 / 1e3,
+        // Counted at 4 bytes an element, however it is stored.
+        gbytes_per_s: cost.bytes / 4.0 * element_bytes as f64 / time_us.p50 / 1e3,
         relative_error: errors.all,
         element_error: errors.element,
-        set_bytes: case.set_bytes,
+        set_bytes: case.set_elements * element_bytes,
         sets: case.sets,
     })
 }

@@ -91,6 +91,9 @@ fn run(args: &Args, gpu: &Gpu) -> Result<()> {
             forward::once(&settings, model)?;
         }
     }
+    if recorder.is_empty() && !args.has(Part::Once) {
+        return Err("nothing was timed: images have forwards only".into());
+    }
     recorder.close()
 }
 

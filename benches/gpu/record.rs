@@ -96,6 +96,11 @@ impl Recorder {
         Ok(())
     }
 
+    /// Whether there is no cell, not even one that failed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.report.cells() == 0 && self.report.failed.is_empty()
+    }
+
     /// The tables go to standard output, and beside the file; fails where a cell has.
     pub(crate) fn close(self) -> Result<()> {
         let tables = self.report.to_string();

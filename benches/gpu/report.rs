@@ -82,10 +82,16 @@ impl Report {
 }
 
 impl Report {
+    /// How many cells have a result.
+    pub(crate) fn cells(&self) -> usize {
+        let Self { kernels, answers, agreements, forwards, .. } = self;
+        kernels.len() + answers.len() + agreements.len() + forwards.len()
+    }
+
     /// `36 cells, 1 failed; x1 0.412 ms; x8 ..`: the forwards without exits.
     pub(crate) fn summary(&self) -> String {
-        let Self { kernels, answers, agreements, forwards, failed, .. } = self;
-        let cells = kernels.len() + answers.len() + agreements.len() + forwards.len();
+        let Self { forwards, failed, .. } = self;
+        let cells = self.cells();
         let off = forwards.iter().filter(|time| time.is_plain());
         let times = off.map(|time| format!("; x{} {:.3} ms", time.rows, time.pass_ms.p50));
         format!("{cells} cells, {} failed{}", failed.len(), times.collect::<String>())

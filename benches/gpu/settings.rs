@@ -8,6 +8,8 @@ use offramp_kernels::cuda::Elem;
 use offramp_tests::models::BertSize;
 use offramp_tests::networks::Network;
 
+use crate::task::POSITIONS;
+
 /// Times kernels, exits and forwards on a CUDA device.
 #[derive(Parser, Debug)]
 pub(crate) struct Args {
@@ -27,13 +29,13 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_delimiter = ',')]
     models: Vec<ModelArg>,
     /// Rows of a pass [default: 1,8,32,128]
-    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = positive)]
+    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = count::<4096>)]
     rows: Vec<usize>,
     /// Tokens of a row [default: 128]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = count::<POSITIONS>)]
     tokens: Option<usize>,
     /// Timed runs behind each median of a forward; kernels take a quarter [default: 200]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = count::<1_000_000>)]
     runs: Option<usize>,
     /// What to time [default: all]
     #[arg(long, value_enum, value_delimiter = ',')]
@@ -42,7 +44,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) kernels_json: bool,
     /// Where the JSON goes, cell by cell; a table goes beside it, with the extension md
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = json_file)]
     pub(crate) out: Option<PathBuf>,
 }
 
@@ -85,9 +87,29 @@ impl Args {
     }
 }
 
-fn positive(text: &str) -> Result<usize, String> {
-    let number = text.parse().map_err(|_| "not a number".to_owned())?;
-    if number == 0 { Err("must be at least 1".to_owned()) } else { Ok(number) }
+/// A number of at least 1 and at most `MAX`: what is allocated goes by it.
+fn count<const MAX: usize>(text: &str) -> Result<usize, String> {
+    let number: usize = text.parse().map_err(|_| "not a number".to_owned())?;
+    let is_fine = (1..=MAX).contains(&number);
+    if is_fine { Ok(number) } else { Err(format!("must be from 1 to {MAX}")) }
+}
+
+/// The table beside it would take its place.
+fn json_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let is_table = path.extension().is_some_and(|extension| extension == "md");
+    if is_table { Err("the JSON cannot have the table's name".to_owned()) } else { Ok(path) }
+}
+
+/// Each once, in the order in which they are named.
+fn once_each<T: Copy + PartialEq>(items: &[T]) -> Vec<T> {
+    let mut found = Vec::with_capacity(items.len());
+    for item in items {
+        if !found.contains(item) {
+            found.push(*item);
+        }
+    }
+    found
 }
 
 /// What is timed.
@@ -188,7 +210,7 @@ impl Settings {
             device: args.device,
             precision: args.precision,
             models: models(args),
-            rows: rows.to_vec(),
+            rows: once_each(rows),
             tokens,
             warm_ups: if is_tiny { 2 } else { 20 },
             runs,
@@ -239,6 +261,6 @@ fn models(args: &Args) -> Vec<NamedModel> {
         ([], false) => {
             vec![NamedModel::MINI_LM, NamedModel::BERT_BASE, NamedModel::RESNET_50]
         }
-        (models, _) => models.iter().map(named).collect(),
+        (models, _) => once_each(models).iter().map(named).collect(),
     }
 }

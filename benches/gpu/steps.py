@@ -15,7 +15,7 @@ LIMITS = {"machine": 15, "probe": 45, "warm": 130, "answers": 60, "suite": 120, 
           "peers-encoder": 40, "images": 55, "peers-images": 40, "kernels": 75,
           "peers-compiled": 75, "peers-kernels": 50, "ncu": 70, "sanitizer-memcheck": 75,
           "sanitizer-racecheck": 75, "sanitizer-synccheck": 75, "sanitizer-initcheck": 75,
-          "bf16": 60, "serial": 20, "alone": 90, "memcheck": 120, "planted": 5, "table": 10}
+          "bf16": 60, "tf32": 60, "serial": 20, "alone": 90, "memcheck": 120, "planted": 5, "table": 10}
 QUICK_MODES = ("--modes", "eager,graph")
 TINY_LIMIT = 3600
 TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")
@@ -210,12 +210,13 @@ def found_tool(name):
 
 
 def lasts(place):
-    """The other storage format; and kernels that wait for one another to end, whose report is in
+    """The other storage formats; and kernels that wait for one another to end, whose report is in
     the log, as it has the names of the main one's cells."""
     serial = ours(place, "serial", ["bert-base"], "forwards", rows="1,8", runs=40)
     told = '"$@"; code=$?; cat "$0"; exit $code'
     serial.command = ["env", "OFFRAMP_CUDA_OVERLAP=0", "bash", "-c", told, str(serial.report),
                       *serial.command]
     serial.report = serial.into = None
-    return [ours(place, "bf16", ["bert-base"], "forwards,kernels", precision="bf16",
-                 rows="8,32", runs=40), serial]
+    formats = [ours(place, precision, ["bert-base"], "forwards,kernels", rows="8,32",
+                    precision=precision, runs=40) for precision in ("bf16", "tf32")]
+    return [*formats, serial]

@@ -9,7 +9,7 @@ use offramp_tests::models::BertSize;
 use crate::case::Operands;
 
 /// Rows of the position table.
-const POSITIONS: usize = 512;
+pub(crate) const POSITIONS: usize = 512;
 /// Rows of the kind table.
 const KINDS: usize = 2;
 const EPS: f32 = 1e-12;

@@ -198,6 +198,7 @@ fn a_call_gives_all_it_can_whatever_goes_wrong() {
         "kernels",
         "ncu",
         "bf16",
+        "tf32",
         "serial",
         "sanitizer-memcheck",
         "sanitizer-racecheck",
@@ -233,6 +234,7 @@ fn the_results_are_whole(call: &Call) {
         ("images", "forwards"),
         ("kernels", "kernels"),
         ("bf16", "forwards"),
+        ("tf32", "forwards"),
     ] {
         assert!(cells(&ours, step, part) > 0, "{step}, {part}");
         assert_eq!(cells(&ours, step, "failed"), 0, "{step}: {ours}");
@@ -240,7 +242,8 @@ fn the_results_are_whole(call: &Call) {
     let probe = call.json("probe.json");
     assert_eq!(probe["probe"]["faults"], Value::Array(vec![]), "{probe}");
     let precision = |step: &str| ours[step]["precision"].as_str().unwrap();
-    assert_eq!([precision("kernels"), precision("bf16")], ["f16", "bf16"]);
+    let precisions = ["kernels", "bf16", "tf32"].map(precision);
+    assert_eq!(precisions, ["f16", "bf16", "tf32"]);
     let table = call.text("gpu.md");
     assert!(table.contains("| tiny | 1 x 8 | f16 | easy compact always |"), "{table}");
     for kernel in ["linear qkv", "norm", "embed", "ramp", "compact"] {
@@ -374,6 +377,29 @@ fn a_call_that_makes_no_sense_is_refused() {
     let archive = rehearsal.path("cut/programs.tar.xz");
     std::fs::write(archive, b"\xfd7zXZ\0\0\x04\xe6\xd6\xb4\x46\x02").unwrap();
     refused(&["--bundle", "cut"], "cannot be unpacked");
+}
+
+/// The bench says what it cannot time, and never takes it for a success.
+#[test]
+fn a_bench_that_has_nothing_to_time_fails() {
+    let Some(rehearsal) = Rehearsal::new() else { return };
+    let bench = |args: &[&str]| {
+        let mut command = on_interpreter(&rehearsal.path("bin/gpu"));
+        let done = command.args(["--bench", "--tiny"]).args(args).output().unwrap();
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    let refused = |args: &[&str], expected: i32, why: &str| {
+        let (code, said) = bench(args);
+        assert_eq!(code, Some(expected), "{args:?}: {said}");
+        assert!(said.contains(why), "{args:?}: {said}");
+    };
+    refused(&["--models", "tiny-images", "--parts", "kernels"], 1, "nothing was timed");
+    refused(&["--rows", "18446744073709551615"], 2, "must be from 1 to 4096");
+    refused(&["--out", "table.md"], 2, "the table's name");
+    let twice = ["--models", "tiny,tiny", "--rows", "2,2", "--parts", "kernels"];
+    let (code, said) = bench(&twice);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.matches("tiny 2 x 8, norm:").count(), 1, "{said}");
 }
 
 /// Without its programs a call does what is left to do; what ran beside a step that did not start
