@@ -8,7 +8,7 @@ use offramp_tests::models::BertSize;
 
 use crate::noise::Noise;
 use crate::settings::SETS_MAX;
-use crate::task::{Task, ramp};
+use crate::task::{Task, ahead_of_norm, forget_norms, give_back_norms, ramp};
 
 /// A kernel's task over random operands.
 pub(crate) struct Case {
@@ -17,8 +17,9 @@ pub(crate) struct Case {
     pub(crate) operands: Operands,
     /// One for each turn. Operands take turns, and so do the exits of ramps, which speak once.
     pub(crate) ops: Vec<Op>,
-    /// A ramp that lets rows out, for an op that takes them away.
-    pub(crate) before: Option<Op>,
+    /// A ramp that lets rows out, for an op that takes them away; what is in front of a norm, for
+    /// an op that takes that over.
+    pub(crate) before: Vec<Op>,
     pub(crate) set_elements: usize,
     pub(crate) sets: usize,
 }
@@ -41,16 +42,28 @@ impl Case {
             sets.push(task.op(&mut operands, size));
         }
         let before = match &sets[0] {
-            Op::Compact(op) => Some(ramp(&mut operands, op.x, size)),
-            _ => None,
+            Op::Compact(op) => vec![ramp(&mut operands, op.x, size)],
+            Op::Linear(op) => ahead_of_norm(&mut operands, op).into_iter().collect(),
+            _ => Vec::new(),
         };
         let ops = (0..turns).map(|turn| at_exit(&sets[turn % count], turn)).collect();
         Self { shape, size: *size, operands, ops, before, set_elements, sets: count }
     }
 
-    /// The CPU's part: one set, one turn, the same numbers.
+    /// What the op cannot do without, whoever leaves.
+    pub(crate) fn needed(&self) -> impl Iterator<Item = &Op> {
+        self.before.iter().filter(|op| matches!(op, Op::Linear(_)))
+    }
+
+    /// The CPU's part: one set, one turn, the same numbers, and norms by themselves.
     pub(crate) fn reference(task: Task, size: &BertSize, shape: Shape) -> Self {
-        Self::new(task, size, shape, 0, 1)
+        let mut case = Self::new(task, size, shape, 0, 1);
+        if let Op::Linear(op) = &mut case.ops[0] {
+            let norm = give_back_norms(&mut case.operands, op);
+            case.before.iter_mut().for_each(forget_norms);
+            case.before.extend(norm);
+        }
+        case
     }
 
     pub(crate) fn bound(&self) -> LiveBound {
@@ -137,6 +150,11 @@ impl Operands {
 
     pub(crate) fn vector(&mut self, len: usize) -> WeightId {
         self.weight(WeightForm::Vector { len }, 0.0, 0.1)
+    }
+
+    /// The same number throughout.
+    pub(crate) fn constant(&mut self, len: usize, value: f32) -> WeightId {
+        self.weight(WeightForm::Vector { len }, value, 0.0)
     }
 
     /// The scale of a norm.

@@ -142,6 +142,9 @@ fn run_us(
     count: usize,
 ) -> Result<f64> {
     pass.begin(device)?;
+    for op in case.needed() {
+        device.issue(op, case.bound())?;
+    }
     device.finish()?;
     let mut records = Vec::with_capacity(case.shape.rows * count);
     let started = Instant::now();

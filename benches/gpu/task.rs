@@ -1,8 +1,8 @@
 //! The kernels under test, each at what a layer of a BERT asks of it.
 
 use offramp_kernels::{
-    Activation, Attention, Compact, Decision, Embed, ExitId, Linear, LinearNorms, Norm, Op, Pool,
-    Ramp, RampHead, RowTokens, Span,
+    Activation, Attention, Compact, Decision, Embed, ExitId, Linear, LinearNorms, MomentsId, Norm,
+    Normalised, Op, Pool, Ramp, RampHead, RowTokens, Span, Standardised,
 };
 use offramp_tests::models::BertSize;
 
@@ -23,17 +23,22 @@ pub(crate) enum Task {
     AttentionOut,
     FeedIn,
     FeedOut,
+    /// The same two as they are in a layer: one behind a norm, one between two.
+    FeedInBehindNorm,
+    FeedOutBetweenNorms,
     Norm,
     Ramp,
     Compact,
 }
 
 impl Task {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Qkv,
         Self::AttentionOut,
         Self::FeedIn,
         Self::FeedOut,
+        Self::FeedInBehindNorm,
+        Self::FeedOutBetweenNorms,
         Self::Attention,
         Self::Norm,
         Self::Embed,
@@ -49,6 +54,8 @@ impl Task {
             Self::AttentionOut => "linear out",
             Self::FeedIn => "linear ffn1",
             Self::FeedOut => "linear ffn2",
+            Self::FeedInBehindNorm => "linear ffn1 behind norm",
+            Self::FeedOutBetweenNorms => "linear ffn2 between norms",
             Self::Norm => "norm",
             Self::Ramp => "ramp",
             Self::Compact => "compact",
@@ -60,11 +67,13 @@ impl Task {
         let (width, inner) = (size.hidden, size.intermediate);
         match self {
             Self::Embed => embed(operands, size),
-            Self::Qkv => linear(operands, 3 * width, width, Activation::None, false),
+            Self::Qkv => linear(operands, 3 * width, width, Activation::None, false).into(),
             Self::Attention => attention(operands, size),
-            Self::AttentionOut => linear(operands, width, width, Activation::None, true),
-            Self::FeedIn => linear(operands, inner, width, Activation::GeluErf, false),
-            Self::FeedOut => linear(operands, width, inner, Activation::None, true),
+            Self::AttentionOut => linear(operands, width, width, Activation::None, true).into(),
+            Self::FeedIn => linear(operands, inner, width, Activation::GeluErf, false).into(),
+            Self::FeedOut => linear(operands, width, inner, Activation::None, true).into(),
+            Self::FeedInBehindNorm => behind_norm(operands, inner, width),
+            Self::FeedOutBetweenNorms => between_norms(operands, width, inner),
             Self::Norm => norm(operands, width),
             Self::Ramp => {
                 let x = operands.input(width);
@@ -93,12 +102,64 @@ fn embed(operands: &mut Operands, size: &BertSize) -> Op {
     .into()
 }
 
-fn linear(operands: &mut Operands, n: usize, k: usize, act: Activation, residual: bool) -> Op {
+fn linear(operands: &mut Operands, n: usize, k: usize, act: Activation, residual: bool) -> Linear {
     let (x, out) = (operands.input(k), operands.room(n));
     let residual = residual.then(|| operands.input(n));
     let (weight, bias) = (operands.matrix(n, k), operands.vector(n));
     Linear { x, weight, bias, activation: act, residual, out, norms: LinearNorms::default(), k, n }
-        .into()
+}
+
+/// The moments that a product reads, and those that it writes: the same for all sets of operands.
+const READ: MomentsId = MomentsId(0);
+const WRITTEN: MomentsId = MomentsId(1);
+
+fn behind_norm(operands: &mut Operands, n: usize, k: usize) -> Op {
+    operands.layout.moments = vec![k];
+    let x = Some(Standardised { moments: READ, eps: EPS });
+    let norms = LinearNorms { x, ..LinearNorms::default() };
+    Linear { norms, ..linear(operands, n, k, Activation::GeluErf, false) }.into()
+}
+
+fn between_norms(operands: &mut Operands, n: usize, k: usize) -> Op {
+    operands.layout.moments = vec![n; 2];
+    let scale = operands.scale(n);
+    let shift = operands.vector(n);
+    let standard = Standardised { moments: READ, eps: EPS };
+    let residual = Some(Normalised { standard, scale, shift });
+    let norms = LinearNorms { residual, out: Some(WRITTEN), x: None };
+    Linear { norms, ..linear(operands, n, k, Activation::None, true) }.into()
+}
+
+/// The product that leaves what `op` reads before its norm, and its moments.
+pub(crate) fn ahead_of_norm(operands: &mut Operands, op: &Linear) -> Option<Op> {
+    let (out, width) = match (op.norms.x, op.norms.residual) {
+        (Some(_), _) => (op.x, op.k),
+        (None, Some(_)) => (op.residual?, op.n),
+        (None, None) => return None,
+    };
+    let norms = LinearNorms { out: Some(READ), ..LinearNorms::default() };
+    let product = linear(operands, width, width, Activation::None, false);
+    Some(Linear { out, norms, ..product }.into())
+}
+
+/// Leaves an op without the norms that it took over: in place, what is to run before it instead.
+pub(crate) fn give_back_norms(operands: &mut Operands, op: &mut Linear) -> Option<Op> {
+    let LinearNorms { x, residual, .. } = std::mem::take(&mut op.norms);
+    if let Some(Normalised { standard, scale, shift }) = residual {
+        let x = op.residual?;
+        return Some(Norm { x, scale, shift, eps: standard.eps, out: x, width: op.n }.into());
+    }
+    let eps = x?.eps;
+    let scale = operands.constant(op.k, 1.0);
+    let shift = operands.constant(op.k, 0.0);
+    Some(Norm { x: op.x, scale, shift, eps, out: op.x, width: op.k }.into())
+}
+
+/// The op as it is where norms run by themselves.
+pub(crate) fn forget_norms(op: &mut Op) {
+    if let Op::Linear(op) = op {
+        op.norms = LinearNorms::default();
+    }
 }
 
 fn attention(operands: &mut Operands, size: &BertSize) -> Op {
