@@ -8,12 +8,14 @@
 
 Results go to $OUT, else to ./results: at most eight files, each up to date after every step. A
 second call into the same folder adds to what the first one left, and replaces only the steps it
-runs. steps.txt has a line a step and is printed last; log.txt has what each step said. SIGINT and
-SIGTERM end the step that runs, and leave everything in order. The programs come from the archive
-that `cargo xtask gpu-bundle` wrote, or from a folder that holds them.
+runs. steps.txt has a line a step, with a mark of the programs it ran, and is printed last; log.txt
+has what each step said. SIGINT, SIGTERM and SIGHUP end the step that runs, and leave everything in
+order. The programs come from the archive that `cargo xtask gpu-bundle` wrote, or from a folder that
+holds them.
 """
 import argparse
 import dataclasses
+import hashlib
 import json
 import lzma
 import math
@@ -43,7 +45,7 @@ GRACE_SECONDS = 3
 LOG_BYTES, LINE_CHARS = 600_000, 110
 # Between two looks at a step that runs.
 LOOK_SECONDS = 0.1
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def environment(place):
@@ -108,7 +110,9 @@ class Interruption:
     def listen(self):
         """From now on."""
         for number in SIGNALS:
-            signal.signal(number, self.take)
+            # What `nohup` has turned off stays so.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self.take)
 
     def take(self, number, _frame):
         """Notes it."""
@@ -125,14 +129,14 @@ class Session:
     def __init__(self, place, out, seconds, interruption):
         self.place, self.out, self.interruption = place, out, interruption
         self.end = STARTED + seconds - TABLE_SECONDS
-        self.environment = environment(place)
+        self.environment, self.build = environment(place), build_mark(place.programs)
         self.beside, self.reports = [], {}
         out.mkdir(parents=True, exist_ok=True)
         # What an earlier call has left, by step.
         self.lines = {line.split()[0]: line for line in read(out / "steps.txt").splitlines()
                       if line.strip()}
         with open(out / "log.txt", "ab") as log:
-            log.write(f"==== call of {time.strftime('%F %T %Z')}\n".encode())
+            log.write(f"==== call of {time.strftime('%F %T %Z')}, build {self.build}\n".encode())
 
     def run(self, steps):
         """Every step; whether all went well."""
@@ -193,7 +197,7 @@ class Session:
         except ValueError as error:
             report = {"unreadable": str(error)}
         kept = self.kept(step.into)
-        kept[step.name] = report
+        kept[step.name] = {**report, "build": self.build}
         (self.out / step.into).write_text(json.dumps(kept, indent=1) + "\n")
 
     def kept(self, name):
@@ -234,13 +238,21 @@ class Session:
 
     def note(self, name, code, seconds, said):
         """A line of steps.txt. What an earlier call has done does not turn into skipped."""
-        line = f"{name:<20} {code:<8} {seconds:>4} s  {said[:LINE_CHARS]}"
-        print(line, flush=True)
+        line = f"{name:<20} {code:<8} {seconds:>4} s  {self.build}  {said[:LINE_CHARS]}"
+        say(line)
         if code != "skipped" or name not in self.lines:
             # At the end, as the latest.
             self.lines.pop(name, None)
             self.lines[name] = line
         (self.out / "steps.txt").write_text("\n".join(self.lines.values()) + "\n")
+
+
+def say(text):
+    """Prints it, to whoever still listens: the files have it too."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        pass
 
 
 def last_line(said):
@@ -272,6 +284,15 @@ def unpacked(bundle, work):
     except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
         sys.exit(f"{archive}: cannot be unpacked: {' '.join(str(error).split())}")
     return to
+
+
+def build_mark(programs):
+    """Tells these programs from those of another build."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in programs.iterdir() if path.is_file()):
+        digest.update(path.name.encode() + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:8]
 
 
 # ---------------------------------------------------------------- command line
@@ -355,9 +376,9 @@ def show(out):
     """Last the shortest: whoever sees only the end of this knows how it went."""
     for name in ("gpu.md", "steps.txt"):
         path = out / name
-        print("\n" + path.read_text() if path.exists() else f"\nno {name}", end="")
+        say("\n" + path.read_text().rstrip() if path.exists() else f"\nno {name}")
     for path in sorted(out.iterdir()):
-        print(f"{path.stat().st_size:>10} {path.name}")
+        say(f"{path.stat().st_size:>10} {path.name}")
 
 
 if __name__ == "__main__":

@@ -322,12 +322,20 @@ fn a_bench_that_breaks_keeps_its_cells() {
     assert!(cells(&ours, "kernels", "failed") > 0, "{ours}");
     assert!(call.text("gpu.md").contains("- failed: ours tiny"));
     // A second call into the same place adds to it.
+    rehearsal.script("bin/another", "");
     let second = rehearsal.call("broken", &["again", "bf16"], &[]);
     assert_eq!(second.code, Some(0), "{}", second.said);
     assert_eq!(second.steps()["kernels"], "rc 1", "{}", second.said);
     let both = second.json("ours.json");
     assert_eq!(both["kernels"], ours["kernels"]);
     assert!(cells(&both, "bf16", "forwards") > 0, "{both}");
+    assert_ne!(both["bf16"]["build"], both["kernels"]["build"], "other programs");
+    for step in ["kernels", "bf16"] {
+        let build = both[step]["build"].as_str().unwrap();
+        let lines = second.text("steps.txt");
+        let line = lines.lines().find(|line| line.starts_with(step)).unwrap();
+        assert!(line.split_whitespace().any(|word| word == build), "{build}: {line}");
+    }
     assert!(second.text("log.txt").starts_with(&call.text("log.txt")));
 }
 
@@ -355,6 +363,19 @@ fn a_second_call_runs_the_steps_it_is_given() {
     let call = rehearsal.call("misspelt", &["again", misspelt], &[]);
     assert_eq!(call.steps()[misspelt], "rc 2", "{}", call.said);
     assert!(call.said.contains("no test has opps in its name"), "{}", call.said);
+}
+
+/// Who no longer listens finds it all in the files.
+#[test]
+fn a_call_that_nobody_listens_to_goes_on() {
+    let Some(rehearsal) = Rehearsal::new() else { return };
+    let mut command = rehearsal.command();
+    command.args(["again", "machine", "--tiny", "--bundle", "bin", "--out", "unheard"]);
+    let mut running = command.stdout(Stdio::piped()).spawn().unwrap();
+    drop(running.stdout.take());
+    assert_eq!(running.wait().unwrap().code(), Some(0));
+    let call = Call { code: Some(0), said: String::new(), out: rehearsal.path("unheard") };
+    assert_eq!(call.steps()["machine"], "rc 0");
 }
 
 /// What cannot be is told in a line, before anything is run.
@@ -433,7 +454,7 @@ fn an_interrupted_call_ends_in_order() {
     );
     std::fs::create_dir(rehearsal.path("tmp")).unwrap();
     let child = rehearsal.path("hanging/cuda.child");
-    for (name, code) in [("TERM", 143), ("INT", 130)] {
+    for (name, code) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
         let mut command = rehearsal.command();
         command.args(["again", "suite", "kernels", "--tiny", "--bundle", "hanging", "--out", name]);
         command.env("TMPDIR", rehearsal.path("tmp"));
