@@ -114,8 +114,8 @@ pub(crate) fn measure(
     Ok(())
 }
 
-/// One pass without ramps a shape. The engine measures nothing beforehand, so that the first
-/// launches of the process are those of the first pass.
+/// One pass without ramps a shape. Where there is room for two rows, the engine has made a pass by
+/// itself before.
 pub(crate) fn once(settings: &Settings, model: &NamedModel) -> Result<()> {
     let mut subject = Subject::without_ramps(settings, model)?;
     for shape in settings.shapes_of(model) {

@@ -145,19 +145,27 @@ def cublas_us(m, n, k, card=H100):
 # the narrowing to first tokens, the head's dense layer, and the final exit. Of a network over
 # images: pixels, a pool, and the final exit.
 LAYER_LAUNCHES, ENCODER_ENDS, IMAGE_ENDS = 5, 4, 3
-# Layers and convolutions of the bench's tiny models.
-TINY = {"tiny": 3, "tiny-images": 17}
+# Layers of the encoders, convolutions of the networks.
+ENCODERS, NETWORKS = {"bert-base": LAYERS, "tiny": 3}, {"resnet50": 53, "tiny-images": 17}
 
 
-def launches():
-    """Kernels of a forward without exits of each tiny model."""
-    return {"tiny": LAYER_LAUNCHES * TINY["tiny"] + ENCODER_ENDS,
-            "tiny-images": TINY["tiny-images"] + IMAGE_ENDS}
+def launches(model):
+    """Kernels of a forward without exits."""
+    if model in ENCODERS:
+        return LAYER_LAUNCHES * ENCODERS[model] + ENCODER_ENDS
+    return NETWORKS[model] + IMAGE_ENDS
 
 
-def layer_window(index):
-    """Launches of a forward without exits before this layer, the embeddings first, and of it."""
-    return 1 + LAYER_LAUNCHES * index, LAYER_LAUNCHES
+def launches_before(model, rows):
+    """Kernels that a process launches before its first pass: an engine with room for two rows makes
+    a pass by itself."""
+    return launches(model) if rows > 1 else 0
+
+
+def layer_window(model, rows, index):
+    """Launches of a process before this layer of its first pass, the embeddings first, and of the
+    layer."""
+    return launches_before(model, rows) + 1 + LAYER_LAUNCHES * index, LAYER_LAUNCHES
 
 
 # ---------------------------------------------------------------- forwards of BERT base
@@ -333,8 +341,8 @@ def share(found, name, rows):
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--launches"]:
-        print(json.dumps(launches()))
+        print(json.dumps({model: launches(model) for model in [*ENCODERS, *NETWORKS]}))
     elif sys.argv[1:2] == ["--window"]:
-        print(*layer_window(int(sys.argv[2])))
+        print(*layer_window("tiny", *map(int, sys.argv[2:])))
     else:
         print("\n".join(tables()).lstrip())

@@ -16,8 +16,8 @@ holds them.
 import argparse
 import dataclasses
 import hashlib
+import importlib.util
 import json
-import lzma
 import math
 import os
 import re
@@ -51,6 +51,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def environment(place):
     """What every step sees. Without a HOME nothing compiled would be kept, so all have a place."""
     caches = Path(tempfile.gettempdir()) / "offramp-caches"
+    # Not every driver makes the folders above its own.
+    (caches / "jit").mkdir(parents=True, exist_ok=True)
     return {"OFFRAMP_TEST_DRIVER": "system", "OFFRAMP_TEST_ROOT": str(place.root),
             "PYTHONUNBUFFERED": "1", "CUDA_CACHE_PATH": str(caches / "jit"),
             "CUDA_CACHE_MAXSIZE": str(2 << 30), "TORCHINDUCTOR_CACHE_DIR": str(caches / "inductor"),
@@ -277,13 +279,22 @@ def unpacked(bundle, work):
         return bundle
     to = work / "bin"
     try:
-        with tarfile.open(archive) as tar:
-            # Python has had the filter since 3.12, and in later patches of versions before.
-            safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-            tar.extractall(to, **safe)
-    except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
+        unpack(archive, to)
+    except Exception as error:  # tarfile's, lzma's, the system's
         sys.exit(f"{archive}: cannot be unpacked: {' '.join(str(error).split())}")
     return to
+
+
+def unpack(archive, to):
+    """By Python where it was built with lzma, else by tar."""
+    to.mkdir()
+    if importlib.util.find_spec("_lzma") is None:
+        subprocess.run(["tar", "-xf", archive, "-C", to], check=True)
+        return
+    with tarfile.open(archive) as tar:
+        # Python has had the filter since 3.12, and in later patches of versions before.
+        safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        tar.extractall(to, **safe)
 
 
 def build_mark(programs):

@@ -8,10 +8,10 @@ import os
 import shlex
 from pathlib import Path
 
-from predict import layer_window
+from predict import launches_before, layer_window
 
 # Seconds of each step, and of a step in the rehearsal.
-LIMITS = {"machine": 15, "probe": 45, "warm": 130, "answers": 60, "suite": 120, "forwards": 60,
+LIMITS = {"machine": 25, "probe": 45, "warm": 130, "answers": 60, "suite": 120, "forwards": 60,
           "peers-encoder": 40, "images": 55, "peers-images": 40, "kernels": 75,
           "peers-compiled": 75, "peers-kernels": 50, "ncu": 70, "sanitizer-memcheck": 75,
           "sanitizer-racecheck": 75, "sanitizer-synccheck": 75, "sanitizer-initcheck": 75,
@@ -19,6 +19,9 @@ LIMITS = {"machine": 15, "probe": 45, "warm": 130, "answers": 60, "suite": 120, 
 QUICK_MODES = ("--modes", "eager,graph")
 TINY_LIMIT = 3600
 TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")
+# Where CUDA's tools are, besides PATH.
+TOOL_PLACES = ("/opt/nvidia/nsight-compute/*", "/usr/local/cuda*/compute-sanitizer",
+               "/usr/local/cuda*/bin")
 # Files that results are kept in. With those of every call they are eight: who runs programs on
 # machines of others may limit what is sent back.
 OURS, PEERS, PROBE, NCU = "ours.json", "peers.json", "probe.json", "ncu.txt"
@@ -31,6 +34,7 @@ python3 --version
 python3 -c 'import torch; print("torch", torch.__version__, torch.version.cuda)'
 uname -a
 nproc
+echo "LD_LIBRARY_PATH $LD_LIBRARY_PATH"
 """
 HANG = "sleep 1000 & echo the child of the hang is $!; wait"
 SECTIONS = ("SpeedOfLight", "Occupancy", "WarpStateStats", "MemoryWorkloadAnalysis", "LaunchStats")
@@ -189,11 +193,10 @@ def looks(place):
 
 def profile(place):
     """Text of all kernels of a layer at 32 rows and at one, and of the first of ResNet-50."""
-    layer = layer_window(NCU_LAYER)
-    runs = [("bert-base", 32, *layer), ("bert-base", 1, *layer),
-            ("resnet50", 32, 0, NCU_IMAGE_LAUNCHES)]
+    runs = [("bert-base", rows, *layer_window("bert-base", rows, NCU_LAYER)) for rows in (32, 1)]
+    runs.append(("resnet50", 32, launches_before("resnet50", 32), NCU_IMAGE_LAUNCHES))
     if place.tiny:
-        runs = [("tiny", 1, *layer_window(NCU_TINY_LAYER))]
+        runs = [("tiny", 4, *layer_window("tiny", 4, NCU_TINY_LAYER))]
     sections = " ".join(f"--section {section}" for section in SECTIONS)
     lines = [f"tool=$({found_tool('ncu')}) || exit 1"]
     for model, rows, skipped, launches in runs:
@@ -205,7 +208,8 @@ def profile(place):
 
 def found_tool(name):
     """A shell command that prints where a tool of CUDA is, or fails."""
-    return (f"command -v {name} || ls /usr/local/cuda*/bin/{name} 2>/dev/null | tail -n 1 | grep . "
+    places = " ".join(f"{place}/{name}" for place in TOOL_PLACES)
+    return (f"command -v {name} || ls {places} 2>/dev/null | tail -n 1 | grep . "
             f"|| {{ echo 'no {name} on this machine' >&2; exit 1; }}")
 
 

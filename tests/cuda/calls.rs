@@ -132,6 +132,24 @@ fn passes_of_one_shape_become_graphs() {
     }
 }
 
+/// Graphs take memory of the device. Where none is left passes go on as launches.
+#[test]
+fn passes_without_memory_for_graphs_stay_launches() {
+    let Some((_alone, driver)) = alone() else { return };
+    let model = model_with_ramps("bert-relu-many", 4);
+    let mut bench = Bench::new(&model, 1);
+    let rows = random_rows(5, &model, 4);
+    let exits = offramp::Exits::watching(bench.engine.plan(), Score::Confidence);
+    let repeated = Repeated { name: "full", rows: &rows, exits: &exits };
+    driver.limit_graphs(0);
+    let before = driver.counts();
+    repeat(&mut bench, &repeated, |_| {});
+    driver.limit_graphs(u64::MAX);
+    let after = driver.counts();
+    assert_eq!(after.graph_launches, before.graph_launches);
+    assert!(after.launches > before.launches);
+}
+
 /// Passes are timed by the device only when that was asked for.
 #[test]
 fn a_pass_is_timed_on_the_device_where_asked() {

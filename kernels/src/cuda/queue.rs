@@ -98,11 +98,14 @@ impl Queue {
         enqueue(stream, kernels, pending)
     }
 
-    /// Records one sequence that is due, between two passes.
+    /// Records one sequence that is due, between two passes. Where there is no memory for its graph
+    /// it goes on as launches, which give the same.
     pub(super) fn record_due(&mut self) -> Result<()> {
         let Some(sequence) = self.due.pop() else { return Ok(()) };
-        let graph = self.stream.record(|| enqueue(&self.stream, &self.kernels, &sequence))?;
-        self.sequences.insert(sequence, Sequence::Recorded(graph));
+        let recorded = self.stream.record(|| enqueue(&self.stream, &self.kernels, &sequence))?;
+        if let Some(graph) = recorded {
+            self.sequences.insert(sequence, Sequence::Recorded(graph));
+        }
         Ok(())
     }
 

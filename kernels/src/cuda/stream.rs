@@ -162,8 +162,9 @@ impl Stream {
         }
     }
 
-    /// Records what `enqueue` enqueues, instead of running it.
-    pub(super) fn record(&self, enqueue: impl FnOnce() -> Result<()>) -> Result<Graph> {
+    /// Records what `enqueue` enqueues, instead of running it; `None` where the device has no memory
+    /// left for a graph.
+    pub(super) fn record(&self, enqueue: impl FnOnce() -> Result<()>) -> Result<Option<Graph>> {
         use sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL as MODE;
         // SAFETY: the stream lives while `self` does.
         unsafe { result::stream::begin_capture(self.raw, MODE) }.during("recording a graph")?;
@@ -172,7 +173,8 @@ impl Stream {
         let captured = unsafe { result::stream::end_capture(self.raw) };
         let captured = captured.during("recording a graph").map(Template);
         enqueued?;
-        Ok(Graph { raw: captured?.instantiate()?, context: Arc::clone(&self.context) })
+        let ready = captured?.instantiate()?;
+        Ok(ready.map(|raw| Graph { raw, context: Arc::clone(&self.context) }))
     }
 
     /// Enqueues all that a graph recorded.
@@ -203,10 +205,15 @@ impl Drop for Stream {
 struct Template(sys::CUgraph);
 
 impl Template {
-    fn instantiate(&self) -> Result<sys::CUgraphExec> {
+    /// `None` where the device has no memory left for it.
+    fn instantiate(&self) -> Result<Option<sys::CUgraphExec>> {
+        use sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY as FULL;
         let flags = sys::CUgraphInstantiate_flags(0);
         // SAFETY: the graph lives while `self` does.
-        unsafe { result::graph::instantiate(self.0, flags) }.during("preparing a graph")
+        match unsafe { result::graph::instantiate(self.0, flags) } {
+            Err(error) if error.0 == FULL => Ok(None),
+            ready => ready.during("preparing a graph").map(Some),
+        }
     }
 }
 

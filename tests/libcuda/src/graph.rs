@@ -1,5 +1,6 @@
 //! Graphs: recorded work, and what launches it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::capture;
@@ -17,6 +18,13 @@ use crate::worker::Ticket;
 pub(crate) static GRAPHS: Table<Graph> = Table::new();
 /// Executable graphs of all contexts.
 pub(crate) static EXECS: Table<Exec> = Table::new();
+/// Executable graphs that memory is there for.
+static ROOM: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// From now on memory is there for so many executable graphs.
+pub(crate) fn limit(room: u64) {
+    ROOM.store(room, Ordering::Relaxed);
+}
 
 /// `CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH`
 const AUTO_FREE: u64 = 1;
@@ -52,6 +60,9 @@ pub(crate) fn instantiate(out: Out<Handle>, graph: Handle, flags: u64) -> Result
     graph.context.check()?;
     if flags & !FLAGS != 0 || flags & (AUTO_FREE | DEVICE_LAUNCH) == AUTO_FREE | DEVICE_LAUNCH {
         return Err(Code::InvalidValue);
+    }
+    if EXECS.len() as u64 >= ROOM.load(Ordering::Relaxed) {
+        return Err(Code::OutOfMemory);
     }
     let (context, nodes) = (Arc::clone(&graph.context), Arc::clone(&graph.nodes));
     out.set(EXECS.insert(Arc::new(Exec { context, nodes, last: Mutex::default() })))

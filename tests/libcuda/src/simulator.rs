@@ -13,7 +13,7 @@ const FILE: &str = "libofframp_libcuda.so";
 
 /// `offrampSimCard` and `offrampSimTensor`
 type Choose = extern "C" fn(*const c_char) -> c_int;
-/// `offrampSimSeed` and `offrampSimCopyDelay`
+/// `offrampSimSeed`, `offrampSimCopyDelay` and `offrampSimGraphs`
 type Set = extern "C" fn(u64) -> c_int;
 /// `offrampSimCounts`
 type ReadCounts = extern "C" fn(*mut SimCounts) -> c_int;
@@ -31,6 +31,7 @@ pub struct Simulator {
     tensor: Choose,
     mix: Set,
     delay: Set,
+    graphs: Set,
     counts: ReadCounts,
     reset: Reset,
     launches: ReadLaunches,
@@ -95,6 +96,7 @@ impl Simulator {
                 tensor: *library.get(c"offrampSimTensor".to_bytes_with_nul()).map_err(refused)?,
                 mix: *library.get(c"offrampSimSeed".to_bytes_with_nul()).map_err(refused)?,
                 delay: *library.get(c"offrampSimCopyDelay".to_bytes_with_nul()).map_err(refused)?,
+                graphs: *library.get(c"offrampSimGraphs".to_bytes_with_nul()).map_err(refused)?,
                 counts: *library.get(c"offrampSimCounts".to_bytes_with_nul()).map_err(refused)?,
                 reset: *library.get(c"offrampSimReset".to_bytes_with_nul()).map_err(refused)?,
                 launches: *library
@@ -130,6 +132,11 @@ impl Simulator {
     /// stream waits: who reads too early, or writes again too early, is then sure to be wrong.
     pub fn delay_copies(&self, delay: Duration) {
         (self.delay)(delay.as_micros() as u64);
+    }
+
+    /// From now on there is memory for so many executable graphs, those that are there included.
+    pub fn limit_graphs(&self, room: u64) {
+        (self.graphs)(room);
     }
 
     /// What the program asked for since the start or the last reset.

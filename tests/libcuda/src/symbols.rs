@@ -191,6 +191,10 @@ calls! {
         copy::delay(micros);
         Ok(())
     };
+    offrampSimGraphs(room: u64) => {
+        graph::limit(room);
+        Ok(())
+    };
     offrampSimSeed(seed: u64) => {
         card::mix(seed);
         Ok(())

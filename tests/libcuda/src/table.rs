@@ -39,6 +39,11 @@ impl<T> Table<T> {
         lock(&self.entries).remove(&handle).ok_or(Code::InvalidHandle)
     }
 
+    /// How many objects there are.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.entries).len()
+    }
+
     /// Keeps only the objects that `keep` is true for.
     pub(crate) fn retain(&self, keep: impl Fn(&T) -> bool) {
         lock(&self.entries).retain(|_, object| keep(object));
