@@ -1,7 +1,7 @@
 //! Kernels, exits and whole forwards on a GPU.
 //!
 //! ```sh
-//! cargo bench --bench gpu -- --out gpu.json
+//! cargo bench -p offramp-benches --bench gpu -- --out gpu.json
 //! ```
 //!
 //! Every result is checked against the CPU before it is timed; one that is not right is told of,
@@ -24,12 +24,13 @@ mod settings;
 mod subject;
 mod task;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use offramp_kernels::cuda::{Gpu, ShippedKernel, gpus, shipped_kernels};
+use offramp_kernels::cuda::{Elem, Gpu, ShippedKernel, gpus, shipped_kernels};
 use record::Recorder;
 use report::{Machine, Report};
 use settings::{Args, Part, Settings};
@@ -97,7 +98,7 @@ fn run(args: &Args, gpu: &Gpu) -> Result<()> {
     recorder.close()
 }
 
-/// A list of JSON objects, in the order of the kernels.
+/// By storage format a list of JSON objects, in the order of the kernels.
 fn print_kernels() -> Result<()> {
     let of = |kernel: ShippedKernel| {
         let ShippedKernel { entry, file, threads, shared_bytes_max } = kernel;
@@ -108,7 +109,9 @@ fn print_kernels() -> Result<()> {
             "shared_bytes_max": shared_bytes_max,
         })
     };
-    let kernels: Vec<_> = shipped_kernels().map(of).collect();
+    let kernels: BTreeMap<_, Vec<_>> = [Elem::F16, Elem::Bf16, Elem::Tf32]
+        .map(|elem| (elem.name(), shipped_kernels(elem).map(of).collect()))
+        .into();
     Ok(writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&kernels)?)?)
 }
 

@@ -1,14 +1,16 @@
 """What an H100 should take for each cell of the bench, before anything has been measured.
 
-    python3 benches/gpu/predict.py              the tables of kernels/LADDER.md
-    python3 benches/gpu/predict.py --launches   kernels of a forward of the bench's tiny models
-    python3 benches/gpu/predict.py --window 1   launches before layer 1 of a text model, and of it
+    python3 benches/gpu/predict.py                the tables of kernels/LADDER.md
+    python3 benches/gpu/predict.py --launches     kernels of a forward by model
+    python3 benches/gpu/predict.py --window 4 1   launches before layer 1 of the tiny model, and of
+                                                  it, in a process with one pass of 4 rows
 
 A model of few numbers, each argued in LADDER.md: tiles of products come in waves over the
 multiprocessors, a tile takes as long as its kernel's loop allows, memory has two speeds, and every
 launch and every answer costs something by itself. Change it with the kernels, before they are
 measured; what is measured stands beside it, and neither is bent to fit the other.
 """
+import argparse
 import dataclasses
 import json
 import math
@@ -339,10 +341,22 @@ def share(found, name, rows):
     return f"{theirs / ours:.0%} /"
 
 
-if __name__ == "__main__":
-    if sys.argv[1:] == ["--launches"]:
+def main():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--launches", action="store_true",
+                        help="print the kernels of a forward by model, as JSON")
+    parser.add_argument("--window", type=int, nargs=2, metavar=("ROWS", "LAYER"),
+                        help="print the launches before a layer of the tiny model, and of it")
+    args = parser.parse_args()
+    if args.launches:
         print(json.dumps({model: launches(model) for model in [*ENCODERS, *NETWORKS]}))
-    elif sys.argv[1:2] == ["--window"]:
-        print(*layer_window("tiny", *map(int, sys.argv[2:])))
+    elif args.window:
+        print(*layer_window("tiny", *args.window))
     else:
         print("\n".join(tables()).lstrip())
+
+
+if __name__ == "__main__":
+    main()

@@ -16,7 +16,6 @@ import sys
 import time
 from pathlib import Path
 
-FORMATS = ("f16", "bf16")
 # Attributes of a device and of a function, and flags, by cuda.h.
 MULTIPROCESSORS, COMPUTE_MAJOR, COMPUTE_MINOR = 16, 75, 76
 SHARED_OPTIN, SHARED_OF_SM, SHARED_RESERVED, L2_BYTES = 97, 81, 111, 38
@@ -148,12 +147,14 @@ class Module:
 
 
 def modules(cu, notes, ptx, kernels):
-    """All files in both formats, compiled and then loaded again, by name."""
+    """All files in all formats, compiled and then loaded again, by name."""
     found = {}
-    files = sorted({kernel["file"] for kernel in kernels})
     target = HOPPER_TARGET if notes.found["compute"] == HOPPER else OTHER_TARGET
-    for name in (f"{file}.{elem}" for elem in FORMATS for file in files):
-        own = [kernel for kernel in kernels if kernel["file"] == name.split(".")[0]]
+    by_name = {}
+    for elem, of_elem in kernels.items():
+        for kernel in of_elem:
+            by_name.setdefault(f"{kernel['file']}.{elem}", []).append(kernel)
+    for name, own in sorted(by_name.items()):
         module = Module(cu, ptx / f"{name}.{target}.ptx", own)
 
         def load(module=module, name=name):

@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::fmt::{self, Display};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use offramp::Shape;
 use serde::Serialize;
@@ -56,14 +56,14 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// The file is written at once, so that one that cannot be is known before anything is timed.
+    /// Fails where the file cannot be written, before anything is timed. What is there stays until
+    /// the first cell.
     pub(crate) fn new(report: Report, out: Option<PathBuf>) -> Result<Self> {
-        let recorder = Self { report, out };
-        if let Some(folder) = recorder.out.as_ref().and_then(|out| out.parent()) {
-            std::fs::create_dir_all(folder)?;
+        if let Some(out) = &out {
+            let tried = try_out(out);
+            tried.map_err(|error| about(out, &error))?;
         }
-        recorder.save()?;
-        Ok(recorder)
+        Ok(Self { report, out })
     }
 
     /// Keeps a cell, or why there is none.
@@ -90,10 +90,10 @@ impl Recorder {
     /// Puts the new file in the place of the old one.
     fn save(&self) -> Result<()> {
         let Some(out) = &self.out else { return Ok(()) };
+        let text = serde_json::to_string_pretty(&self.report)? + "\n";
         let new = out.with_extension("new");
-        std::fs::write(&new, serde_json::to_string_pretty(&self.report)? + "\n")?;
-        std::fs::rename(&new, out)?;
-        Ok(())
+        let written = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, out));
+        written.map_err(|error| about(out, &error).into())
     }
 
     /// Whether there is no cell, not even one that failed.
@@ -106,7 +106,8 @@ impl Recorder {
         let tables = self.report.to_string();
         write!(std::io::stdout(), "{tables}")?;
         if let Some(out) = &self.out {
-            std::fs::write(out.with_extension("md"), tables)?;
+            let beside = out.with_extension("md");
+            std::fs::write(&beside, tables).map_err(|error| about(&beside, &error))?;
             note(format_args!("wrote {}", out.display()));
         }
         note(format_args!("{}", self.report.summary()));
@@ -115,4 +116,22 @@ impl Recorder {
             failed => Err(format!("{failed} cells failed").into()),
         }
     }
+}
+
+/// Writes beside the file what will take its place, and takes it away again.
+fn try_out(out: &Path) -> std::io::Result<()> {
+    if out.is_dir() {
+        return Err(std::io::Error::other("is a folder"));
+    }
+    if let Some(folder) = out.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let new = out.with_extension("new");
+    std::fs::write(&new, "")?;
+    std::fs::remove_file(&new)
+}
+
+/// An error of a file.
+fn about(path: &Path, error: &std::io::Error) -> String {
+    format!("{}: {error}", path.display())
 }

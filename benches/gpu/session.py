@@ -132,7 +132,7 @@ class Session:
         self.place, self.out, self.interruption = place, out, interruption
         self.end = STARTED + seconds - TABLE_SECONDS
         self.environment, self.build = environment(place), build_mark(place.programs)
-        self.beside, self.reports = [], {}
+        self.running, self.beside, self.reports = [], [], {}
         out.mkdir(parents=True, exist_ok=True)
         # What an earlier call has left, by step.
         self.lines = {line.split()[0]: line for line in read(out / "steps.txt").splitlines()
@@ -175,11 +175,13 @@ class Session:
         except OSError as error:
             # As shells say that a program cannot be run.
             return self.note(step.name, "rc 127", 0, f"cannot start: {error}")
-        return Running(step, process, output, start, start + limit)
+        self.running.append(Running(step, process, output, start, start + limit))
+        return self.running[-1]
 
     def finish(self, running):
         """Waits for it, and keeps what it gave; its exit code."""
         code, step = running.wait(self.interruption), running.step
+        self.running.remove(running)
         said = running.output.read_bytes()
         with open(self.out / "log.txt", "ab") as log:
             log.write(f"== {step.name}: {code}\n".encode() + said[-LOG_BYTES:] + b"\n")
@@ -190,26 +192,28 @@ class Session:
         self.note(step.name, f"rc {code}", seconds, last_line(said))
         return code
 
+    def stop(self):
+        """Ends whatever still runs."""
+        for running in self.running:
+            running.stop()
+
     def keep(self, step):
-        """Puts its report beside the others of the same file."""
-        if not step.report or not step.report.exists():
+        """Puts its report beside the others of the same file. Where it left none this time, an
+        earlier one is not its report either."""
+        if not step.report:
             return
-        try:
-            report = json.loads(step.report.read_text())
-        except ValueError as error:
-            report = {"unreadable": str(error)}
         kept = self.kept(step.into)
-        kept[step.name] = {**report, "build": self.build}
-        (self.out / step.into).write_text(json.dumps(kept, indent=1) + "\n")
+        if step.report.exists():
+            kept[step.name] = {**report(step.report), "build": self.build}
+        elif kept.pop(step.name, None) is None:
+            return
+        replace(self.out / step.into, json.dumps(kept, indent=1) + "\n")
 
     def kept(self, name):
         """The reports of a file by step, those of earlier calls too."""
         if name not in self.reports:
-            try:
-                found = json.loads(read(self.out / name) or "{}")
-            except ValueError:
-                found = {}
-            self.reports[name] = found if isinstance(found, dict) else {}
+            path = self.out / name
+            self.reports[name] = report(path) if path.exists() else {}
         return self.reports[name]
 
     def join(self, name, is_over=False):
@@ -246,7 +250,23 @@ class Session:
             # At the end, as the latest.
             self.lines.pop(name, None)
             self.lines[name] = line
-        (self.out / "steps.txt").write_text("\n".join(self.lines.values()) + "\n")
+        replace(self.out / "steps.txt", "\n".join(self.lines.values()) + "\n")
+
+
+def report(path):
+    """A JSON object; what is wrong with it where it is none."""
+    try:
+        found = json.loads(read(path))
+    except ValueError as error:
+        return {"unreadable": str(error)}
+    return found if isinstance(found, dict) else {"unreadable": "no JSON object"}
+
+
+def replace(path, text):
+    """Puts a text in the place of the old one, whole at any time."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text)
+    os.replace(new, path)
 
 
 def say(text):
@@ -316,6 +336,13 @@ def seconds(text):
     return number
 
 
+def folder(text):
+    """A folder with a name."""
+    if not text:
+        raise argparse.ArgumentTypeError("it has no name")
+    return Path(text)
+
+
 def arguments():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__,
@@ -323,11 +350,11 @@ def arguments():
     add = parser.add_argument
     add("again", nargs="*", metavar="again STEP", help="only these steps")
     add("--seconds", type=seconds, help="for the whole call (560; a rehearsal has more)")
-    add("--bundle", type=Path, default=ROOT / "gpu-bundle", help="what gpu-bundle wrote")
-    add("--out", type=Path, default=Path(os.environ.get("OUT") or "results"))
+    add("--bundle", type=folder, default=ROOT / "gpu-bundle", help="what gpu-bundle wrote")
+    add("--out", type=folder, default=Path(os.environ.get("OUT") or "results"))
     add("--tiny", action="store_true", help="a rehearsal: small models, few tests")
     add("--list", action="store_true", help="print the steps, and do nothing")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     if args.again and args.again[0] != "again":
         parser.error(f"unknown verb {args.again[0]}: expected `again STEP..`")
     if len(args.again) == 1:
@@ -354,6 +381,9 @@ def chosen(place, names):
 
 def main():
     """One call."""
+    # Whatever a terminal cannot show is no reason to stop.
+    sys.stdout.reconfigure(errors="replace")
+    sys.stderr.reconfigure(errors="replace")
     args, interruption = arguments(), Interruption()
     interruption.listen()
     work = Path(tempfile.mkdtemp(prefix="offramp-gpu-"))
@@ -376,7 +406,10 @@ def call(args, work, interruption):
     steps = chosen(place, args.again[1:])
     try:
         session = Session(place, out, args.seconds, interruption)
-        is_well = session.run(steps)
+        try:
+            is_well = session.run(steps)
+        finally:
+            session.stop()
         show(out)
     except OSError as error:
         sys.exit(f"{out}: {error}")

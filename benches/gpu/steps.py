@@ -11,18 +11,19 @@ from pathlib import Path
 from predict import launches_before, layer_window
 
 # Seconds of each step, and of a step in the rehearsal.
-LIMITS = {"machine": 25, "probe": 45, "warm": 130, "answers": 60, "suite": 120, "forwards": 60,
-          "peers-encoder": 40, "images": 55, "peers-images": 40, "kernels": 75,
+LIMITS = {"machine": 25, "probe": 45, "warm": 130, "answers": 60, "suite": 120, "suite-tf32": 40,
+          "forwards": 60, "peers-encoder": 40, "images": 55, "peers-images": 40, "kernels": 75,
           "peers-compiled": 75, "peers-kernels": 50, "ncu": 70, "sanitizer-memcheck": 75,
           "sanitizer-racecheck": 75, "sanitizer-synccheck": 75, "sanitizer-initcheck": 75,
-          "bf16": 60, "tf32": 60, "serial": 20, "alone": 90, "memcheck": 120, "planted": 5, "table": 10}
+          "bf16": 60, "tf32": 60, "serial": 20, "alone": 90, "memcheck": 120, "planted": 5,
+          "table": 10}
 QUICK_MODES = ("--modes", "eager,graph")
 TINY_LIMIT = 3600
 TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")
 # Where CUDA's tools are, besides PATH.
 TOOL_PLACES = ("/opt/nvidia/nsight-compute/*", "/usr/local/cuda*/compute-sanitizer",
                "/usr/local/cuda*/bin")
-# Files that results are kept in. With those of every call they are eight: who runs programs on
+# Files that results are kept in. With those of every call they are seven: who runs programs on
 # machines of others may limit what is sent back.
 OURS, PEERS, PROBE, NCU = "ours.json", "peers.json", "probe.json", "ncu.txt"
 
@@ -33,8 +34,8 @@ ldd --version | head -n 1
 python3 --version
 python3 -c 'import torch; print("torch", torch.__version__, torch.version.cuda)'
 uname -a
-nproc
-echo "LD_LIBRARY_PATH $LD_LIBRARY_PATH"
+echo "$(nproc) processors, LD_LIBRARY_PATH=$LD_LIBRARY_PATH"
+nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null || echo "no GPU"
 """
 HANG = "sleep 1000 & echo the child of the hang is $!; wait"
 SECTIONS = ("SpeedOfLight", "Occupancy", "WarpStateStats", "MemoryWorkloadAnalysis", "LaunchStats")
@@ -97,7 +98,7 @@ def retried(place, name):
     """`alone:TEST,..` and `memcheck:TEST,..`, for a second call: what failed in the first, one test
     at a time and each launch waited for. None for other names."""
     kind, _, tests = name.partition(":")
-    if kind not in ("alone", "memcheck") or not tests.strip(","):
+    if kind not in ("alone", "memcheck") or not tests.strip(",") or len(tests.split()) > 1:
         return None
     tool = ""
     if kind == "memcheck":
@@ -129,12 +130,14 @@ def checks(place):
     if place.tiny:
         answers += ["--rows", "6"]
     tests = ["errors::a_device", "ops::f16::norm"] if place.tiny else []
+    tf32 = ["tf32::norm"] if place.tiny else []
     warm = peers(place, "warm", "encoder,images", "--modes", "compiled", "--runs", "1")
     return [Step("machine", ["bash", "-c", MACHINE]),
             Step("probe", probe, place.work / PROBE, PROBE),
             Step("warm", ["nice", *warm], until="suite"),
             Step("answers", answers),
-            Step("suite", [place.program("cuda"), *tests, "--test-threads", "8"])]
+            Step("suite", [place.program("cuda"), *tests, "--test-threads", "8"]),
+            Step("suite-tf32", [place.program("cuda_tf32"), *tf32, "--test-threads", "8"])]
 
 
 # ---------------------------------------------------------------- how quick is it?
@@ -184,7 +187,7 @@ def looks(place):
     for tool in TOOLS:
         level = "--racecheck-detect-level error" if tool == "racecheck" else ""
         command = (f"tool=$({found_tool('compute-sanitizer')}) && \"$tool\" --tool {tool} {level} "
-                   f"--error-exitcode 9 --print-limit 20 '{place.program('cuda')}' "
+                   f"--error-exitcode 9 --print-limit 20 {shlex.quote(place.program('cuda'))} "
                    f"--test-threads 1 --exact {sanitized}")
         name = f"sanitizer-{tool}"
         found.append(Step(name, ["bash", "-c", command], group="sanitizer"))
@@ -198,10 +201,11 @@ def profile(place):
     if place.tiny:
         runs = [("tiny", 4, *layer_window("tiny", 4, NCU_TINY_LAYER))]
     sections = " ".join(f"--section {section}" for section in SECTIONS)
+    program = shlex.quote(place.program("gpu"))
     lines = [f"tool=$({found_tool('ncu')}) || exit 1"]
     for model, rows, skipped, launches in runs:
         lines.append(f"\"$tool\" --clock-control none {sections} --launch-skip {skipped} "
-                     f"--launch-count {launches} '{place.program('gpu')}' --bench --models {model} "
+                     f"--launch-count {launches} {program} --bench --models {model} "
                      f"--parts once --rows {rows} || failed=1")
     return "\n".join([*lines, "exit ${failed:-0}"])
 
@@ -217,7 +221,7 @@ def lasts(place):
     """The other storage formats; and kernels that wait for one another to end, whose report is in
     the log, as it has the names of the main one's cells."""
     serial = ours(place, "serial", ["bert-base"], "forwards", rows="1,8", runs=40)
-    told = '"$@"; code=$?; cat "$0"; exit $code'
+    told = 'said=$("$@" 2>&1); code=$?; cat "$0"; echo "$said"; exit $code'
     serial.command = ["env", "OFFRAMP_CUDA_OVERLAP=0", "bash", "-c", told, str(serial.report),
                       *serial.command]
     serial.report = serial.into = None

@@ -42,10 +42,18 @@ host's clock; so is what was predicted before any was measured (benches/gpu/pred
 def reports(paths):
     """Every report of these files."""
     for path in paths:
-        found = json.loads(path.read_text())
+        try:
+            found = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            print(f"{path}: left out: {error}", file=sys.stderr)
+            continue
+        if not isinstance(found, dict):
+            print(f"{path}: left out: no report", file=sys.stderr)
+            continue
         several = [found] if "machine" in found else found.values()
         # One that was cut off in the middle has nothing.
-        yield from (report for report in several if "machine" in report)
+        whole = lambda report: isinstance(report, dict) and "machine" in report
+        yield from filter(whole, several)
 
 
 def middles(found):
@@ -95,7 +103,8 @@ def theirs(found):
 # ---------------------------------------------------------------- rows of tables
 
 def kernel_rows(our, their):
-    """Our kernels beside the quickest of theirs, where there is one; the ratio is ours to theirs."""
+    """Our kernels beside the quickest of theirs, where there is one; the ratio is ours to
+    theirs."""
     for key, mine in our.items():
         model, rows, tokens, precision, kernel, _ = key
         if kernel.startswith("forward "):
@@ -155,10 +164,13 @@ def markdown(title, header, rows):
                       *map(line, rows), ""])
 
 
-def heading(mine, peer):
-    """Machine, driver and versions of both sides."""
+def heading(our_reports, peer):
+    """Machine, driver and versions of both sides, and which of our builds were timed."""
+    mine = our_reports[0]["machine"]
+    builds = sorted({report["build"] for report in our_reports if "build" in report})
+    told = f"; build {' and '.join(builds)}" if builds else ""
     return (f"# {mine['gpu']}: offramp and torch {peer['torch']}\n\n"
-            f"Ours: {mine['driver']}; {mine['date']} UTC. Theirs: {peer['gpu']}, "
+            f"Ours: {mine['driver']}; {mine['date']} UTC{told}. Theirs: {peer['gpu']}, "
             f"CUDA {peer.get('cuda')}, cuDNN {peer.get('cudnn')}; {peer['date']} UTC.\n")
 
 
@@ -169,7 +181,7 @@ def table(args):
     if not our:
         sys.exit("gpu_table.py: nothing of ours was measured")
     peer = their_reports[0]["machine"] if their_reports else {"torch": "-", "gpu": "-", "date": "-"}
-    parts = [heading(our_reports[0]["machine"], peer), NOTES]
+    parts = [heading(our_reports, peer), NOTES]
     header = ["model", "rows", "precision", "kernel", "predicted", "ours us", "theirs us", "theirs",
               "ours / theirs", "of their speed", "target"]
     parts.append(markdown("Kernels", header, kernel_rows(our, their)))

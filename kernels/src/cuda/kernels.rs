@@ -122,17 +122,17 @@ pub struct ShippedKernel {
     pub file: &'static str,
     /// Threads of a block.
     pub threads: u32,
-    /// Dynamic shared memory of a block at most, in bytes, with elements of two bytes.
+    /// Dynamic shared memory of a block at most, in bytes.
     pub shared_bytes_max: u32,
 }
 
-/// All kernels that ship.
-pub fn shipped_kernels() -> impl Iterator<Item = ShippedKernel> {
-    Kernel::ALL.iter().map(|kernel| ShippedKernel {
+/// All kernels that ship, as they are for a storage format.
+pub fn shipped_kernels(elem: Elem) -> impl Iterator<Item = ShippedKernel> {
+    Kernel::ALL.iter().map(move |kernel| ShippedKernel {
         entry: kernel.entry(),
         file: kernel.file(),
         threads: kernel.threads(),
-        shared_bytes_max: kernel.shared_bytes(Elem::F16),
+        shared_bytes_max: kernel.shared_bytes(elem),
     })
 }
 

@@ -162,8 +162,8 @@ impl Stream {
         }
     }
 
-    /// Records what `enqueue` enqueues, instead of running it; `None` where the device has no memory
-    /// left for a graph.
+    /// Records what `enqueue` enqueues, instead of running it; `None` where the device has no
+    /// memory left for a graph.
     pub(super) fn record(&self, enqueue: impl FnOnce() -> Result<()>) -> Result<Option<Graph>> {
         use sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL as MODE;
         // SAFETY: the stream lives while `self` does.

@@ -27,7 +27,7 @@ use offramp_kernels::Device;
 pub type Make = fn() -> Option<Box<dyn Device>>;
 
 /// How far from the reference a number may be: `abs + rel * |reference|`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tolerance {
     /// Absolute part.
     pub abs: f64,
@@ -98,6 +98,7 @@ macro_rules! op_suite {
             linear_loads_in_parts: linear::loads_in_parts,
             taken_norms_chains: taken_norms::chains,
             taken_norms_flat_rows: taken_norms::flat_rows,
+            taken_norms_nearly_flat_rows: taken_norms::nearly_flat_rows,
             taken_norms_malformed: taken_norms::malformed,
             attention: attention::lengths,
             attention_large_scores: attention::large_scores,

@@ -36,16 +36,18 @@ pub(crate) struct Args {
 }
 
 /// Tests, bench and command, by the names of their targets.
-const PROGRAMS: [&str; 3] = ["cuda", "gpu", "offramp"];
+const PROGRAMS: [&str; 4] = ["cuda", "cuda_tf32", "gpu", "offramp"];
 
 /// One command builds all of them, so that what they share is compiled once.
-const BUILD: [&str; 14] = [
+const BUILD: [&str; 16] = [
     "build",
     "--release",
     "-p",
     "offramp-tests",
     "--test",
     "cuda",
+    "--test",
+    "cuda_tf32",
     "-p",
     "offramp-benches",
     "--bench",
@@ -116,7 +118,7 @@ fn discard(partial: &Path) -> Result<(), String> {
 
 /// Builds, packs and weighs; only a good archive takes the place of the last.
 fn make(root: &Path, out: &Path, partial: &Path) -> Result<(), String> {
-    report("building cuda, gpu and offramp");
+    report(&format!("building {}", PROGRAMS.join(", ")));
     for (name, built) in build(root)? {
         let to = partial.join(name);
         fs::copy(&built, &to).map_err(|error| about(&built, &error))?;

@@ -69,7 +69,11 @@ fn report(line: &str) {
     eprintln!("{line}");
 }
 
+/// The repository that cargo runs this for: copies of it may share a target folder, and so this
+/// program.
 fn root() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let package = std::env::var_os("CARGO_MANIFEST_DIR");
+    let package = package.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let root = Path::new(&package).join("../..");
     root.canonicalize().unwrap_or(root)
 }

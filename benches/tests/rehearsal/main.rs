@@ -5,175 +5,16 @@
 //! builds them all.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod stage;
+
 use std::collections::BTreeMap;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::SystemTime;
 
 use serde_json::Value;
+use stage::{Call, Rehearsal, is_alive, on_interpreter, predicted, root};
 
 /// Files of results at most: who runs programs on machines of others may send back few.
 const FILES_MAX: usize = 8;
-
-/// Stands in for the tools of CUDA: skips what comes before the program, and runs that.
-const TOOL: &str = "while [ \"${1#/}\" = \"$1\" ]; do shift; done\nexec \"$@\"";
-
-/// A bundle of programs, tools and a place for results.
-struct Rehearsal {
-    folder: tempfile::TempDir,
-}
-
-/// What a call left behind.
-struct Call {
-    code: Option<i32>,
-    said: String,
-    out: PathBuf,
-}
-
-impl Rehearsal {
-    /// `None` where there is no Python, which the call is made of.
-    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-    fn new() -> Option<Self> {
-        let python = Command::new("python3").arg("--version").stdout(Stdio::null()).status();
-        if !python.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: there is no python3");
-            return None;
-        }
-        let rehearsal = Self { folder: tempfile::tempdir().unwrap() };
-        std::fs::create_dir(rehearsal.path("bin")).unwrap();
-        let test = std::env::current_exe().unwrap();
-        let deps = test.parent().unwrap();
-        for name in ["cuda", "gpu"] {
-            symlink(newest(deps, name), rehearsal.path("bin").join(name)).unwrap();
-        }
-        let offramp = deps.parent().unwrap().join("offramp");
-        assert!(offramp.exists(), "{}: not built", offramp.display());
-        symlink(offramp, rehearsal.path("bin/offramp")).unwrap();
-        for name in ["ncu", "compute-sanitizer"] {
-            rehearsal.script(&format!("tools/{name}"), TOOL);
-        }
-        Some(rehearsal)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// `run.sh`, on the interpreter's driver.
-    fn command(&self) -> Command {
-        let mut command = on_interpreter(&root().join("benches/gpu/run.sh"));
-        let path = std::env::var("PATH").unwrap();
-        command.env("PATH", format!("{}:{path}", self.path("tools").display()));
-        command.env_remove("OUT").current_dir(self.folder.path());
-        command
-    }
-
-    /// A whole call with these arguments and all programs.
-    fn call(&self, out: &str, args: &[&str], settings: &[(&str, &str)]) -> Call {
-        let mut command = self.command();
-        command.envs(settings.iter().copied());
-        let out = self.path(out);
-        command.args(args).arg("--tiny").arg("--bundle").arg(self.path("bin"));
-        let done = command.arg("--out").arg(&out).output().unwrap();
-        let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
-        Call { code: done.status.code(), said: said.into_owned(), out }
-    }
-
-    /// The kernels that a process with one pass of a tiny model launches, as the driver calls them.
-    fn launches(&self, model: &str, rows: &str) -> Vec<String> {
-        let trace = self.path(&format!("{model}.{rows}.trace"));
-        let mut command = on_interpreter(&self.path("bin/gpu"));
-        command.env("OFFRAMP_SIM_TRACE", &trace);
-        let once = ["--bench", "--parts", "once", "--rows", rows, "--models", model];
-        let done = command.args(once).output().unwrap();
-        assert!(done.status.success(), "{done:?}");
-        let calls = std::fs::read_to_string(trace).unwrap();
-        let launches = calls.lines().filter(|call| call.starts_with("cuLaunchKernel"));
-        let kernel = |call: &str| {
-            let (_, rest) = call.split_once("function: ").unwrap();
-            rest.split(',').next().unwrap().to_owned()
-        };
-        launches.map(kernel).collect()
-    }
-
-    /// A call that is refused: its only line, but for what the usage is.
-    fn refused(&self, args: &[&str]) -> String {
-        let done = self.command().args(args).arg("--tiny").output().unwrap();
-        let said = String::from_utf8(done.stderr).unwrap();
-        assert!(!done.status.success(), "{args:?}: {said}");
-        assert!(!said.contains("Traceback"), "{args:?}: {said}");
-        said.lines().last().unwrap_or_default().to_owned()
-    }
-
-    /// A program or tool that runs this line of a shell.
-    fn script(&self, name: &str, line: &str) {
-        let path = self.path(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, format!("#!/bin/sh\n{line}\n")).unwrap();
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
-    }
-}
-
-impl Call {
-    fn text(&self, name: &str) -> String {
-        let path = self.out.join(name);
-        let read = std::fs::read_to_string(&path);
-        read.unwrap_or_else(|error| panic!("{}: {error}\n{}", path.display(), self.said))
-    }
-
-    fn json(&self, name: &str) -> Value {
-        serde_json::from_str(&self.text(name)).unwrap()
-    }
-
-    /// How each step ended, by its name: `rc 0`, `skipped`.
-    fn steps(&self) -> BTreeMap<String, String> {
-        let step = |line: &str| {
-            let words: Vec<_> = line.split_whitespace().collect();
-            let code = if words[1] == "rc" { words[1..3].join(" ") } else { words[1].to_owned() };
-            (words[0].to_owned(), code)
-        };
-        self.text("steps.txt").lines().map(step).collect()
-    }
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// A program with nothing of this process's settings but the interpreter's driver.
-fn on_interpreter(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OFFRAMP_")) {
-        command.env_remove(name);
-    }
-    let test = std::env::current_exe().unwrap();
-    let mut places = test.ancestors().map(|folder| folder.join("libofframp_libcuda.so"));
-    let driver = places.find(|path| path.exists()).expect("the driver beside the test");
-    command.env("OFFRAMP_CUDA_DRIVER", driver).env("OFFRAMP_SIM_CARD", "h100");
-    command
-}
-
-/// What the model of times prints.
-fn predicted(args: &[&str]) -> String {
-    let model = root().join("benches/gpu/predict.py");
-    let printed = Command::new("python3").arg(model).args(args).output().unwrap();
-    assert!(printed.status.success(), "{printed:?}");
-    String::from_utf8(printed.stdout).unwrap()
-}
-
-/// The program of this name that was built last.
-fn newest(deps: &Path, name: &str) -> PathBuf {
-    let is_it = |path: &PathBuf| {
-        let stem = path.file_name().unwrap().to_str().unwrap();
-        let hash = stem.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
-        hash.is_some_and(|hash| hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
-    };
-    let built = |path: &PathBuf| path.metadata().unwrap().modified().unwrap();
-    let entries = std::fs::read_dir(deps).unwrap().map(|entry| entry.unwrap().path());
-    let found = entries.filter(is_it).max_by_key(|path| -> SystemTime { built(path) });
-    found.unwrap_or_else(|| panic!("{name} is not built: `cargo test --workspace` builds it"))
-}
 
 /// Cells of a part of our own report.
 fn cells(ours: &Value, step: &str, part: &str) -> usize {
@@ -193,6 +34,7 @@ fn a_call_gives_all_it_can_whatever_goes_wrong() {
         "probe",
         "answers",
         "suite",
+        "suite-tf32",
         "forwards",
         "images",
         "kernels",
@@ -310,12 +152,6 @@ fn without_measured(line: &str) -> String {
     line.split('|').map(before).collect::<Vec<_>>().join("|")
 }
 
-/// Whether a process is there, and not only its entry that nobody has asked for yet.
-fn is_alive(process: &str) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    !status.is_empty() && !status.contains("State:\tZ")
-}
-
 /// A failing launch breaks the device in the middle of a bench: what was measured before stays, and
 /// what was not says why.
 #[test]
@@ -344,6 +180,12 @@ fn a_bench_that_breaks_keeps_its_cells() {
         assert!(line.split_whitespace().any(|word| word == build), "{build}: {line}");
     }
     assert!(second.text("log.txt").starts_with(&call.text("log.txt")));
+    let heading = |call: &Call| call.text("gpu.md").lines().nth(2).unwrap().to_owned();
+    assert!(heading(&second).contains(" and "), "both builds: {}", heading(&second));
+    // A step that gives nothing now has no cells from before.
+    let third = rehearsal.call("broken", &["again", "bf16"], &[("OFFRAMP_SIM_DEVICES", "0")]);
+    assert_eq!(third.steps()["bf16"], "rc 1", "{}", third.said);
+    assert_eq!(third.json("ours.json").as_object().unwrap().len(), 1, "{}", third.said);
 }
 
 /// A second call runs what it is told, within the time it is given.
@@ -399,6 +241,8 @@ fn a_call_that_makes_no_sense_is_refused() {
     refused(&["--seconds", "nan"], "nan is no time");
     refused(&["--seconds=-1"], "-1 is no time");
     refused(&["--bundle", "nowhere"], "no such folder");
+    refused(&["--bundle", ""], "it has no name");
+    refused(&["again", "alone:a b", "--bundle", "bin"], "no step alone:a b");
     std::fs::write(rehearsal.path("file"), "").unwrap();
     refused(&["again", "machine", "--bundle", "bin", "--out", "file"], "file: ");
     std::fs::create_dir(rehearsal.path("cut")).unwrap();
@@ -424,6 +268,14 @@ fn a_bench_that_has_nothing_to_time_fails() {
     refused(&["--models", "tiny-images", "--parts", "kernels"], 1, "nothing was timed");
     refused(&["--rows", "18446744073709551615"], 2, "must be from 1 to 4096");
     refused(&["--out", "table.md"], 2, "the table's name");
+    let out = rehearsal.path("adir");
+    std::fs::create_dir(&out).unwrap();
+    refused(&["--out", out.to_str().unwrap()], 1, "adir: is a folder");
+    let report = rehearsal.path("report.json");
+    std::fs::write(&report, "of before").unwrap();
+    let nothing = ["--models", "tiny-images", "--parts", "kernels", "--out"];
+    refused(&[&nothing[..], &[report.to_str().unwrap()]].concat(), 1, "nothing was timed");
+    assert_eq!(std::fs::read_to_string(report).unwrap(), "of before");
     let twice = ["--models", "tiny,tiny", "--rows", "2,2", "--parts", "kernels"];
     let (code, said) = bench(&twice);
     assert_eq!(code, Some(0), "{said}");
@@ -447,8 +299,28 @@ fn programs_that_are_missing_stop_no_other_step() {
     assert_eq!(told("warm"), Some("rc 124"), "{}", call.said);
     assert_eq!([told("suite"), told("forwards")], [Some("rc 127"); 2], "{}", call.said);
     assert_eq!(told("machine"), Some("rc 0"), "{}", call.said);
-    assert!(told("ncu").is_some(), "{}", call.said);
+    assert_eq!(told("ncu"), Some("rc 1"), "no tool reaches a program: {}", call.said);
     assert_eq!(call.code, Some(1));
+}
+
+/// Whatever ends a call, here the loss of its folder, ends its steps.
+#[test]
+fn a_call_that_cannot_write_leaves_no_step_behind() {
+    let Some(rehearsal) = Rehearsal::new() else { return };
+    let child = rehearsal.path("child");
+    let out = rehearsal.path("lost");
+    // Two that start together: one loses the folder once the other has begun.
+    let starts = format!("sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait", child.display());
+    let lost =
+        format!("until [ -e {} ]; do sleep 0.02; done; rm -r {}", child.display(), out.display());
+    let tool = format!("case $* in *racecheck*) {starts};; *) {lost};; esac");
+    rehearsal.script("tools/compute-sanitizer", &tool);
+    let steps = ["again", "sanitizer-memcheck", "sanitizer-racecheck"];
+    let call = rehearsal.call("lost", &steps, &[]);
+    assert_eq!(call.code, Some(1), "{}", call.said);
+    assert!(call.said.contains("lost"), "{}", call.said);
+    let child = std::fs::read_to_string(child).unwrap();
+    assert!(!is_alive(child.trim()), "the other step outlives the call");
 }
 
 /// Whoever interrupts a call has its results, and no process or folder of it but what drivers and
