@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use half::{bf16, f16};
 use offramp_kernels::cuda::Elem;
 use offramp_tests::root;
+use offramp_tests::suite::Make;
 use offramp_tests::suite::bits::{self, Piece, Store};
-use offramp_tests::suite::{Make, Suite, Tolerance};
 
 use crate::machine;
 
@@ -19,7 +19,7 @@ pub(crate) type Format = (&'static str, Make, Store);
 
 /// Both storage formats.
 pub(crate) const FORMATS: [Format; 2] = [
-    ("f16", || machine::device(Elem::F16), |x| f16::from_f32(x).to_bits()),
+    ("f16", machine::f16, |x| f16::from_f32(x).to_bits()),
     ("bf16", || machine::device(Elem::Bf16), |x| bf16::from_f32(x).to_bits()),
 ];
 
@@ -27,7 +27,8 @@ pub(crate) const FORMATS: [Format; 2] = [
 /// another way; none where nothing is stored of it.
 pub(crate) fn way(compute: (i32, i32)) -> Option<&'static str> {
     let told = std::env::var("OFFRAMP_SIM_TENSOR").ok().filter(|_| !machine::is_real());
-    match (told.as_deref(), compute) {
+    // As the driver reads it.
+    match (told.as_deref().map(str::trim).filter(|told| !told.is_empty()), compute) {
         (Some("ampere"), _) | (None, (8, _)) => Some("ampere"),
         (Some("hopper"), _) | (None, (9, 0)) => Some("hopper"),
         _ => None,
@@ -35,7 +36,7 @@ pub(crate) fn way(compute: (i32, i32)) -> Option<&'static str> {
 }
 
 pub(crate) fn transcript((_, make, store): Format) -> Vec<Piece> {
-    bits::transcript(&Suite { make, tolerance: Tolerance::F16 }, store)
+    bits::transcript(&machine::suite(make), store)
 }
 
 pub(crate) fn path(way: &str, (format, ..): Format) -> PathBuf {

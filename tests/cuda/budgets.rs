@@ -8,11 +8,12 @@ use std::fmt::Write as _;
 use offramp_kernels::cuda::Elem;
 use offramp_kernels::{
     Activation, Attention, Compact, Conv2d, Decision, Embed, ExitId, Fold, Grid, Hidden, Linear,
-    LinearNorms, MomentsId, Narrow, Norm, Normalised, Op, PassInput, Pixels, Pool, Pool2d, Ramp,
-    RampHead, RowInput, RowTokens, Score, Span, Standardised, WeightId, Window,
+    LinearNorms, MomentsId, Narrow, Norm, Normalised, Op, Pixels, Pool, Pool2d, Ramp, RampHead,
+    RowInput, RowTokens, Span, Standardised, WeightId, Window,
 };
 use offramp_libcuda::Simulator;
-use offramp_tests::suite::{Make, Stage, Start, Suite, Tolerance};
+use offramp_tests::suite::linear::product as product_of;
+use offramp_tests::suite::{Make, Stage, Start};
 use serde::Deserialize;
 
 use crate::{alone, bounds, machine};
@@ -75,7 +76,7 @@ impl Case {
     }
 
     pub(crate) fn run(&self, driver: &Simulator) -> Counts {
-        let suite = Suite { make: self.make, tolerance: Tolerance::F16 };
+        let suite = machine::suite(self.make);
         let mut start = self.start();
         let (op, ..) = (self.declare)(&mut start);
         let mut stage = start.begin(&suite);
@@ -97,14 +98,8 @@ impl Case {
 
 /// A pass over black images.
 fn begin_images(stage: &mut Stage, rows: usize) {
-    let pass = PassInput {
-        input: RowInput::Images(&vec![0; rows * stage.layout().row_pixels]),
-        stays: &vec![true; rows],
-        windows: &[],
-        score: Score::Confidence,
-        thresholds: &[2.0; 4],
-    };
-    stage.device.begin(&pass).unwrap();
+    let images = vec![0; rows * stage.layout().row_pixels];
+    stage.begin_rows(RowInput::Images(&images), rows).unwrap();
 }
 
 pub(crate) fn linear(
@@ -113,21 +108,24 @@ pub(crate) fn linear(
     n: usize,
     with_residual: bool,
 ) -> (Op, usize, usize) {
+    let (op, reads, writes) = product(start, k, n, with_residual);
+    (op.into(), reads, writes)
+}
+
+fn product(start: &mut Start, k: usize, n: usize, with_residual: bool) -> (Linear, usize, usize) {
     let (weight, bias) = (start.matrix(n, k), start.vector(n));
-    let (x, out) = (aligned(start, k), aligned(start, n));
+    let (x, out) = (start.aligned(k), start.aligned(n));
     let residual = with_residual.then_some(out);
     let activation = if with_residual { Activation::None } else { Activation::GeluErf };
     let tokens = start.tokens();
     let reads = 2 * (tokens * k + n * k) + 4 * n + if with_residual { 2 * tokens * n } else { 0 };
-    let op =
-        Linear { x, weight, bias, activation, residual, out, norms: LinearNorms::default(), k, n };
-    (op.into(), reads, 2 * tokens * n)
+    let plain = product_of(x, [weight, bias], out, [k, n]);
+    (Linear { activation, residual, ..plain }, reads, 2 * tokens * n)
 }
 
 /// The dense layer of BERT's head, once one token is left of each row.
 fn dense_head(start: &mut Start) -> (Op, usize, usize) {
-    let (op, reads, writes) = linear(start, 768, 768, false);
-    let Op::Linear(op) = op else { unreachable!("invariant: a product") };
+    let (op, reads, writes) = product(start, 768, 768, false);
     (Linear { activation: Activation::Tanh, ..op }.into(), reads, writes)
 }
 
@@ -146,8 +144,7 @@ fn writes_moments(op: &Op) -> Option<Op> {
 /// A product behind a norm, as query and feed-forward layers are.
 fn behind_a_norm(start: &mut Start, k: usize, n: usize) -> (Op, usize, usize) {
     start.layout.moments = vec![k];
-    let (op, reads, writes) = linear(start, k, n, false);
-    let Op::Linear(op) = op else { panic!("a product") };
+    let (op, reads, writes) = product(start, k, n, false);
     let x = Some(Standardised { moments: MomentsId(0), eps: 1e-5 });
     let norms = LinearNorms { x, ..LinearNorms::default() };
     let moments = 8 * start.tokens() * k.div_ceil(64);
@@ -157,8 +154,7 @@ fn behind_a_norm(start: &mut Start, k: usize, n: usize) -> (Op, usize, usize) {
 /// A product that adds a residual behind its norm and leaves its own to others.
 fn before_a_norm(start: &mut Start, k: usize, n: usize) -> (Op, usize, usize) {
     start.layout.moments = vec![n; 2];
-    let (op, reads, writes) = linear(start, k, n, true);
-    let Op::Linear(op) = op else { panic!("a product") };
+    let (op, reads, writes) = product(start, k, n, true);
     let standard = Standardised { moments: MomentsId(0), eps: 1e-5 };
     let (scale, shift) = (start.vector(n), start.vector(n));
     let residual = Some(Normalised { standard, scale, shift });
@@ -169,7 +165,7 @@ fn before_a_norm(start: &mut Start, k: usize, n: usize) -> (Op, usize, usize) {
 
 fn attention(start: &mut Start, heads: usize, head_dim: usize) -> (Op, usize, usize) {
     let width = heads * head_dim;
-    let (qkv, out) = (aligned(start, 3 * width), aligned(start, width));
+    let (qkv, out) = (start.aligned(3 * width), start.aligned(width));
     let tokens = start.tokens();
     (Attention { qkv, out, heads, head_dim }.into(), 6 * tokens * width, 2 * tokens * width)
 }
@@ -183,7 +179,7 @@ fn ramp(start: &mut Start, pool: Pool, hidden: Option<usize>) -> (Op, usize, usi
     let features = hidden.as_ref().map_or(width, |hidden| hidden.n);
     let (weight, bias) = (start.matrix(classes, features), start.vector(classes));
     let head = Some(RampHead { weight, bias, classes, decision: Decision::Class });
-    let x = aligned(start, width);
+    let x = start.aligned(width);
     let rows = start.layout.rows_max - 1;
     let pooled = if pool == Pool::Mean { start.tokens() } else { rows };
     let layers = hidden.as_ref().map_or(0, |h| 2 * h.n * width) + 2 * features * classes;
@@ -206,7 +202,7 @@ fn conv2d(
     let k = kernel * kernel * inputs;
     let to = from.windows(kernel, stride, padding).pixels();
     let (weight, bias) = (start.matrix(outputs, k), start.vector(outputs));
-    let (x, out) = (aligned(start, from.pixels() * inputs), aligned(start, to * outputs));
+    let (x, out) = (start.aligned(from.pixels() * inputs), start.aligned(to * outputs));
     let residual = with_residual.then_some(out);
     let activation = Activation::Relu;
     let images = start.tokens();
@@ -243,7 +239,7 @@ fn pixels(
     let none = Span { at: 0, len: 0 };
     let mut op = Pixels { grid, channels, scale, shift, fold, out: none };
     let elements = op.to().pixels() * op.width();
-    op.out = aligned(start, elements);
+    op.out = start.aligned(elements);
     let images = start.tokens();
     let reads = images * start.layout.row_pixels + 2 * 4 * channels;
     (op.into(), reads, 2 * images * elements)
@@ -251,18 +247,12 @@ fn pixels(
 
 fn pool2d(start: &mut Start, side: usize, window: Window) -> (Op, usize, usize) {
     let (from, width) = (Grid { height: side, width: side }, 64);
-    let x = aligned(start, from.pixels() * width);
+    let x = start.aligned(from.pixels() * width);
     let mut op = Pool2d { x, from, width, window, out: x };
-    op.out = aligned(start, op.to().pixels() * width);
+    op.out = start.aligned(op.to().pixels() * width);
     let bytes = |grid: Grid| 2 * grid.pixels() * width;
     let (reads, writes) = (start.tokens() * bytes(from), start.tokens() * bytes(op.to()));
     (op.into(), reads, writes)
-}
-
-/// A span on a boundary of 128 bytes, as plans have them.
-fn aligned(start: &mut Start, width: usize) -> Span {
-    start.layout.activations = start.layout.activations.next_multiple_of(64);
-    start.span(width)
 }
 
 #[test]
@@ -342,7 +332,7 @@ fn vectors(start: &mut Start) -> [WeightId; 2] {
 
 fn norm(start: &mut Start) -> (Op, usize, usize) {
     let [scale, shift] = vectors(start);
-    let x = aligned(start, 768);
+    let x = start.aligned(768);
     let bytes = 2 * start.tokens() * 768;
     (Norm { x, scale, shift, eps: 1e-5, out: x, width: 768 }.into(), bytes + 2 * 4 * 768, bytes)
 }
@@ -350,14 +340,14 @@ fn norm(start: &mut Start) -> (Op, usize, usize) {
 fn embed(start: &mut Start) -> (Op, usize, usize) {
     let [scale, shift] = vectors(start);
     let (word, position) = (start.table(50, 768), start.table(128, 768));
-    let (out, bytes) = (aligned(start, 768), 2 * start.tokens() * 768);
+    let (out, bytes) = (start.aligned(768), 2 * start.tokens() * 768);
     let embed = Embed { word, position, kind: None, scale, shift, eps: 1e-5, out, width: 768 };
     // Words come again, positions and the output once.
     (embed.into(), bytes + 2 * 50 * 768 + 2 * 4 * 768 + 8 * start.tokens(), bytes)
 }
 
 fn compact(start: &mut Start) -> (Op, usize, usize) {
-    let (x, scratch) = (aligned(start, 8), aligned(start, 8));
+    let (x, scratch) = (start.aligned(8), start.aligned(8));
     let rows = start.layout.rows_max - 1;
     (
         Compact { x, scratch, tokens: RowTokens::Own, width: 8 }.into(),
@@ -367,7 +357,7 @@ fn compact(start: &mut Start) -> (Op, usize, usize) {
 }
 
 fn narrow(start: &mut Start) -> (Op, usize, usize) {
-    let (x, other, scratch) = (aligned(start, 8), aligned(start, 8), aligned(start, 16));
+    let (x, other, scratch) = (start.aligned(8), start.aligned(8), start.aligned(16));
     let rows = start.layout.rows_max - 1;
     (Narrow { values: [x, other], scratch, width: 8 }.into(), rows * 8, rows * 16)
 }

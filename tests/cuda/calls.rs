@@ -105,7 +105,7 @@ fn the_next_images_go_over_while_a_pass_runs() {
 fn a_pass_waits_for_slow_images() {
     let Some((_alone, driver)) = alone() else { return };
     driver.delay_copies(Duration::from_millis(10));
-    let suite = Suite { make: || machine::device(Elem::F16), tolerance: Tolerance::F16 };
+    let suite = machine::suite(machine::f16);
     for check in [staged::next_pass, staged::other_pass, staged::malformed] {
         suite.run(check);
     }

@@ -5,7 +5,7 @@ use offramp_kernels::{
     ArenaLayout, Decision, Device, Error, ExitId, LiveBound, Op, Pool, Ramp, RampHead, RowTokens,
     WeightForm, WeightId,
 };
-use offramp_tests::suite::{Start, Suite, Tolerance};
+use offramp_tests::suite::Start;
 
 use crate::machine;
 
@@ -68,7 +68,7 @@ fn more_rows_than_a_grid_can_have_are_refused_before_any_launch() {
 fn a_ramp_too_wide_for_the_card_is_refused_and_the_device_goes_on() {
     machine::driver();
     let most = gpus().unwrap()[0].block_shared_bytes;
-    let suite = Suite { make: || machine::device(Elem::F16), tolerance: Tolerance::F16 };
+    let suite = machine::suite(machine::f16);
     let mut start = Start::new(&[1]);
     start.layout.features_max = most / 4;
     let ramp = |start: &mut Start, width: usize| {

@@ -25,7 +25,7 @@ const CARD: Option<&CStr> = Some(c"l4");
 /// How the device stores numbers.
 const PRECISION: offramp::Precision = offramp::Precision::F16;
 
-op_suite!(f16, || machine::device(Elem::F16), Tolerance::F16);
+op_suite!(f16, machine::f16, Tolerance::F16);
 // Tiles of wide heads do not fit with elements of four bytes.
 op_suite!(tf32, || machine::device(Elem::Tf32), Tolerance::TF32, {
     attention: attention::lengths,

@@ -6,6 +6,7 @@ use offramp::{DeviceChoice, EngineOptions, Limits, Precision};
 use offramp_kernels::Device;
 use offramp_kernels::cuda::{CudaDevice, Elem, Tile, Tuning};
 use offramp_libcuda::Simulator;
+use offramp_tests::suite::{Make, Suite, Tolerance};
 
 /// Random cases of a property; forwards take their time on an interpreter.
 pub(crate) fn cases() -> u32 {
@@ -56,6 +57,16 @@ pub(crate) fn options() -> EngineOptions {
     let limits = Limits { rows_max: 64, tokens_max: 4096 };
     let (device, precision) = (DeviceChoice::Cuda(0), crate::PRECISION);
     EngineOptions { device, limits, precision, ..EngineOptions::default() }
+}
+
+/// The op suite on devices with f16 and its tolerance.
+pub(crate) fn suite(make: Make) -> Suite {
+    Suite { make, tolerance: Tolerance::F16 }
+}
+
+/// A device with f16, for the op suite.
+pub(crate) fn f16() -> Option<Box<dyn Device>> {
+    device(Elem::F16)
 }
 
 /// A device for the op suite.

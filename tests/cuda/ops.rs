@@ -1,13 +1,13 @@
 //! The op suite on CUDA: both storage formats, and the large tiles.
 
 use offramp_kernels::cuda::{Elem, gpus};
-use offramp_kernels::{Activation, ArenaLayout, Conv2d, Grid, Span};
+use offramp_kernels::{Activation, ArenaLayout, Conv2d, Grid};
 use offramp_tests::op_suite;
-use offramp_tests::suite::{Make, Start, Suite, Tolerance, pass};
+use offramp_tests::suite::{Make, Start, Tolerance, pass};
 
 use crate::{bits, machine};
 
-op_suite!(f16, || machine::device(Elem::F16), Tolerance::F16);
+op_suite!(f16, machine::f16, Tolerance::F16);
 op_suite!(bf16, || machine::device(Elem::Bf16), Tolerance::BF16);
 op_suite!(wide, machine::wide, Tolerance::F16);
 op_suite!(broad, machine::broad, Tolerance::F16);
@@ -26,25 +26,21 @@ fn images_of_two_passes_have_room() {
 
 #[test]
 fn the_size_of_tiles_changes_no_bit() {
-    let run = |make| pass::transcript(&Suite { make, tolerance: Tolerance::F16 });
+    let run = |make| pass::transcript(&machine::suite(make));
     assert_eq!(run(machine::wide), run(machine::small));
     assert_eq!(run(machine::broad), run(machine::small));
 }
 
 /// What a convolution of three images gives.
 fn convolved(make: Make) -> Vec<u32> {
-    let suite = Suite { make, tolerance: Tolerance::F16 };
+    let suite = machine::suite(make);
     let from = Grid { height: 9, width: 7 };
     let (images, inputs, outputs, kernel) = (3, 24, 72, 3);
     let mut start = Start::new(&[1; 3]);
     start.layout.row_pixels = 16;
     let (weight, bias) = (start.matrix(outputs, kernel * kernel * inputs), start.vector(outputs));
-    let mut aligned = |width: usize| {
-        start.layout.activations = start.layout.activations.next_multiple_of(64);
-        start.span(width)
-    };
     let (wide, size) = (from.pixels() * inputs, from.pixels() * outputs);
-    let (x, out): (Span, Span) = (aligned(wide), aligned(size));
+    let (x, out) = (start.aligned(wide), start.aligned(size));
     let mut stage = start.begin(&suite);
     let values: Vec<f32> = (0..images * wide).map(|i| (i % 1999) as f32 / 1000.0 - 1.0).collect();
     stage.write(x, &values);

@@ -1,7 +1,6 @@
 //! The order in which blocks of a launch run changes no bit.
 
-use offramp_kernels::cuda::Elem;
-use offramp_tests::suite::{Suite, Tolerance, bits, pass};
+use offramp_tests::suite::{bits, pass};
 
 use crate::{alone, machine};
 
@@ -12,8 +11,7 @@ const SEEDS: [u64; 3] = [1, 2, 3];
 fn the_order_of_blocks_changes_no_bit() {
     let Some((_alone, driver)) = alone() else { return };
     let run = || {
-        let make = || machine::device(Elem::F16);
-        let pass = pass::transcript(&Suite { make, tolerance: Tolerance::F16 });
+        let pass = pass::transcript(&machine::suite(machine::f16));
         (pass, bits::bytes(&crate::bits::transcript(crate::bits::FORMATS[0])))
     };
     let expected = run();

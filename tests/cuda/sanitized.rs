@@ -7,8 +7,7 @@ use offramp::{AfterExit, Exits};
 use offramp_kernels::cuda::{Elem, ShippedKernel, gpus, shipped_kernels};
 use offramp_tests::root;
 use offramp_tests::suite::{
-    Check, Suite, Tolerance, attention, compact, images, linear, narrow, norm, ramp, staged,
-    taken_norms,
+    Check, attention, compact, images, linear, narrow, norm, ramp, staged, taken_norms,
 };
 
 use crate::support::{Bench, golden, random_rows};
@@ -38,15 +37,15 @@ const SANITIZED: [(&str, fn()); 19] = [
 ];
 
 fn f16(check: Check) {
-    Suite { make: || machine::device(Elem::F16), tolerance: Tolerance::F16 }.run(check);
+    machine::suite(machine::f16).run(check);
 }
 
 fn wide(check: Check) {
-    Suite { make: machine::wide, tolerance: Tolerance::F16 }.run(check);
+    machine::suite(machine::wide).run(check);
 }
 
 fn broad(check: Check) {
-    Suite { make: machine::broad, tolerance: Tolerance::F16 }.run(check);
+    machine::suite(machine::broad).run(check);
 }
 
 fn forward(name: &str) {

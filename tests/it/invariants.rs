@@ -4,7 +4,7 @@ use offramp::{AfterExit, Exit, Exits, Packing, PassSettings, Score};
 use proptest::prelude::*;
 
 use crate::machine;
-use crate::support::{Bench, Given, Shown, exactly_at, model_with_ramps, random_rows};
+use crate::support::{Bench, Given, Shown, exactly_at, fill, model_with_ramps, random_rows};
 
 const MODELS: [&str; 6] = [
     "bert-relu-many",
@@ -105,13 +105,8 @@ proptest! {
             if said == 0 {
                 // A batch that was said to come holds other rows when it comes.
                 batches.swap(0, 1);
-                batches[0].clear();
-                for row in &rows[0] {
-                    batches[0].push_row(row).unwrap().unwrap();
-                }
-                batches[1].clear();
-                for row in &rows[1] {
-                    batches[1].push_row(row).unwrap().unwrap();
+                for (batch, rows) in batches.iter_mut().zip(&rows).take(2) {
+                    fill(batch, rows);
                 }
             }
         }

@@ -113,9 +113,7 @@ impl Bench {
 
     pub(crate) fn batch(&self, rows: &[Row]) -> Batch {
         let mut batch = self.engine.batch();
-        for row in rows {
-            batch.push_row(row).unwrap().expect("room in the batch");
-        }
+        fill(&mut batch, rows);
         batch
     }
 
@@ -149,4 +147,12 @@ pub(crate) fn random_rows(count: usize, model: &Model, seed: u64) -> Vec<Row> {
 /// A window that ends at `exit`.
 pub(crate) fn exactly_at(exit: u32) -> ExitWindow {
     ExitWindow { first: exit, last: exit }
+}
+
+/// Puts these rows, and no others, into a batch.
+pub(crate) fn fill(batch: &mut Batch, rows: &[Row]) {
+    batch.clear();
+    for row in rows {
+        batch.push_row(row).unwrap().expect("room in the batch");
+    }
 }

@@ -14,10 +14,10 @@ use crate::stream;
 use crate::work::{Task, Work};
 use crate::worker::Stream;
 
-/// What a copy between the device and pinned memory takes at least, in microseconds.
+/// What a copy that runs in a stream takes at least, in microseconds.
 static DELAY_US: AtomicU64 = AtomicU64::new(0);
 
-/// Lets copies from or to pinned memory take at least so long.
+/// Lets copies that run in a stream take at least so long.
 pub(crate) fn delay(micros: u64) {
     DELAY_US.store(micros, Ordering::Relaxed);
 }

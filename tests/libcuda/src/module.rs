@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use offramp_ptxsim::Module;
+use offramp_ptxsim::{Module, architecture};
 
 use crate::capture;
 use crate::context::Context;
@@ -133,7 +133,7 @@ pub(crate) fn function(out: Out<Handle>, module: Handle, name: Text) -> Result {
     let kernel = loaded.module.kernel(&name).ok_or(Code::NotFound)?;
     let mut functions = lock(&loaded.functions);
     let handle = *functions.entry(name).or_insert_with(|| {
-        let ptx_version = ptx::architecture(loaded.module.target()).unwrap_or(0);
+        let ptx_version = architecture(loaded.module.target()).unwrap_or(0);
         let function = Function::new(&loaded.context, kernel.clone(), ptx_version);
         FUNCTIONS.insert(Arc::new(function))
     });

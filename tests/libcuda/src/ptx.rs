@@ -1,5 +1,7 @@
 //! Which PTX a driver takes.
 
+use offramp_ptxsim::architecture;
+
 use crate::card::card;
 use crate::error::Code;
 use crate::settings::SETTINGS;
@@ -51,12 +53,6 @@ pub(crate) fn check_target(target: &str) -> Result<(), (Code, String)> {
     }
     let what = format!("expected a target up to sm_{own}, found `{target}`");
     Err((Code::InvalidPtx, what))
-}
-
-/// The architecture that a target names: 90 for `sm_90a`.
-pub(crate) fn architecture(target: &str) -> Option<u32> {
-    let number = target.strip_prefix("sm_")?;
-    number.strip_suffix('a').unwrap_or(number).parse().ok()
 }
 
 /// What `.version` says.

@@ -128,8 +128,8 @@ impl Simulator {
         (self.mix)(seed);
     }
 
-    /// Makes every copy from or to pinned memory from now on take at least so long, while its
-    /// stream waits: who reads too early, or writes again too early, is then sure to be wrong.
+    /// Makes every copy that runs in a stream from now on take at least so long, while the stream
+    /// waits: who reads too early, or writes again too early, is then sure to be wrong.
     pub fn delay_copies(&self, delay: Duration) {
         (self.delay)(delay.as_micros() as u64);
     }

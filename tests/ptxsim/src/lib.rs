@@ -33,3 +33,4 @@ pub use fault::{Fault, FaultKind, ParseError};
 pub use kernel::{Kernel, Module, Param, ParamKind};
 pub use launch::{Launch, launch, launch_watched};
 pub use memory::{AccessError, Contents, Memory};
+pub use parse::architecture;

@@ -8,7 +8,7 @@ use crate::FaultKind;
 use crate::alu::{Doubles, Words};
 use crate::async_copy::Copies;
 use crate::counts::lanes;
-use crate::exec::{self, Env};
+use crate::exec::{self, Env, Group};
 use crate::fault::{Problem, Step};
 use crate::isa::{Double, Instr, Op, Pred, Reg, Word};
 use crate::kernel::{Program, Special};
@@ -391,9 +391,8 @@ impl Warp {
     fn together(&mut self, instr: &Instr, run: u32, env: &mut Env<'_>) -> Step<u32> {
         let (mut left, mut parked) = (run, 0);
         while left != 0 {
-            let group = exec::group(self, &instr.op, left)?;
-            let here = group.map_or(left, |group| group.here);
-            if group.is_some_and(|group| group.members & self.live & !here != 0) {
+            let Group { members, here } = exec::group(self, &instr.op, left)?;
+            if members & self.live & !here != 0 {
                 parked |= here;
             } else {
                 exec::execute(self, &instr.op, here, instr.line, env)?;

@@ -5,10 +5,9 @@
 //! Each op runs twice: the second time its own output is taken away as a residual, which leaves
 //! the low bits of the sums that storage in 16 bits would hide.
 
-use offramp_kernels::{
-    Activation, Conv2d, Grid, Linear, LinearNorms, Op, Span, WeightForm, WeightId,
-};
+use offramp_kernels::{Activation, Conv2d, Grid, Linear, Op, Span, WeightForm, WeightId};
 
+use super::linear::product;
 use super::{Start, Suite};
 
 /// The outputs of an op as it is stored.
@@ -96,12 +95,10 @@ fn linear(suite: &Suite, [tokens, k, n]: [usize; 3], store: Store) -> Piece {
     let mut start = Start::new(&[tokens]);
     let weight = matrix(&mut start, n, k);
     let bias = start.vector(n);
-    let (x, out, low) = (aligned(&mut start, k), aligned(&mut start, n), aligned(&mut start, n));
+    let (x, out, low) = (start.aligned(k), start.aligned(n), start.aligned(n));
     let values = values(&mut start, tokens * k);
     let op = |residual: Option<Span>, out: Span| -> Op {
-        let activation = Activation::None;
-        Linear { x, weight, bias, activation, residual, out, norms: LinearNorms::default(), k, n }
-            .into()
+        Linear { residual, ..product(x, [weight, bias], out, [k, n]) }.into()
     };
     let bits = both(suite, start, (x, &values), [out, low], (n, op), store);
     Piece { name: format!("linear of {tokens} tokens, {k} to {n}"), bits }
@@ -116,8 +113,8 @@ fn conv2d(suite: &Suite, shape: [usize; 6], store: Store) -> Piece {
     let bias = start.vector(outputs);
     let wide = from.pixels() * inputs;
     let size = from.windows(kernel, stride, padding).pixels() * outputs;
-    let x = aligned(&mut start, wide);
-    let (out, low) = (aligned(&mut start, size), aligned(&mut start, size));
+    let x = start.aligned(wide);
+    let (out, low) = (start.aligned(size), start.aligned(size));
     let values = values(&mut start, IMAGES * wide);
     let op = |residual: Option<Span>, out: Span| -> Op {
         let activation = Activation::None;
@@ -160,12 +157,6 @@ fn both(
     stage.issue(op(Some(out), low));
     outputs.extend(stage.output(low, width));
     outputs.into_iter().map(store).collect()
-}
-
-/// A span on a boundary of 128 bytes, as plans have them.
-fn aligned(start: &mut Start, width: usize) -> Span {
-    start.layout.activations = start.layout.activations.next_multiple_of(64);
-    start.span(width)
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! What devices must refuse, and stay usable after.
 
 use offramp_kernels::{
-    Activation, ArenaLayout, Attention, Compact, Decision, Embed, Error, ExitId, Linear,
-    LinearNorms, LiveBound, Norm, Op, PassInput, Pool, Ramp, RampHead, Result, RowInput, RowTokens,
-    Score, Span, Token, WeightForm, WeightId,
+    ArenaLayout, Attention, Compact, Decision, Embed, Error, ExitId, Linear, LiveBound, Norm, Op,
+    PassInput, Pool, Ramp, RampHead, Result, RowInput, RowTokens, Score, Span, Token, WeightForm,
+    WeightId,
 };
 
+use super::linear::product;
 use super::{Stage, Start, Suite};
 
 fn is_mismatch(result: &Result<()>) -> bool {
@@ -145,17 +146,7 @@ impl Broken {
     }
 
     fn linear(self, width: usize) -> Linear {
-        Linear {
-            x: self.x,
-            weight: self.weight,
-            bias: self.vector,
-            activation: Activation::None,
-            residual: None,
-            out: self.out,
-            norms: LinearNorms::default(),
-            k: width,
-            n: width,
-        }
+        product(self.x, [self.weight, self.vector], self.out, [width; 2])
     }
 
     fn ramp(self, width: usize) -> Ramp {

@@ -285,16 +285,10 @@ pub fn pixels(suite: &Suite) {
     }
 }
 
-fn begin(stage: &mut Stage, images: &[u8], rows: usize) {
-    let (stays, thresholds) = (vec![true; rows], [2.0; 4]);
-    let pass = PassInput {
-        input: RowInput::Images(images),
-        stays: &stays,
-        windows: &[],
-        score: Score::Confidence,
-        thresholds: &thresholds,
-    };
-    stage.device.begin(&pass).unwrap_or_else(|error| panic!("begin: {error}"));
+/// Starts a pass over images.
+pub(super) fn begin(stage: &mut Stage, images: &[u8], rows: usize) {
+    let begun = stage.begin_rows(RowInput::Images(images), rows);
+    begun.unwrap_or_else(|error| panic!("begin: {error}"));
 }
 
 /// Passes and operands that contradict what was reserved are refused.

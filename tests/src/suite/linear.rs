@@ -1,9 +1,15 @@
 //! Matrix products.
 
-use offramp_kernels::{Activation, Linear, LinearNorms, WeightForm};
+use offramp_kernels::{Activation, Linear, LinearNorms, Span, WeightForm, WeightId};
 
 use super::{Start, Suite};
 use crate::reference;
+
+/// `out = x · weight + bias`, with `k` inputs and `n` outputs.
+pub fn product(x: Span, [weight, bias]: [WeightId; 2], out: Span, [k, n]: [usize; 2]) -> Linear {
+    let (activation, norms) = (Activation::None, LinearNorms::default());
+    Linear { x, weight, bias, activation, residual: None, out, norms, k, n }
+}
 
 /// Where the residual lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,17 +53,8 @@ impl Case {
             Some(span) => stage.fill(span, n),
             None => vec![0.0; stage.tokens() * n],
         };
-        stage.issue(Linear {
-            x,
-            weight,
-            bias,
-            activation,
-            residual,
-            out,
-            norms: LinearNorms::default(),
-            k,
-            n,
-        });
+        let plain = product(x, [weight, bias], out, [k, n]);
+        stage.issue(Linear { activation, residual, ..plain });
         let mut expected =
             reference::linear(&values, stage.weight(weight), stage.weight(bias), k, activation);
         for (expected, added) in expected.iter_mut().zip(added) {
@@ -117,18 +114,7 @@ pub fn loads_in_parts(suite: &Suite) {
             stage.device.load(weight, rows[0], part).expect("rows within the weight");
         }
         stage.fill(x, k);
-        let (activation, residual) = (Activation::None, None);
-        stage.issue(Linear {
-            x,
-            weight,
-            bias,
-            activation,
-            residual,
-            out,
-            norms: LinearNorms::default(),
-            k,
-            n,
-        });
+        stage.issue(product(x, [weight, bias], out, [k, n]));
         stage.output(out, n)
     };
     assert_eq!(outputs(&[0, 70]), outputs(&[0, 1, 31, 33, 64, 70]));

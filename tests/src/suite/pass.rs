@@ -6,6 +6,7 @@ use offramp_kernels::{
     Span, Standardised, Token, WeightId,
 };
 
+use super::linear::product;
 use super::{Stage, Start, Suite, lens_to_offsets, tokens};
 
 /// Two blocks of moments, the second broken.
@@ -53,10 +54,8 @@ impl Model {
             classes: CLASSES,
             decision: Decision::Class,
         };
-        let [x, qkv, mixed, middle] = [WIDTH, 3 * WIDTH, WIDTH, MIDDLE].map(|width| {
-            start.layout.activations = start.layout.activations.next_multiple_of(64);
-            start.span(width)
-        });
+        let widths = [WIDTH, 3 * WIDTH, WIDTH, MIDDLE];
+        let [x, qkv, mixed, middle] = widths.map(|width| start.aligned(width));
         let (hidden, head) = (Some(hidden), Some(head));
         let ramp = Ramp {
             exit: ExitId(0),
@@ -146,17 +145,8 @@ impl Model {
         let (weight, bias) = self.linears[index];
         let n = self.stage.weight(bias).len();
         let k = self.stage.weight(weight).len() / n;
-        self.stage.issue(Linear {
-            x,
-            weight,
-            bias,
-            activation,
-            residual,
-            out,
-            norms: self.norms(index),
-            k,
-            n,
-        });
+        let (plain, norms) = (product(x, [weight, bias], out, [k, n]), self.norms(index));
+        self.stage.issue(Linear { activation, residual, norms, ..plain });
     }
 }
 

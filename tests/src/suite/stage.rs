@@ -55,6 +55,12 @@ impl Start {
         span
     }
 
+    /// The same on a boundary of 64 elements, as plans have them.
+    pub fn aligned(&mut self, width: usize) -> Span {
+        self.layout.activations = self.layout.activations.next_multiple_of(64);
+        self.span(width)
+    }
+
     /// A weight with the given values.
     pub fn weight(&mut self, form: WeightForm, values: Vec<f32>) -> WeightId {
         assert_eq!(form.len(), values.len());
@@ -143,6 +149,16 @@ impl Stage {
             thresholds,
         };
         self.device.begin(&pass).unwrap_or_else(|error| panic!("begin: {error}"));
+    }
+
+    /// Starts a pass over so many rows of any kind; all stay and none exits.
+    ///
+    /// # Errors
+    /// The device refuses them.
+    pub fn begin_rows(&mut self, input: RowInput<'_>, rows: usize) -> offramp_kernels::Result<()> {
+        let (stays, thresholds) = (&vec![true; rows], &[2.0; 4]);
+        let score = Score::Confidence;
+        self.device.begin(&PassInput { input, stays, windows: &[], score, thresholds })
     }
 
     /// Starts a pass over the given tokens.

@@ -1,8 +1,6 @@
 //! Images that are handed over before their pass begins.
 
-use offramp_kernels::{
-    Error, Grid, PassInput, Pixels, RowInput, Score, Span, WeightForm, WeightId,
-};
+use offramp_kernels::{Error, Grid, Pixels, RowInput, Span, WeightForm, WeightId};
 
 use super::{Stage, Start, Suite};
 
@@ -29,13 +27,6 @@ impl Halves {
         let out = start.span(BYTES);
         let op = Pixels { grid: IMAGE, channels: CHANNELS, scale, shift, fold: None, out };
         Self { stage: start.device(suite), op }
-    }
-
-    fn begin(&mut self, input: RowInput<'_>, rows: usize) -> offramp_kernels::Result<()> {
-        let stays = vec![true; rows];
-        let (windows, score) = (&[][..], Score::Confidence);
-        let pass = PassInput { input, stays: &stays, windows, score, thresholds: &[2.0; 4] };
-        self.stage.device.begin(&pass)
     }
 
     /// Hands over one more part; false where all of it is there.
@@ -66,22 +57,23 @@ fn images(seed: u64, rows: usize) -> Vec<u8> {
 pub fn next_pass(suite: &Suite) {
     let mut device = Halves::new(suite);
     let [first, second, third] = [1, 2, 3].map(|seed| images(seed, ROWS));
-    device.begin(RowInput::Images(&first), ROWS).expect("a pass");
+    device.stage.begin_rows(RowInput::Images(&first), ROWS).expect("a pass");
     if device.stage.device.stage(&second, 0).expect("a first part") == 0 {
-        let refused = device.begin(RowInput::Staged, ROWS).expect_err("nothing can be staged");
+        let refused =
+            device.stage.begin_rows(RowInput::Staged, ROWS).expect_err("nothing can be staged");
         assert!(matches!(refused, Error::Mismatch { .. }), "{refused}");
         return;
     }
     let mut had = 0;
     while device.part(&second, &mut had) {}
     device.check("the pass meanwhile", &first);
-    device.begin(RowInput::Staged, ROWS).expect("a pass");
+    device.stage.begin_rows(RowInput::Staged, ROWS).expect("a pass");
     device.stage.issue(device.op.clone());
     had = 0;
     device.part(&third, &mut had);
     device.check("what was staged", &second);
     while device.part(&third, &mut had) {}
-    device.begin(RowInput::Staged, ROWS).expect("a pass");
+    device.stage.begin_rows(RowInput::Staged, ROWS).expect("a pass");
     device.check("staged in two passes", &third);
 }
 
@@ -94,16 +86,16 @@ pub fn other_pass(suite: &Suite) {
     }
     let mut had = 0;
     while device.part(&second, &mut had) {}
-    device.begin(RowInput::Images(&first), ROWS).expect("a pass");
+    device.stage.begin_rows(RowInput::Images(&first), ROWS).expect("a pass");
     device.check("other images", &first);
-    device.begin(RowInput::Staged, ROWS).expect_err("nothing is staged");
+    device.stage.begin_rows(RowInput::Staged, ROWS).expect_err("nothing is staged");
     had = 0;
     device.part(&first, &mut had);
     let one = images(6, 1);
     had = 0;
     while device.part(&one, &mut had) {}
-    device.begin(RowInput::Staged, ROWS).expect_err("one image of two");
-    device.begin(RowInput::Staged, 1).expect("a pass");
+    device.stage.begin_rows(RowInput::Staged, ROWS).expect_err("one image of two");
+    device.stage.begin_rows(RowInput::Staged, 1).expect("a pass");
     device.check("begun anew", &one);
 }
 
@@ -119,5 +111,5 @@ pub fn malformed(suite: &Suite) {
     let many = vec![0; device.stage.layout().rows_max * BYTES + 1];
     let error = device.stage.device.stage(&many, 0).expect_err("too many images");
     assert!(matches!(error, Error::TooLarge { .. }), "{error}");
-    device.begin(RowInput::Staged, ROWS).expect_err("not all of it is there");
+    device.stage.begin_rows(RowInput::Staged, ROWS).expect_err("not all of it is there");
 }

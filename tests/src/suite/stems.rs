@@ -1,10 +1,10 @@
 //! First convolutions over blocks of pixels give what they give over pixels.
 
 use offramp_kernels::{
-    Activation, Conv2d, Fold, Grid, LiveBound, PassInput, Pixels, RowInput, Score, Span,
-    WeightForm, WeightId,
+    Activation, Conv2d, Fold, Grid, LiveBound, Pixels, Span, WeightForm, WeightId,
 };
 
+use super::images::begin;
 use super::stage::uneven;
 use super::{Stage, Start, Suite};
 use crate::reference::{self, Convolution};
@@ -152,18 +152,6 @@ impl Case {
         let sums = images.flat_map(|x| reference::conv2d(shape, x, &declared.filter, bias));
         sums.map(|sum| sum.max(0.0)).collect()
     }
-}
-
-fn begin(stage: &mut Stage, images: &[u8], rows: usize) {
-    let stays = vec![true; rows];
-    let pass = PassInput {
-        input: RowInput::Images(images),
-        stays: &stays,
-        windows: &[],
-        score: Score::Confidence,
-        thresholds: &[2.0; 4],
-    };
-    stage.device.begin(&pass).unwrap_or_else(|error| panic!("begin: {error}"));
 }
 
 /// The stems of networks that are read: 7x7 with stride 2, 3x3; grey and coloured, odd sides.

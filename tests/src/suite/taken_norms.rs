@@ -2,7 +2,7 @@
 
 use offramp_kernels::{
     Activation, ExitId, Linear, LinearNorms, LiveBound, MomentsId, Normalised, Op, Pool, Ramp,
-    RowSlot, RowTokens, Score, Span, Standardised, WeightForm, WeightId,
+    RowSlot, RowTokens, Span, Standardised, WeightForm, WeightId,
 };
 
 use super::{Stage, Start, Suite, Tolerance};
@@ -38,11 +38,7 @@ impl Chain {
         let into_y = [dense(width, k), dense(width, k)];
         let from_y = dense(n, width);
         let (scale, shift) = (start.vector(width), start.vector(width));
-        let mut aligned = |width: usize| {
-            start.layout.activations = start.layout.activations.next_multiple_of(64);
-            start.span(width)
-        };
-        let (x, y, out) = (aligned(k), aligned(width), aligned(n));
+        let (x, y, out) = (start.aligned(k), start.aligned(width), start.aligned(n));
         Self { k, width, n, x, y, out, into_y, from_y, scale, shift, eps: EPS }
     }
 
@@ -120,7 +116,7 @@ impl Chain {
     fn check_residual(&self, suite: &Suite, stage: &mut Stage, x: &[f64]) {
         let before: Vec<f64> = numbers(stage.read(self.y, stage.tokens() * self.width));
         let scale = stage.weight(self.scale);
-        let added = reference::norm(&before, scale, stage.weight(self.shift), EPS);
+        let added = reference::norm(&before, scale, stage.weight(self.shift), self.eps);
         stage.issue(self.product_into_y(1));
         let (weight, bias) = self.into_y[1];
         let (weight, bias) = (stage.weight(weight), stage.weight(bias));
@@ -137,14 +133,10 @@ impl Chain {
         for (exit, pool) in [(0, Pool::First), (1, Pool::Mean)] {
             stage.issue(self.ramp(exit, pool, moments));
             stage.exits();
-            let mut first = 0;
-            for (slot, &len) in stage.lens().to_vec().iter().enumerate() {
-                let pooled = if pool == Pool::First { 1 } else { len };
-                let tokens = &normed[first * self.width..(first + pooled) * self.width];
-                let expected = mean_of(tokens, self.width);
+            let expected = reference::pool(&normed, stage.lens(), self.width, pool);
+            for (slot, expected) in expected.chunks_exact(self.width).enumerate() {
                 let found = stage.device.logits(ExitId(exit), RowSlot(slot as u32));
-                tolerance.check("features behind a norm", found, &expected);
-                first += len;
+                tolerance.check("features behind a norm", found, expected);
             }
         }
     }
@@ -152,11 +144,6 @@ impl Chain {
 
 fn numbers(values: Vec<f32>) -> Vec<f64> {
     values.into_iter().map(f64::from).collect()
-}
-
-fn mean_of(tokens: &[f64], width: usize) -> Vec<f64> {
-    let count = (tokens.len() / width) as f64;
-    (0..width).map(|i| tokens.chunks(width).map(|token| token[i]).sum::<f64>() / count).collect()
 }
 
 /// Whether the device takes norms over; where it does not, it says so and goes on.
@@ -188,10 +175,7 @@ pub fn chains(suite: &Suite) {
         for sizes in sizes {
             let mut start = Start::new(&lens);
             let chain = Chain::new(&mut start, sizes);
-            let mut stage = start.device(suite);
-            let tokens = super::tokens(&mut stage.random, &lens);
-            let offsets = super::lens_to_offsets(&lens);
-            stage.begin_with(&tokens, &offsets, Score::Confidence, &[2.0; 4], &[]);
+            let mut stage = start.begin(suite);
             let x: Vec<f64> = numbers(stage.fill(chain.x, chain.k));
             stage.issue(chain.product_into_y(0));
             chain.check_product(suite, &mut stage, FIRST);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use offramp_libcuda::Simulator;
 use serde_json::Value;
 
 /// What a run left behind.
@@ -43,10 +44,7 @@ pub(crate) fn offramp(args: &[&str]) -> Command {
 
 /// The binary on the interpreting CUDA driver, which cargo builds beside this test.
 pub(crate) fn on_interpreter(args: &[&str], settings: &[(&str, &str)]) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let file = format!("libofframp_libcuda{}", std::env::consts::DLL_SUFFIX);
-    let mut places = test.ancestors().skip(1).take(2).map(|folder| folder.join(&file));
-    let driver = places.find(|path| path.exists()).expect("the driver beside the test");
+    let driver = Simulator::find().unwrap();
     let mut command = offramp(args);
     command.env_remove("OFFRAMP_DEVICE").env("OFFRAMP_CUDA_DRIVER", driver);
     command.envs(settings.iter().copied());

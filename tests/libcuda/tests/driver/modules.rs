@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString, c_void};
 use cudarc::driver::sys::CUlaunchAttributeValue_union as CUlaunchAttributeValue;
 use cudarc::driver::sys::{self, CUjit_option, CUlaunchAttributeID, CUresult};
 
-use crate::support::{PTX, Pinned, Session, code};
+use crate::support::{PTX, Pinned, Session, code, launch_with};
 
 /// Loads `text` with an error log, and gives the code, the log and the length told.
 fn load_with_log(text: &str) -> (CUresult, String, usize) {
@@ -57,24 +57,8 @@ fn attributes_of_a_launch_are_read() {
     let result = Pinned::new(1);
     let address = result.device();
     let launch = |id: CUlaunchAttributeID, value: i32| {
-        let (pad, value) = ([0; 4], CUlaunchAttributeValue { cooperative: value });
-        let mut attribute = sys::CUlaunchAttribute { id, pad, value };
-        let config = sys::CUlaunchConfig {
-            gridDimX: 1,
-            gridDimY: 1,
-            gridDimZ: 1,
-            blockDimX: 1,
-            blockDimY: 1,
-            blockDimZ: 1,
-            sharedMemBytes: 64,
-            hStream: stream.cu_stream(),
-            attrs: &raw mut attribute,
-            numAttrs: 1,
-        };
-        let mut params = [(&raw const address).cast_mut().cast()];
-        let (function, extra) = (kernel.cu_function(), std::ptr::null_mut());
-        // SAFETY: the kernel takes one address; one attribute is given.
-        unsafe { sys::cuLaunchKernelEx(&raw const config, function, params.as_mut_ptr(), extra) }
+        let value = CUlaunchAttributeValue { cooperative: value };
+        launch_with(&stream, &kernel, 64, (id, value), &[address])
     };
     let cooperative = CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
     assert_eq!(launch(cooperative, 1), CUresult::CUDA_ERROR_NOT_SUPPORTED);

@@ -4,7 +4,8 @@ use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cudarc::driver::sys::{self, CUlaunchAttributeID, CUlaunchAttributeValue_union, CUresult};
+use cudarc::driver::sys::CUlaunchAttributeValue_union as CUlaunchAttributeValue;
+use cudarc::driver::sys::{self, CUlaunchAttributeID, CUresult};
 use cudarc::driver::{CudaContext, CudaFunction, CudaStream, DriverError, LaunchConfig};
 use cudarc::driver::{PushKernelArg, result};
 use offramp_libcuda::{SimCounts, Simulator};
@@ -151,7 +152,19 @@ pub(crate) fn launch_early(
     addresses: [u64; 2],
 ) -> CUresult {
     let id = CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
-    let value = CUlaunchAttributeValue_union { programmaticStreamSerializationAllowed: 1 };
+    let value = CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 };
+    launch_with(stream, kernel, 0, (id, value), &addresses)
+}
+
+/// Launches one thread of a kernel of these addresses, with so many bytes of dynamic shared memory
+/// and one attribute.
+pub(crate) fn launch_with(
+    stream: &CudaStream,
+    kernel: &CudaFunction,
+    shared_bytes: u32,
+    (id, value): (CUlaunchAttributeID, CUlaunchAttributeValue),
+    addresses: &[u64],
+) -> CUresult {
     let mut attribute = sys::CUlaunchAttribute { id, pad: [0; 4], value };
     let config = sys::CUlaunchConfig {
         gridDimX: 1,
@@ -160,15 +173,15 @@ pub(crate) fn launch_early(
         blockDimX: 1,
         blockDimY: 1,
         blockDimZ: 1,
-        sharedMemBytes: 0,
+        sharedMemBytes: shared_bytes,
         hStream: stream.cu_stream(),
         attrs: &raw mut attribute,
         numAttrs: 1,
     };
-    let mut params =
-        addresses.each_ref().map(|address| std::ptr::from_ref(address).cast_mut().cast());
+    let pointer = |address: &u64| std::ptr::from_ref(address).cast_mut().cast();
+    let mut params: Vec<_> = addresses.iter().map(pointer).collect();
     let (function, extra) = (kernel.cu_function(), std::ptr::null_mut());
-    // SAFETY: the kernel takes two addresses; one attribute is given.
+    // SAFETY: the kernel takes these addresses; one attribute is given.
     unsafe { sys::cuLaunchKernelEx(&raw const config, function, params.as_mut_ptr(), extra) }
 }
 

@@ -1,6 +1,5 @@
 //! What threads may not do before they have waited for the grids in front of theirs.
 
-use super::moves::{LOCAL_WINDOW, SHARED_WINDOW};
 use super::{Env, addresses};
 use crate::FaultKind;
 use crate::counts::lanes;
@@ -70,11 +69,9 @@ fn too_early(lane: usize, what: &str) -> Box<Problem> {
 pub(super) fn prefetch(warp: &Warp, at: &Address, run: u32, env: &mut Env<'_>) -> Step {
     let addresses = addresses(warp, at, run)?;
     for lane in lanes(run) {
-        let address = addresses[lane];
-        let is_global = !(SHARED_WINDOW..LOCAL_WINDOW).contains(&address);
         // A hint may point anywhere.
-        if is_global && let Some(block) = env.view.block(address, &mut env.hint) {
-            check_load((warp, lane), block, address, 1)?;
+        if let Some(block) = env.view.block(addresses[lane], &mut env.hint) {
+            check_load((warp, lane), block, addresses[lane], 1)?;
         }
     }
     Ok(())

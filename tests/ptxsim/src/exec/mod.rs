@@ -41,7 +41,7 @@ pub(crate) struct Env<'a> {
 
 pub(crate) use early::check_waited;
 pub(crate) use talk::Talk;
-pub(crate) use warp_wide::group;
+pub(crate) use warp_wide::{Group, group};
 
 /// Runs `op` in the lanes of `run`.
 #[inline]

@@ -16,21 +16,20 @@ pub(crate) struct Group {
     pub(crate) here: u32,
 }
 
-/// The group of the first lane of `run` in `op`; `None` where each goes alone.
+/// The group of the first lane of `run` in `op`; where each goes alone, all of them, and nobody is
+/// missing.
 #[inline]
-pub(crate) fn group(warp: &Warp, op: &Op, run: u32) -> Step<Option<Group>> {
+pub(crate) fn group(warp: &Warp, op: &Op, run: u32) -> Step<Group> {
     let word = match op {
         Op::Shuffle(shuffle) => shuffle.members,
         Op::Vote { members, .. }
         | Op::Match { members, .. }
         | Op::Redux { members, .. }
         | Op::WarpSync { members } => *members,
-        Op::Mma { .. } | Op::LoadMatrix { .. } => {
-            return Ok(Some(Group { members: !0, here: run }));
-        }
-        _ => return Ok(None),
+        Op::Mma { .. } | Op::LoadMatrix { .. } => return Ok(Group { members: !0, here: run }),
+        _ => return Ok(Group { members: run, here: run }),
     };
-    member_mask(warp, word, run).map(Some)
+    member_mask(warp, word, run)
 }
 
 /// The first lane's member mask and the lanes that pass the same. A mask must name the lanes that

@@ -51,10 +51,15 @@ fn read(text: &str) -> Parse<Module> {
     })
 }
 
+/// The architecture that a target names: 90 for `sm_90a`.
+pub fn architecture(target: &str) -> Option<u32> {
+    let number = target.strip_prefix("sm_")?;
+    number.strip_suffix('a').unwrap_or(number).parse().ok()
+}
+
 /// Whether a target has `griddepcontrol`.
 fn has_grids(target: &str) -> bool {
-    let number = target.strip_prefix("sm_").map(|number| number.trim_end_matches('a'));
-    number.and_then(|number| number.parse::<u32>().ok()).is_some_and(|number| number >= 90)
+    architecture(target).is_some_and(|number| number >= 90)
 }
 
 /// The line where a kernel waits for other grids.

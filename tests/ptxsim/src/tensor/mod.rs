@@ -15,7 +15,7 @@ type Left = [[f32; 16]; 8];
 type Right = [[f32; 8]; 16];
 
 /// `a * b + c` for 16x16 halves `a`, 16x8 halves `b` and 16x8 f32, as `tensor` sums them up; half
-/// as many factors, the others zero, where they are tf32.
+/// as many factors, with zeros between them, where they are tf32.
 #[inline(always)]
 pub(crate) fn mma(
     tensor: Tensor,
@@ -38,18 +38,10 @@ pub(crate) fn mma(
             }
         }
         let left = &lefts[upper];
-        match (tensor, factors) {
-            (Tensor::Exact, _) => chain(left, &right, &mut sums),
-            (Tensor::Ampere, Factors::Half(_)) => {
-                fused::add(fused::AMPERE, factors, left, &right, &mut sums);
-            }
-            // Four products at a time.
-            (Tensor::Ampere, Factors::Tf32) => {
-                for part in [0..4, 4..8] {
-                    fused::add(fused::AMPERE, factors, &only(left, part), &right, &mut sums);
-                }
-            }
-            (Tensor::Hopper, _) => fused::add(fused::HOPPER, factors, left, &right, &mut sums),
+        match tensor {
+            Tensor::Exact => chain(left, &right, &mut sums),
+            Tensor::Ampere => fused::add(fused::AMPERE, factors, left, &right, &mut sums),
+            Tensor::Hopper => fused::add(fused::HOPPER, factors, left, &right, &mut sums),
         }
         for (row, sums) in sums.iter().enumerate() {
             for (col, sum) in sums.iter().enumerate() {
@@ -69,34 +61,25 @@ fn of_halves(kind: HalfKind, a: [&Words; 4], b: [&Words; 2]) -> ([Left; 2], Righ
     ([rows_of_a(&left, 0), rows_of_a(&left, 1)], right)
 }
 
+/// Four factors and four zeros, twice: Ampere sums up eight products at a time, and of tf32 four.
 #[inline(always)]
 fn of_tf32(a: [&Words; 4], b: [&Words; 2]) -> ([Left; 2], Right) {
     let number = |bits: u32| f32::from_bits(bits & !0x1fff);
     let mut lefts = [[[0f32; 16]; 8]; 2];
     for (upper, rows) in lefts.iter_mut().enumerate() {
         for (at, row) in rows.iter_mut().enumerate() {
-            for (k, x) in row.iter_mut().enumerate().take(8) {
-                *x = number(a[upper + k / 4 * 2][4 * at + k % 4]);
+            for k in 0..8 {
+                row[k / 4 * 8 + k % 4] = number(a[upper + k / 4 * 2][4 * at + k % 4]);
             }
         }
     }
     let mut right = [[0f32; 8]; 16];
-    for (k, row) in right.iter_mut().enumerate().take(8) {
-        for (col, x) in row.iter_mut().enumerate() {
+    for k in 0..8 {
+        for (col, x) in right[k / 4 * 8 + k % 4].iter_mut().enumerate() {
             *x = number(b[k / 4][4 * col + k % 4]);
         }
     }
     (lefts, right)
-}
-
-/// The factors of `k` alone.
-#[inline(always)]
-fn only(left: &Left, k: std::ops::Range<usize>) -> Left {
-    let mut out = [[0f32; 16]; 8];
-    for (out, left) in out.iter_mut().zip(left) {
-        out[k.clone()].copy_from_slice(&left[k.clone()]);
-    }
-    out
 }
 
 /// Each sum is one chain of fused multiply-adds, in the order of k.

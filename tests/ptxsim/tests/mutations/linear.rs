@@ -135,7 +135,7 @@ fn solve(kernel: &Kernel, elem: Elem, shape: &Shape, problem: &Problem) -> Resul
     }
     let expected = |token: usize| -> Vec<f64> {
         let x = x.row(maps[0].0[token]);
-        let x = if norms == Norms::X { standard(&x) } else { x };
+        let x = if norms == Norms::X { standard(&x, EPS) } else { x };
         let sum = |column: usize| {
             let weight = weight.row(column as u32);
             let sum: f64 = x.iter().zip(&weight).map(|(x, w)| x * w).sum();
@@ -143,7 +143,7 @@ fn solve(kernel: &Kernel, elem: Elem, shape: &Shape, problem: &Problem) -> Resul
         };
         let added = residual.row(maps[1].0[token]);
         let added = match norms {
-            Norms::Residual => normalised(&added, &scale, &shift),
+            Norms::Residual => normalised(&added, &scale, &shift, EPS),
             _ => added,
         };
         let added = |column: usize| if mapped { added[column] } else { 0.0 };

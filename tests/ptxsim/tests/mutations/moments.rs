@@ -14,17 +14,17 @@ pub(crate) fn moments(rows: impl Iterator<Item = Vec<f64>>) -> Vec<f32> {
 }
 
 /// `(x - mean) / sqrt(var + eps)`
-pub(crate) fn standard(row: &[f64]) -> Vec<f64> {
+pub(crate) fn standard(row: &[f64], eps: f32) -> Vec<f64> {
     let count = row.len() as f64;
     let mean = row.iter().sum::<f64>() / count;
     let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
-    let inverse = 1.0 / (variance + f64::from(EPS)).sqrt();
+    let inverse = 1.0 / (variance + f64::from(eps)).sqrt();
     row.iter().map(|x| (x - mean) * inverse).collect()
 }
 
 /// The same with scale and shift.
-pub(crate) fn normalised(row: &[f64], scale: &[f32], shift: &[f32]) -> Vec<f64> {
-    let standard = standard(row).into_iter();
+pub(crate) fn normalised(row: &[f64], scale: &[f32], shift: &[f32], eps: f32) -> Vec<f64> {
+    let standard = standard(row, eps).into_iter();
     let pairs = standard.zip(scale.iter().zip(shift));
     pairs.map(|(x, (&scale, &shift))| x * f64::from(scale) + f64::from(shift)).collect()
 }

@@ -2,6 +2,7 @@
 
 use offramp_ptxsim::Kernel;
 
+use crate::moments::normalised;
 use crate::world::Arg::{F, P, U};
 use crate::world::{Elem, Flaw, World};
 
@@ -26,7 +27,7 @@ pub(crate) fn norm(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
         args.extend([F(EPS), U(width as u32), P(out.address), P(out_map_at)]);
         world.launch(kernel, GRID, 0, &args)?;
         out.check(&world, &out_map, elem.rounding(), |token| {
-            normalised(&x.row(x_map[token]), &scale, &shift)
+            normalised(&x.row(x_map[token]), &scale, &shift, EPS)
         })?;
     }
     Ok(())
@@ -56,16 +57,8 @@ pub(crate) fn embed(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
             let ids = tokens[origin[token] as usize];
             let rows: Vec<Vec<f64>> = (0..3).map(|i| tables[i].row(ids[i])).collect();
             let sum: Vec<f64> = (0..width).map(|at| rows.iter().map(|row| row[at]).sum()).collect();
-            normalised(&sum, &scale, &shift)
+            normalised(&sum, &scale, &shift, EPS)
         })?;
     }
     Ok(())
-}
-
-fn normalised(x: &[f64], scale: &[f32], shift: &[f32]) -> Vec<f64> {
-    let mean = x.iter().sum::<f64>() / x.len() as f64;
-    let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
-    let deviation = (variance + f64::from(EPS)).sqrt();
-    let of = |at: usize| (x[at] - mean) / deviation * f64::from(scale[at]) + f64::from(shift[at]);
-    (0..x.len()).map(of).collect()
 }

@@ -217,7 +217,7 @@ fn vectors(
 ) -> Vec<Vec<f64>> {
     let vectors = |token: Vec<f64>| token.chunks(width).map(<[f64]>::to_vec).collect::<Vec<_>>();
     let behind = |vector: Vec<f64>| match norm {
-        Some(norm) => normalised(&vector, &norm.scale, &norm.shift),
+        Some(norm) => normalised(&vector, &norm.scale, &norm.shift, EPS),
         None => vector,
     };
     tokens.flat_map(vectors).map(behind).collect()

@@ -1,6 +1,7 @@
 //! Cases by hand, and any numbers against sums of whole numbers.
 
 use super::*;
+use crate::Tensor;
 use crate::alu::half::to_f32;
 
 const SMALLEST: i32 = -14;
@@ -187,6 +188,20 @@ fn any_numbers_give_the_bits_of_whole_numbers() {
                     assert_eq!(found.to_bits(), sum.to_bits(), "{rule:?} {kind:?}: {found} {sum}");
                 }
             }
+        }
+    }
+}
+
+/// Ampere takes four factors of tf32 at a time: what the other four have is not looked at.
+#[test]
+fn an_infinite_factor_of_tf32_gives_an_infinite_sum() {
+    let ones = [1f32.to_bits(); 32];
+    let infinite = [f32::INFINITY.to_bits(); 32];
+    let zeros = [0; 32];
+    for b in [[&ones, &infinite], [&infinite, &ones]] {
+        for tensor in [Tensor::Exact, Tensor::Ampere, Tensor::Hopper] {
+            let out = super::super::mma(tensor, Factors::Tf32, [&ones; 4], b, [&zeros; 4]);
+            assert_eq!(out, [infinite; 4], "{tensor:?}");
         }
     }
 }
