@@ -13,7 +13,7 @@ pub struct Preferences {
     /// is better turned into blocks of pixels first ([`crate::Fold`]). 1: any number will do.
     pub channel_step: usize,
     /// Whether products and ramps take over layer norms ([`crate::LinearNorms`]) where a norm
-    /// would be an op of its own.
+    /// would be an op of its own, if widths are multiples of `channel_step`.
     pub takes_norms: bool,
 }
 

@@ -18,8 +18,16 @@ pub(super) struct Ahead {
 }
 
 impl Engine {
+    /// While the host would wait: hands over one more part of `next`, or lets others run.
+    pub(super) fn use_wait(&mut self, next: Option<&Batch>) -> Result<()> {
+        if !self.stage_part(next)? {
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
     /// Hands over one more part of `next`; whether there was any.
-    pub(super) fn stage_part(&mut self, next: Option<&Batch>) -> Result<bool> {
+    fn stage_part(&mut self, next: Option<&Batch>) -> Result<bool> {
         let Some(next) = next.filter(|next| self.takes_images(next)) else { return Ok(false) };
         if self.ahead.stamp != next.stamp() {
             self.ahead = Ahead { stamp: next.stamp(), bytes: 0 };

@@ -93,16 +93,21 @@ impl Engine {
         Ok(Some(median(&mut samples)))
     }
 
-    /// Touches every page, loads every kernel, and measures what a token costs in each segment,
-    /// so that packing is decided by this machine and not by a constant.
+    /// Touches every page, loads every kernel of a GPU, and measures what a token costs in each
+    /// segment, so that packing is decided by this machine and not by a constant. Nothing of it
+    /// where there is no room for two rows.
     pub(super) fn warm_up(&mut self) -> Result<()> {
         let Some(shape) = self.first_shape() else { return Ok(()) };
         match (self.plan.ramps(), self.device.runs_behind()) {
-            (0, false) => return Ok(()),
-            (0, true) => return self.measure(shape, 1).map(drop),
-            (_, true) => return self.warm_up_behind(shape),
-            (_, false) => {}
+            (0, false) => Ok(()),
+            (0, true) => self.measure(shape, 1).map(drop),
+            (_, false) => self.warm_up_at_once(shape),
+            (_, true) => self.warm_up_behind(shape),
         }
+    }
+
+    /// For a device that computes when it is told: passes cost what their tokens cost.
+    fn warm_up_at_once(&mut self, shape: Shape) -> Result<()> {
         let times = self.measure(shape, ROUNDS)?;
         let all = tokens(shape) as f64;
         self.costs.token_us = times.iter().map(|time| time.segment_us / all).collect();
@@ -113,7 +118,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The same where small passes cost what their launches cost: segments by the difference
+    /// For one where small passes cost what their launches cost: segments by the difference
     /// between a small pass and one large enough to take clearly longer, and a compaction by
     /// itself.
     fn warm_up_behind(&mut self, first: Shape) -> Result<()> {

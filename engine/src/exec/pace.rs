@@ -102,9 +102,7 @@ impl Engine {
             if is_done {
                 break;
             }
-            if !self.stage_part(next)? {
-                std::thread::yield_now();
-            }
+            self.use_wait(next)?;
         }
         self.state.forget_leavers(self.audit.stays());
         Ok(())

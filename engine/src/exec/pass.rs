@@ -122,9 +122,7 @@ impl Engine {
         // Answers leave while later layers still run, and the next images arrive.
         while !self.device.is_done()? {
             self.drain(sink)?;
-            if !self.stage_part(settings.next)? {
-                std::thread::yield_now();
-            }
+            self.use_wait(settings.next)?;
         }
         self.device.finish()?;
         self.drain(sink)?;
@@ -183,12 +181,12 @@ impl Engine {
     }
 
     fn is_to_pack(&self, site: usize, ramp: usize, settings: &PassSettings<'_>) -> bool {
-        let may_pack = match settings.packing {
-            Packing::Auto => self.packing_pays(site, ramp),
-            Packing::Always => true,
-            Packing::Never => false,
-        };
-        settings.after_exit == AfterExit::Compact && may_pack
+        settings.after_exit == AfterExit::Compact
+            && match settings.packing {
+                Packing::Auto => self.packing_pays(site, ramp),
+                Packing::Always => true,
+                Packing::Never => false,
+            }
     }
 
     /// A device that runs behind has not told yet who leaves: then by what left here lately.

@@ -28,10 +28,9 @@ pub fn bind(plan: &Plan, model: &Model, device: &mut dyn Device) -> Result<()> {
             WeightSource::FoldedFilter(conv, fold) => {
                 biases = binder.filter(weight, conv, Some(fold), device)?;
             }
-            WeightSource::Normed { layer, parts, biases: more, norm } => {
+            WeightSource::Normed { layer, parts, biases: own, norm } => {
                 let form = plan.layout.weights[index];
-                binder.normed(weight, form, (*layer, parts), norm, device)?;
-                biases = binder.normed_bias(form, (*layer, parts, more), norm)?;
+                biases = binder.normed(weight, form, (*layer, parts, own), norm, device)?;
             }
             WeightSource::FoldedBias => device.load(weight, 0, &biases)?,
             WeightSource::Head => binder.head(weight, device)?,
@@ -70,41 +69,26 @@ impl Binder<'_> {
         Ok(())
     }
 
-    /// As [`Self::parts`], with the scale of a norm: `W · diag(scale)`.
+    /// As [`Self::parts`], a norm folded in: loads `W · diag(scale)`, and gives its biases,
+    /// `bias + W · shift`.
     fn normed(
         &self,
         weight: WeightId,
         form: WeightForm,
-        (layer, parts): (usize, &[Part]),
-        norm: &NormSource,
-        device: &mut dyn Device,
-    ) -> Result<()> {
-        let (rows, width) = form.shape();
-        let scale = self.vector(norm.layer, &[norm.scale], width)?;
-        for (index, &part) in parts.iter().enumerate() {
-            let first = index * (rows / parts.len());
-            for_each_rows(&self.tensor(part, layer)?, width, |at, values| {
-                let scaled = values.iter().zip(scale.iter().cycle()).map(|(w, scale)| w * scale);
-                device.load(weight, first + at, &scaled.collect::<Vec<f32>>())?;
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
-
-    /// The biases, with the shift of a norm: `bias + W · shift`.
-    fn normed_bias(
-        &self,
-        form: WeightForm,
         (layer, parts, biases): (usize, &[Part], &[Part]),
         norm: &NormSource,
+        device: &mut dyn Device,
     ) -> Result<Vec<f32>> {
         let (rows, width) = form.shape();
+        let scale = self.vector(norm.layer, &[norm.scale], width)?;
         let shift = self.vector(norm.layer, &[norm.shift], width)?;
         let mut bias = self.vector(layer, biases, rows)?.into_iter();
         let mut folded = Vec::with_capacity(rows);
-        for &part in parts {
-            for_each_rows(&self.tensor(part, layer)?, width, |_, values| {
+        let part_rows = rows / parts.len();
+        for (index, &part) in parts.iter().enumerate() {
+            for_each_rows(&self.tensor(part, layer)?, width, |at, values| {
+                let scaled = values.iter().zip(scale.iter().cycle()).map(|(w, scale)| w * scale);
+                device.load(weight, index * part_rows + at, &scaled.collect::<Vec<f32>>())?;
                 let products = values.chunks_exact(width).map(|row| dot(row, &shift));
                 let sums = products.zip(&mut bias);
                 folded.extend(sums.map(|(product, bias)| (product + f64::from(bias)) as f32));

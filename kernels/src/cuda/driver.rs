@@ -10,6 +10,7 @@ use crate::{Error, Result};
 
 /// The oldest driver that loads our kernels: PTX 8.0 came with CUDA 12.0 (R525).
 const VERSION_MIN: i32 = 12000;
+
 /// Names a library to use as the CUDA driver in place of the system's: [`use_driver`].
 pub const DRIVER_VARIABLE: &str = "OFFRAMP_CUDA_DRIVER";
 
@@ -102,12 +103,10 @@ unsafe impl Send for Context {}
 unsafe impl Sync for Context {}
 
 impl Context {
-    pub(super) fn new(ordinal: usize) -> Result<Arc<Self>> {
+    /// Of the device of this number, which has so much memory.
+    pub(super) fn new(ordinal: usize, memory_bytes: usize) -> Result<Arc<Self>> {
         let device = result::device::get(ordinal as c_int).during("finding the device")?;
         // SAFETY: `device` came from the driver just now.
-        let memory_bytes =
-            unsafe { result::device::total_mem(device) }.during("asking the device")?;
-        // SAFETY: as above.
         let raw = unsafe { result::primary_ctx::retain(device) }.during("making a context")?;
         Ok(Arc::new(Self { device, raw, memory_bytes }))
     }

@@ -48,7 +48,7 @@ macro_rules! sources {
 sources!(attention, compact, conv2d, embed, linear, narrow, norm, pixels, pool2d, ramp);
 
 /// Kernels by entry, with the file they are in, the threads of a block, and the dynamic shared
-/// memory that launches may ask for.
+/// memory that launches may ask for with elements of two bytes.
 macro_rules! kernels {
     ($($kernel:ident: $entry:literal in $file:literal x $threads:literal, $shared:expr;)*) => {
         /// An entry of the PTX.
@@ -74,7 +74,7 @@ macro_rules! kernels {
                 }
             }
 
-            /// Dynamic shared memory of a block at most, in bytes.
+            /// Dynamic shared memory of a block at most, in bytes, with elements of two bytes.
             fn shared_bytes_max(self) -> u32 {
                 match self {
                     $(Self::$kernel => $shared,)*
@@ -185,7 +185,7 @@ impl Source {
 const OVERLAP_VERSION_MIN: i32 = 12_030;
 /// `0` in this environment variable lets each kernel begin when the one in front has ended, on
 /// every GPU: to compare, and to rule overlapping out where something is wrong.
-pub const OVERLAP_VARIABLE: &str = "OFFRAMP_CUDA_OVERLAP";
+const OVERLAP_VARIABLE: &str = "OFFRAMP_CUDA_OVERLAP";
 
 /// Whether kernels overlap: for a target, by a driver of this version, with this setting.
 fn overlaps(target: Target, version: i32, setting: Option<&OsStr>) -> bool {
@@ -203,16 +203,10 @@ pub(super) struct Kernels {
     context: Arc<Context>,
     /// Shared memory that a block may ask for.
     shared_bytes_max: u32,
-    /// As [`SOURCES`].
-    files: Vec<OnceLock<File>>,
-}
-
-/// The kernels of one PTX text.
-struct File {
-    /// By [`Kernel`]; none where it is in another text.
-    kernels: Vec<Option<Function>>,
+    /// By [`Kernel`]; those of a text are loaded together.
+    functions: Vec<OnceLock<Function>>,
     /// What the functions lie in.
-    _module: Module,
+    modules: Mutex<Vec<Module>>,
 }
 
 impl Kernels {
@@ -232,9 +226,10 @@ impl Kernels {
             elem,
             target,
             overlap: overlaps(target, version, setting.as_deref()),
-            context: Context::new(gpu.ordinal)?,
+            context: Context::new(gpu.ordinal, gpu.memory_bytes)?,
             shared_bytes_max: gpu.block_shared_bytes as u32,
-            files: SOURCES.iter().map(|_| OnceLock::new()).collect(),
+            functions: Kernel::ALL.iter().map(|_| OnceLock::new()).collect(),
+            modules: Mutex::default(),
         });
         shared.insert(key, Arc::downgrade(&kernels));
         Ok(kernels)
@@ -257,28 +252,29 @@ impl Kernels {
 
     /// A kernel, loaded if it is not yet.
     pub(super) fn get(&self, kernel: Kernel) -> Result<Function> {
-        let index = SOURCES.iter().position(|source| source.file == kernel.file());
-        let index = index.expect("invariant: every kernel is in a source");
-        let file = match self.files[index].get() {
-            Some(file) => file,
-            None => {
-                let file = self.load(index)?;
-                self.files[index].get_or_init(|| file)
-            }
-        };
-        Ok(file.kernels[kernel as usize].expect("invariant: a text's kernels are loaded with it"))
+        let slot = &self.functions[kernel as usize];
+        if slot.get().is_none() {
+            self.load(kernel.file(), slot)?;
+        }
+        Ok(*slot.get().expect("invariant: the kernels of a text are loaded with it"))
     }
 
-    fn load(&self, index: usize) -> Result<File> {
-        let source = &SOURCES[index];
-        let file = source.file;
+    /// Loads all kernels of a text, `wanted` among them, unless another thread has.
+    fn load(&self, file: &'static str, wanted: &OnceLock<Function>) -> Result<()> {
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        if wanted.get().is_some() {
+            return Ok(());
+        }
+        let source = SOURCES.iter().find(|source| source.file == file);
+        let source = source.expect("invariant: every kernel is in a source");
         let module = Module::load(&self.context, file, source.text(self.elem, self.target))?;
-        let load = |&kernel: &Kernel| match kernel.file() == file {
-            true => self.prepare(&module, kernel).map(Some),
-            false => Ok(None),
-        };
-        let kernels = Kernel::ALL.iter().map(load).collect::<Result<_>>()?;
-        Ok(File { kernels, _module: module })
+        let own = Kernel::ALL.iter().filter(|kernel| kernel.file() == file);
+        let prepare = |&kernel: &Kernel| Ok((kernel, self.prepare(&module, kernel)?));
+        for (kernel, function) in own.map(prepare).collect::<Result<Vec<_>>>()? {
+            self.functions[kernel as usize].get_or_init(|| function);
+        }
+        modules.push(module);
+        Ok(())
     }
 
     fn prepare(&self, module: &Module, kernel: Kernel) -> Result<Function> {

@@ -149,8 +149,6 @@ __device__ __forceinline__ u32 pack(float a, float b) {
     return *(const u32*)&pair;
 }
 
-__device__ __forceinline__ float2 unpack(u32 pair) { return to_float2(*(const elem2*)&pair); }
-
 #endif
 
 // One store of a chunk. Written out, as the compiler would make four of what it can see through.

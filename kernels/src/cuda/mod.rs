@@ -43,7 +43,7 @@ mod weights;
 pub use driver::{DRIVER_VARIABLE, Unavailable, use_driver};
 pub use elem::Elem;
 pub use gpu::{Gpu, gpus};
-pub use kernels::{OVERLAP_VARIABLE, ShippedKernel, shipped_kernels};
+pub use kernels::{ShippedKernel, shipped_kernels};
 pub use tile::Tile;
 
 pub(crate) use cover::{Cover, round_up};
@@ -129,7 +129,7 @@ impl Value {
 }
 
 impl CudaDevice {
-    /// Opens a device and loads the kernels for a storage format.
+    /// Opens a device for a storage format. Kernels are loaded when they are first launched.
     ///
     /// # Errors
     /// [`Error::Device`] where there is none, or it cannot run the kernels.
@@ -213,22 +213,25 @@ impl CudaDevice {
         kernel.shared_bytes(self.elem)
     }
 
-    /// Dynamic shared memory that a block of `kernel` may have here, in bytes.
-    pub(crate) fn shared_bytes_max(&self, kernel: Kernel) -> usize {
-        self.queue.kernels().shared_bytes_max(kernel) as usize
+    /// Whether a block of `kernel` may have so many bytes of dynamic shared memory here.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where it is more than this device has; the device goes on.
+    pub(crate) fn check_shared(&self, kernel: Kernel, bytes: usize) -> Result<()> {
+        let most = self.queue.kernels().shared_bytes_max(kernel) as usize;
+        if bytes > most {
+            let expected = format!("at most {most} bytes of shared memory on this device");
+            return Err(Error::mismatch(kernel.entry(), expected, bytes));
+        }
+        Ok(())
     }
 
     /// Collects a launch.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] where a block would need more shared memory than this device has; the
-    /// device goes on.
+    /// As [`Self::check_shared`].
     pub(crate) fn push(&mut self, launch: Launch) -> Result<()> {
-        let most = self.shared_bytes_max(launch.kernel);
-        if launch.shared_bytes as usize > most {
-            let expected = format!("at most {most} bytes of shared memory on this device");
-            return Err(Error::mismatch(launch.kernel.entry(), expected, launch.shared_bytes));
-        }
+        self.check_shared(launch.kernel, launch.shared_bytes as usize)?;
         let pushed = self.queue.push(launch);
         self.guard(pushed)
     }
@@ -305,7 +308,7 @@ impl Device for CudaDevice {
         true
     }
 
-    /// Eight elements are the 16 bytes of one copy.
+    /// Eight elements of two bytes are the 16 bytes of one copy.
     fn preferences(&self) -> Preferences {
         Preferences { channel_step: 8, takes_norms: true }
     }

@@ -103,8 +103,8 @@ impl Queue {
     pub(super) fn record_due(&mut self) -> Result<()> {
         let Some(sequence) = self.due.pop() else { return Ok(()) };
         let recorded = self.stream.record(|| enqueue(&self.stream, &self.kernels, &sequence))?;
-        if let Some(graph) = recorded {
-            self.sequences.insert(sequence, Sequence::Recorded(graph));
+        if let (Some(graph), Some(known)) = (recorded, self.sequences.get_mut(&sequence)) {
+            *known = Sequence::Recorded(graph);
         }
         Ok(())
     }

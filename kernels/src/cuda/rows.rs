@@ -174,12 +174,13 @@ impl Rows {
         self.number = self.number.wrapping_add(1).max(1);
         self.current = 0;
         self.rows = pass.rows();
-        (self.tokens, self.longest, self.are_images) = (0, 0, true);
-        let mut tokens = &[][..];
-        if let RowInput::Text { tokens: own, offsets } = pass.input {
-            (self.tokens, self.longest, self.are_images) = (own.len(), longest(offsets), false);
-            tokens = own;
-        }
+        let (tokens, longest) = match pass.input {
+            RowInput::Text { tokens, offsets } => (tokens, longest(offsets)),
+            RowInput::Images(_) | RowInput::Staged => (&[][..], 0),
+        };
+        self.tokens = tokens.len();
+        self.longest = longest;
+        self.are_images = !matches!(pass.input, RowInput::Text { .. });
         let (number, places) = (self.number, self.places);
         // SAFETY: the device is idle: what was sent before has arrived.
         let staging = unsafe { self.staging.slice_mut() };

@@ -3,7 +3,7 @@
 /// What one block makes of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tile {
-    /// 128 tokens by 192 outputs. Needs 122 KiB of shared memory.
+    /// 128 tokens by 192 outputs. Needs 123.5 KiB of shared memory.
     Broad,
     /// 128 tokens by 128 outputs.
     Wide,

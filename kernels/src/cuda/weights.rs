@@ -1,7 +1,7 @@
 //! The weights of a plan in one block of device memory.
 //!
 //! Matrices and tables lie row-major in the storage format, vectors in f32, each on a boundary of
-//! 256 bytes. Behind a matrix lie the sums of its rows, for products that take over a layer norm.
+//! 256 bytes. Where products take over layer norms, the sums of its rows lie behind a matrix.
 
 use super::elem::Elem;
 use super::memory::{Address, DeviceMemory};
@@ -20,6 +20,7 @@ pub(crate) struct Weights {
     places: Vec<usize>,
     /// By weight: first byte of the sums of a matrix's rows.
     sums: Vec<usize>,
+    has_sums: bool,
 }
 
 impl Weights {
@@ -33,12 +34,14 @@ impl Weights {
         };
         let mut places = Vec::with_capacity(layout.weights.len());
         let mut sums = Vec::with_capacity(layout.weights.len());
+        let has_sums = !layout.moments.is_empty();
         for form in &layout.weights {
             places.push(take(elements(form).saturating_mul(element_bytes(form, elem))));
-            sums.push(take(rows(form).saturating_mul(size_of::<f32>())));
+            let summed = if has_sums { rows(form) } else { 0 };
+            sums.push(take(summed.saturating_mul(size_of::<f32>())));
         }
         let memory = DeviceMemory::new(stream, "weights", end)?;
-        Ok(Self { memory, elem, forms: layout.weights.clone(), places, sums })
+        Ok(Self { memory, elem, forms: layout.weights.clone(), places, sums, has_sums })
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -61,8 +64,7 @@ impl Weights {
         let at = self.address(id) + (first * element_bytes(form, self.elem)) as u64;
         match form {
             WeightForm::Vector { .. } => stream.upload(at, values),
-            WeightForm::Table { .. } => stream.upload(at, &self.elem.encode_weights(values)?),
-            WeightForm::Matrix { k, .. } => {
+            WeightForm::Matrix { k, .. } if self.has_sums => {
                 let bytes = self.elem.encode_weights(values)?;
                 let sum = |row: &[u8]| self.elem.decode(row).map(f64::from).sum::<f64>() as f32;
                 let sums: Vec<f32> = bytes.chunks_exact(*k * self.elem.bytes()).map(sum).collect();
@@ -70,10 +72,12 @@ impl Weights {
                 stream.upload(self.memory.address() + first as u64, &sums)?;
                 stream.upload(at, &bytes)
             }
+            _ => stream.upload(at, &self.elem.encode_weights(values)?),
         }
     }
 
-    /// Sums over the `k` elements of each of a matrix's rows, as it is stored.
+    /// Sums over the `k` elements of each of a matrix's rows, as it is stored; only under a layout
+    /// with moments.
     pub(crate) fn sums(&self, id: WeightId) -> Address {
         self.memory.address() + self.sums[id.0] as u64
     }

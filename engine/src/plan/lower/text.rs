@@ -19,8 +19,6 @@ use crate::plan::arena::ArenaStack;
 use crate::plan::weights::{NormSource, WeightTable};
 use crate::plan::{Plan, Segment, Site};
 
-/// Kernels that take norms over read widths in steps of so many.
-const NORM_STEP: usize = 8;
 /// Where moments of `x` are: behind attention and behind the feed-forward layers, as the one is
 /// written while the other is read.
 const BEHIND_ATTENTION: MomentsId = MomentsId(0);
@@ -68,7 +66,8 @@ impl<'a> Lowering<'a> {
     fn new(spec: &'a TextSpec, limits: Limits, prefers: Preferences) -> Self {
         let mut arena = ArenaStack::default();
         let x = arena.take(limits.tokens_max * spec.hidden);
-        let fits = [spec.hidden, spec.intermediate].iter().all(|w| w.is_multiple_of(NORM_STEP));
+        let widths = [spec.hidden, spec.intermediate];
+        let fits = widths.iter().all(|width| width.is_multiple_of(prefers.channel_step));
         Self {
             spec,
             limits,

@@ -117,7 +117,7 @@ impl Conv2d {
             return (Kernel::Conv2dThin, THIN);
         }
         // Half of a wide tile would be for nobody.
-        let tiles = if self.outputs > ANY[1] { &TILES[..] } else { &TILES[1..] };
+        let tiles = if self.outputs > Tile::Few.outputs() { &TILES[..] } else { &TILES[1..] };
         match device.tile(tiles, tokens, self.outputs) {
             Some((tile, kernel)) => (kernel, [tile.tokens(), tile.outputs()]),
             None => (Kernel::Conv2dAny, ANY),

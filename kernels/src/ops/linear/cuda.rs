@@ -2,7 +2,9 @@
 //! have the sum over `k` in shares, and plain arithmetic for shapes without alignment.
 
 use super::Linear;
-use crate::cuda::{CudaDevice, Kernel, Launch, Reserved, Tile, Tuning, parameters, round_up};
+use crate::cuda::{
+    CudaDevice, Kernel, Launch, Reserved, Tile, Tuning, Value, parameters, round_up,
+};
 use crate::{Activation, ArenaLayout, Error, LiveBound, Result, WeightForm};
 
 parameters! {
@@ -88,18 +90,17 @@ impl Linear {
         if cover.tokens == 0 || self.n == 0 {
             return Ok(());
         }
-        let x = device.value(self.x)?;
+        let x = Value { at: given.x, map: given.x_map };
         let is_aligned = x.is_aligned(self.k) && given.weight.is_multiple_of(16) && self.k > 0;
-        let is_split =
-            cover.pass_tokens <= device.tuning.split_tokens && splits(self.n, self.k) > 1;
-        let tile = match is_split {
+        let has_few_tokens = cover.pass_tokens <= device.tuning.split_tokens;
+        let splits = if has_few_tokens { splits(self.n, self.k) } else { 1 };
+        let tile = match splits > 1 {
             true => Some((Tile::Few, Kernel::LinearFew)),
             false => device.tile(&TILES, cover.tokens, self.n),
         };
         let Some((tile, kernel)) = tile.filter(|_| is_aligned) else {
             return self.launch_any(device, given, cover.tokens);
         };
-        let splits = if is_split { splits(self.n, self.k) } else { 1 };
         let mut arguments = given.pack().and(&norms.pack());
         if kernel == Kernel::LinearFew {
             let Reserved { partial, arrivals, .. } = device.reserved()?;

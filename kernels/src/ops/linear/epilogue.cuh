@@ -3,6 +3,7 @@
 #pragma once
 
 #include "linear/tile.cuh"
+#include "norm/chunk.cuh"
 
 // Outputs of a token that a thread makes side by side.
 #define RUN 8
@@ -53,23 +54,7 @@ struct Run {
     float at[RUN];
 };
 
-// Whole runs, which lie at 16 bytes.
-__device__ __forceinline__ void read_whole(const elem* from, Run& run) {
-#if defined(ELEM_TF32)
-    const float4 low = *(const float4*)from, high = *(const float4*)(from + 4);
-    run = {{low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w}};
-#else
-    const uint4 chunk = *(const uint4*)from;
-    const u32 pairs[4] = {chunk.x, chunk.y, chunk.z, chunk.w};
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        const float2 pair = unpack(pairs[i]);
-        run.at[2 * i] = pair.x;
-        run.at[2 * i + 1] = pair.y;
-    }
-#endif
-}
-
+// A whole run, which lies at 16 bytes.
 __device__ __forceinline__ void write_whole(elem* to, const Run& run) {
     const float* v = run.at;
 #if defined(ELEM_TF32)
@@ -88,7 +73,7 @@ __device__ __forceinline__ void write_whole(elem* to, const Run& run) {
 __device__ __forceinline__ Run read_run(const elem* from, u32 columns, bool whole) {
     Run run;
     if (whole) {
-        read_whole(from, run);
+        load_chunk(from, run.at);
     } else {
 #pragma unroll
         for (int i = 0; i < RUN; i++)
@@ -111,9 +96,8 @@ __device__ __forceinline__ void write_run(elem* to, const Run& run, u32 columns,
 // The residual behind its norm, but for the shift.
 template <class S>
 __device__ __forceinline__ void normalise(Run& run, const Standard& of, u32 column) {
-    const float4* scale = (const float4*)&edges<S>().factors[column];
-    const float4 low = scale[0], high = scale[1];
-    const float factors[RUN] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+    float factors[RUN];
+    load_chunk(&edges<S>().factors[column], factors);
 #pragma unroll
     for (int i = 0; i < RUN; i++)
         run.at[i] = __fmul_rn(__fmul_rn(run.at[i] - of.mean, of.inverse), factors[i]);
@@ -196,7 +180,7 @@ __device__ __forceinline__ void write_tile(const P& p) {
                 if (p.out_moments) {
                     const u32 all = min(MOMENT_COLUMNS, p.n - block);
                     const Moments64 moments = moments_of(run, columns, all);
-                    const u64 row = (u64)edges<S>().out[token] * p.moment_blocks();
+                    const u64 row = (u64)edges<S>().out[token] * moment_blocks(p.n);
                     if (threadIdx.x % 8 == 0)
                         p.out_moments[row + block / MOMENT_COLUMNS] = moments;
                 }

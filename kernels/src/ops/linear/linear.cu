@@ -37,10 +37,6 @@ struct Product {
         return place(sums ? x_map : residual_map, token);
     }
 
-    __device__ __forceinline__ u32 moment_blocks() const {
-        return (n + MOMENT_COLUMNS - 1) / MOMENT_COLUMNS;
-    }
-
     // Whether a token of the tile lives.
     __device__ __forceinline__ bool find_tokens() {
         tokens = live->tokens;

@@ -70,12 +70,10 @@ impl Linear {
             let expected = "no activation before a residual that lies before its norm";
             return Err(Error::mismatch("linear", expected, self.activation));
         }
-        let Some(residual) = self.residual else {
-            return match self.norms.residual {
-                None => Ok(()),
-                Some(_) => Err(Error::mismatch("linear norms", "a residual", "none")),
-            };
-        };
+        if self.norms.residual.is_some() && self.residual.is_none() {
+            return Err(Error::mismatch("linear norms", "a residual", "none"));
+        }
+        let Some(residual) = self.residual else { return Ok(()) };
         layout.check_matrix("linear residual", residual, self.n)?;
         if residual.at != self.out.at && residual.overlaps(&self.out) {
             return Err(Error::mismatch("linear residual", "out or a span apart", residual));

@@ -12,6 +12,10 @@
 // Elements that differ have more, unless it is by single units of the last place of an f32.
 #define FLAT 2.2737368e-13f
 
+__device__ __forceinline__ u32 moment_blocks(u32 width) {
+    return (width + MOMENT_COLUMNS - 1) / MOMENT_COLUMNS;
+}
+
 // Mean of so many columns, and the sum of their squared distances from it.
 struct __align__(8) Moments64 {
     float mean;
@@ -31,9 +35,7 @@ struct MomentTable {
     u32 width;
     float eps;
 
-    __device__ __forceinline__ u32 blocks() const {
-        return (width + MOMENT_COLUMNS - 1) / MOMENT_COLUMNS;
-    }
+    __device__ __forceinline__ u32 blocks() const { return moment_blocks(width); }
 
     __device__ __forceinline__ float columns(u32 block) const {
         return min(MOMENT_COLUMNS, width - block * MOMENT_COLUMNS);

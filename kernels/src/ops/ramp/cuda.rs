@@ -58,11 +58,7 @@ impl Ramp {
     pub(crate) fn launch(&self, device: &mut CudaDevice, bound: LiveBound) -> Result<()> {
         self.check(&device.layout)?;
         let shared_bytes = self.shared_bytes();
-        let most = device.shared_bytes_max(Kernel::Ramp);
-        if shared_bytes > most {
-            let expected = format!("at most {most} bytes of shared memory on this device");
-            return Err(Error::mismatch("ramp", expected, shared_bytes));
-        }
+        device.check_shared(Kernel::Ramp, shared_bytes)?;
         let layers = self.layers(device)?;
         device.settle_exit(self.exit)?;
         let (x, cover) = (device.value(self.x)?, device.cover(bound)?);
