@@ -35,9 +35,9 @@ pub(crate) fn measure(
     size: &BertSize,
     recorder: &mut Recorder,
 ) -> Result<()> {
-    let mut device = match CudaDevice::new(settings.device, settings.elem()) {
-        Ok(device) => device,
-        Err(error) => return recorder.fail(Place::of(model, "answers"), &error),
+    let device = CudaDevice::new(settings.device, settings.elem()).map_err(Into::into);
+    let Some(mut device) = recorder.opened(Place::of(model, "answers"), device)? else {
+        return Ok(());
     };
     for shape in settings.shapes_of(model) {
         let place = Place::at(model, shape, "answers".to_owned());

@@ -94,9 +94,9 @@ pub(crate) fn measure(
     model: &NamedModel,
     recorder: &mut Recorder,
 ) -> Result<()> {
-    let mut subject = match Subject::start(settings, model) {
-        Ok(subject) => subject,
-        Err(error) => return recorder.fail(Place::of(model, "start"), error.as_ref()),
+    let subject = Subject::start(settings, model);
+    let Some(mut subject) = recorder.opened(Place::of(model, "start"), subject)? else {
+        return Ok(());
     };
     subject.check(settings, recorder)?;
     let gains = subject.engine.gains_from_next();
@@ -133,7 +133,10 @@ fn time(
     shape: Shape,
     variant: Variant,
 ) -> Result<ForwardTime> {
-    let batches = [subject.batch(shape)?, subject.other_batch(shape)?];
+    let mut batches = vec![subject.batch(shape)?];
+    if variant.knows_next {
+        batches.push(subject.other_batch(shape)?);
+    }
     let engine = &mut subject.engine;
     let exits = match variant.profile {
         Profile::Off => Exits::off(engine.plan()),
@@ -143,16 +146,15 @@ fn time(
     let Variant { after_exit, packing, .. } = variant;
     let new = PassSettings::new(&exits, after_exit);
     let pass = PassSettings { windows: &windows, packing, ..new };
-    let batches = if variant.knows_next { &batches[..] } else { &batches[..1] };
-    run_all(engine, batches, &pass, settings.warm_ups)?;
-    let runs = run_all(engine, batches, &pass, settings.runs)?;
+    run_all(engine, &batches, &pass, settings.warm_ups)?;
+    let runs = run_all(engine, &batches, &pass, settings.runs)?;
     engine.time_passes(true)?;
-    let timed = run_all(engine, batches, &pass, settings.device_runs);
+    let timed = run_all(engine, &batches, &pass, settings.device_runs);
     engine.time_passes(false)?;
     let device_ms = timed?.iter().map(|run| run.device_ms).collect();
     let quantiles = |of: fn(&Run) -> f64| Quantiles::of(runs.iter().map(of).collect());
     Ok(ForwardTime {
-        model: subject.name,
+        model: subject.named.name,
         rows: shape.rows,
         row_tokens: shape.tokens,
         exits: variant.profile.name(),

@@ -54,9 +54,9 @@ pub(crate) fn measure(
     size: &BertSize,
     recorder: &mut Recorder,
 ) -> Result<()> {
-    let mut device = match CudaDevice::new(settings.device, settings.elem()) {
-        Ok(device) => device,
-        Err(error) => return recorder.fail(Place::of(model, "kernels"), &error),
+    let device = CudaDevice::new(settings.device, settings.elem()).map_err(Into::into);
+    let Some(mut device) = recorder.opened(Place::of(model, "kernels"), device)? else {
+        return Ok(());
     };
     for shape in settings.shapes_of(model) {
         for task in Task::ALL {
@@ -69,9 +69,8 @@ pub(crate) fn measure(
                 let us = time_us.p50;
                 note(format_args!("{place}: {us:.2} us, {tflops:.1} TFLOP/s, error {error:.1e}"));
             }
-            let close = time.as_ref().map_or(Ok(()), |time| time.is_close(settings));
-            recorder.take(place.clone(), time, |report| &mut report.kernels)?;
-            close.or_else(|error| recorder.fail(place, error.as_ref()))?;
+            let check = |time: &KernelTime| time.is_close(settings);
+            recorder.take_checked(place, time, check, |report| &mut report.kernels)?;
         }
     }
     Ok(())

@@ -18,7 +18,7 @@ import sys
 
 TOKENS, ROWS = 128, (1, 8, 32, 128)
 # BERT base.
-LAYERS, WIDTH, INNER, VOCABULARY = 12, 768, 3072, 30522
+LAYERS, WIDTH, INNER = 12, 768, 3072
 # Tiles of products by tokens, outputs, and multiplications and additions a cycle of a
 # multiprocessor, which their counts allow (tests/cuda/bounds.rs); convolutions have all but the
 # first. Fragments from shared memory hold them to half of what tensor cores could do, and less.
@@ -71,48 +71,48 @@ H100 = Card()
 
 # ---------------------------------------------------------------- kernels
 
-def tiled(m, n, k, tiles, card):
+def tiled(m, n, k, tiles):
     """By the tile that should be quickest: all multiprocessors take tiles in turns."""
     def time(tile):
         tokens, outputs, rate, ends = tile
         count = math.ceil(m / tokens) * math.ceil(n / outputs)
-        turns = math.ceil(count / card.multiprocessors)
-        body = turns * tokens * outputs * k / rate / card.clock
+        turns = math.ceil(count / H100.multiprocessors)
+        body = turns * tokens * outputs * k / rate / H100.clock
         return body, body + turns * ends
     return min(map(time, tiles))[1]
 
 
-def product(m, n, k, card=H100, is_cold=False):
+def product(m, n, k, is_cold=False):
     """`[m, k] x [n, k]` with its epilogue."""
     read = BYTES * (m * k + n * k + m * n)
-    memory = read / card.memory if is_cold else card.moved(read)
-    memory = max(memory, BYTES * n * k / card.memory)
+    memory = read / H100.memory if is_cold else H100.moved(read)
+    memory = max(memory, BYTES * n * k / H100.memory)
     if m > SPLIT_TOKENS:
-        return max(tiled(m, n, k, (BROAD, WIDE, FEW), card), memory)
+        return max(tiled(m, n, k, (BROAD, WIDE, FEW)), memory)
     wanted = math.ceil(BLOCKS_WANTED / math.ceil(n / FEW[1]))
     shares = max(1, min(wanted, math.ceil(k / FEW[0]) // 2, SPLITS_MAX))
-    time = max(tiled(m, n * shares, k / shares, (FEW,), card), memory)
-    return time + card.start - card.ahead + (card.fence if shares > 1 else 0.0)
+    time = max(tiled(m, n * shares, k / shares, (FEW,)), memory)
+    return time + H100.start - H100.ahead + (H100.fence if shares > 1 else 0.0)
 
 
-def attention(m, card=H100):
+def attention(m):
     """Scores, softmax and mix of 12 heads."""
-    return card.start + 1.9 + card.moved(BYTES * m * 4 * WIDTH)
+    return H100.start + 1.9 + H100.moved(BYTES * m * 4 * WIDTH)
 
 
-def norm(m, card=H100):
+def norm(m):
     """A layer norm."""
-    return card.start + card.moved(BYTES * m * 2 * WIDTH)
+    return H100.start + H100.moved(BYTES * m * 2 * WIDTH)
 
 
-def ramp(rows, card=H100):
+def ramp(rows):
     """Pools the mean of all tokens, decides, and tells the host."""
-    return card.start + card.ramp_fence + card.moved(BYTES * rows * TOKENS * WIDTH)
+    return H100.start + H100.ramp_fence + H100.moved(BYTES * rows * TOKENS * WIDTH)
 
 
-def compact(rows, card=H100):
+def compact(rows):
     """Writes new tables: one block."""
-    return card.start + 1.0 + rows * TOKENS * 8 / 1e5 if rows else card.start
+    return H100.start + 1.0 + rows * TOKENS * 8 / 1e5 if rows else H100.start
 
 
 PRODUCTS = {"linear qkv": (3 * WIDTH, WIDTH), "linear out": (WIDTH, WIDTH),
@@ -123,22 +123,22 @@ PRODUCTS = {"linear qkv": (3 * WIDTH, WIDTH), "linear out": (WIDTH, WIDTH),
 TAKING = {"linear ffn1 behind norm": "linear ffn1", "linear ffn2 between norms": "linear ffn2"}
 
 
-def kernel_us(name, rows, is_cold=True):
-    """One kernel of a layer, its operands in memory or in the cache."""
+def kernel_us(name, rows):
+    """One kernel of a layer by itself, its operands in memory."""
     m = rows * TOKENS
     if name in TAKING:
-        return kernel_us(TAKING[name], rows, is_cold) + H100.taken_norm
+        return kernel_us(TAKING[name], rows) + H100.taken_norm
     if name in PRODUCTS:
-        return product(m, *PRODUCTS[name], is_cold=is_cold)
+        return product(m, *PRODUCTS[name], is_cold=True)
     return {"attention": attention(m), "norm": norm(m), "embed": norm(m) + 1.0,
             "ramp": ramp(rows), "compact": compact(rows)}[name]
 
 
-def cublas_us(m, n, k, card=H100):
+def cublas_us(m, n, k):
     """The same product by cuBLAS, without bias, activation and residual."""
-    rate = card.multiprocessors * card.cublas_rate * card.clock
-    memory = BYTES * (m * k + n * k + m * n) / card.memory
-    return max(m * n * k / rate, memory) + card.start
+    rate = H100.multiprocessors * H100.cublas_rate * H100.clock
+    memory = BYTES * (m * k + n * k + m * n) / H100.memory
+    return max(m * n * k / rate, memory) + H100.start
 
 
 # ---------------------------------------------------------------- launches
@@ -172,11 +172,11 @@ def layer_window(model, rows, index):
 
 # ---------------------------------------------------------------- forwards of BERT base
 
-def layer(rows, card=H100):
+def layer(rows):
     """Five kernels and their gaps; the products take the norms over."""
     m = rows * TOKENS
-    products = sum(product(m, n, k, card) + card.taken_norm for n, k in PRODUCTS.values())
-    return products + attention(m, card) + LAYER_LAUNCHES * card.gap
+    products = sum(product(m, n, k) + H100.taken_norm for n, k in PRODUCTS.values())
+    return products + attention(m) + LAYER_LAUNCHES * H100.gap
 
 
 def exits_of(profile, rows):
@@ -187,16 +187,16 @@ def exits_of(profile, rows):
     return [min(int(-math.log2(1 - part)), LAYERS - 1) for part in parts]
 
 
-def encoder_us(rows, profile="off", way="release", card=H100):
+def encoder_us(rows, profile, way):
     """Device time of a forward: behind the upload until the end of the last launch."""
-    ends = norm(rows * TOKENS, card) + 1.0 + product(rows, WIDTH, WIDTH, card) + ramp(1, card)
-    ends += compact(rows, card) + ENCODER_ENDS * card.gap
+    ends = norm(rows * TOKENS) + 1.0 + product(rows, WIDTH, WIDTH) + ramp(1)
+    ends += compact(rows) + ENCODER_ENDS * H100.gap
     # The first launch of a sequence does not begin early: a sequence is what lies between two
     # ramps, and without ramps the first segment and all others.
     sequences = 2 if profile == "off" else LAYERS
-    ends += sequences * card.behind
+    ends += sequences * H100.behind
     if profile == "off":
-        return LAYERS * layer(rows, card) + ends
+        return LAYERS * layer(rows) + ends
     leaving, alive, time = exits_of(profile, rows), rows, ends
     is_packed = way == "compact always"
     for index in range(LAYERS):
@@ -206,19 +206,19 @@ def encoder_us(rows, profile="off", way="release", card=H100):
             if not sum(exit >= index - 1 for exit in leaving):
                 return time
         # Where nobody is left all blocks leave at once.
-        time += layer(alive, card) if alive else LAYER_LAUNCHES * (card.gap + 1.0)
+        time += layer(alive) if alive else LAYER_LAUNCHES * (H100.gap + 1.0)
         if index < LAYERS - 1:
-            time += ramp(alive, card) + card.gap
-            time += compact(alive, card) + card.gap if is_packed else 0.0
+            time += ramp(alive) + H100.gap
+            time += compact(alive) + H100.gap if is_packed else 0.0
     return time
 
 
-def forward_us(rows, profile, way, card=H100):
+def forward_us(rows, profile, way):
     """Device time; by the engine's own judgement it is the better of both."""
     if way == "compact":
         ways = ("compact always", "compact never")
-        return min(encoder_us(rows, profile, each, card) for each in ways)
-    return encoder_us(rows, profile, way, card)
+        return min(encoder_us(rows, profile, each) for each in ways)
+    return encoder_us(rows, profile, way)
 
 
 # ---------------------------------------------------------------- ResNet-50
@@ -242,31 +242,31 @@ def convolutions():
             inputs = 4 * inner
 
 
-def convolution(rows, side, inputs, outputs, window, card=H100):
+def convolution(rows, side, inputs, outputs, window):
     """A convolution: a product whose left-hand side is gathered; its sum is never cut."""
     m, k = rows * side * side, inputs * window * window
-    memory = card.moved(BYTES * (m * inputs + m * outputs + outputs * k))
-    return max(tiled(m, outputs, k, (WIDE, FEW), card), memory) + card.start - card.ahead
+    memory = H100.moved(BYTES * (m * inputs + m * outputs + outputs * k))
+    return max(tiled(m, outputs, k, (WIDE, FEW)), memory) + H100.start - H100.ahead
 
 
-def images_us(rows, card=H100):
+def images_us(rows):
     """Device time of ResNet-50: pixels, 53 convolutions, a pool, and the head."""
     pixels = 224 * 224 * 3
-    time = card.moved(rows * (pixels + 112 * 112 * 16 * BYTES)) + card.start
-    time += sum(convolution(rows, *conv, card) + card.gap for conv in convolutions())
-    time += card.moved(BYTES * rows * 64 * (112 * 112 + 56 * 56)) + card.start
-    head = card.start + card.ramp_fence + 2048 * 1000 * BYTES / card.cache
-    return time + head + IMAGE_ENDS * card.gap + 2 * card.behind
+    time = H100.moved(rows * (pixels + 112 * 112 * 16 * BYTES)) + H100.start
+    time += sum(convolution(rows, *conv) + H100.gap for conv in convolutions())
+    time += H100.moved(BYTES * rows * 64 * (112 * 112 + 56 * 56)) + H100.start
+    head = H100.start + H100.ramp_fence + 2048 * 1000 * BYTES / H100.cache
+    return time + head + IMAGE_ENDS * H100.gap + 2 * H100.behind
 
 
-def host_us(device_us, bytes_up, card=H100):
+def host_us(device_us, bytes_up):
     """By the host's clock: rows copied by one thread while they go over, the pass, and the rest."""
-    return device_us + bytes_up / min(card.staging, card.upload) + card.host
+    return device_us + bytes_up / min(H100.staging, H100.upload) + H100.host
 
 
-def next_us(device_us, bytes_up, card=H100):
+def next_us(device_us, bytes_up):
     """The same where the rows went over during the pass before, as far as that was long enough."""
-    return max(device_us, bytes_up / min(card.staging, card.upload)) + card.host
+    return max(device_us, bytes_up / min(H100.staging, H100.upload)) + H100.host
 
 
 # ---------------------------------------------------------------- all cells
@@ -277,12 +277,17 @@ WAYS = [("off", "release"), ("uniform", "release"), ("uniform", "compact"),
 KERNELS = [*PRODUCTS, *TAKING, "attention", "norm", "embed", "ramp", "compact"]
 
 
+def told(exits, way):
+    """What a forward is called; alone, that without exits."""
+    return exits if (exits, way) == WAYS[0] else f"{exits} {way}"
+
+
 def predictions():
     """Microseconds by the keys of benches/peers/gpu_table.py, at f16."""
     found = {}
     for rows in ROWS:
         for profile, way in WAYS:
-            name = "forward off" if profile == "off" else f"forward {profile} {way}"
+            name = f"forward {told(profile, way)}"
             device = forward_us(rows, profile, way)
             key = ("bert-base", rows, TOKENS, "f16", name)
             found[(*key, "device")] = device
@@ -300,9 +305,14 @@ def predictions():
 
 
 def lines(title, header, body):
+    """A table with its title, line by line."""
+    yield from ["", title, "", *markdown(header, body)]
+
+
+def markdown(header, body):
     """A table as GitHub reads it, line by line."""
-    yield from ["", f"{title}", "", "| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-    yield from ("| " + " | ".join(cells) + " |" for cells in body)
+    line = lambda cells: "| " + " | ".join(cells) + " |"
+    yield from [line(header), "|---" * len(header) + "|", *map(line, body)]
 
 
 def tables():
@@ -314,7 +324,7 @@ def tables():
         for count in ROWS]
     forwards = []
     for profile, way in WAYS:
-        name = "off" if profile == "off" else f"{profile} {way}"
+        name = told(profile, way)
         for clock in ("host", "device"):
             times = cell("bert-base", TOKENS, f"forward {name}", clock, 1e3, 2)
             forwards.append([name, clock, *times])

@@ -141,9 +141,7 @@ class Module:
 
     def function(self, entry):
         """A kernel's handle."""
-        found = C.c_void_p()
-        self.cu("cuModuleGetFunction", C.byref(found), self.raw, entry.encode())
-        return found
+        return made(self.cu, "cuModuleGetFunction", self.raw, entry.encode())
 
 
 def modules(cu, notes, ptx, kernels):

@@ -80,6 +80,27 @@ impl Recorder {
         self.save()
     }
 
+    /// [`Self::take`], and notes what is wrong with a cell that is kept all the same.
+    pub(crate) fn take_checked<T>(
+        &mut self,
+        place: Place,
+        cell: Result<T>,
+        check: impl FnOnce(&T) -> Result<()>,
+        cells: fn(&mut Report) -> &mut Vec<T>,
+    ) -> Result<()> {
+        let wrong = cell.as_ref().ok().and_then(|cell| check(cell).err());
+        self.take(place.clone(), cell, cells)?;
+        wrong.map_or(Ok(()), |error| self.fail(place, error.as_ref()))
+    }
+
+    /// What cells are measured with; none where it could not be had, which is noted.
+    pub(crate) fn opened<T>(&mut self, place: Place, opened: Result<T>) -> Result<Option<T>> {
+        match opened {
+            Ok(opened) => Ok(Some(opened)),
+            Err(error) => self.fail(place, error.as_ref()).map(|()| None),
+        }
+    }
+
     /// Notes that a cell is wrong or missing; whatever comes next is still measured.
     pub(crate) fn fail(&mut self, place: Place, error: &dyn Error) -> Result<()> {
         note(format_args!("{place}: failed: {error}"));

@@ -79,9 +79,7 @@ impl Report {
             failed: Vec::new(),
         }
     }
-}
 
-impl Report {
     /// How many cells have a result.
     pub(crate) fn cells(&self) -> usize {
         let Self { kernels, answers, agreements, forwards, .. } = self;
@@ -177,7 +175,7 @@ impl Report {
                 runs.to_string(),
             ]
         };
-        table(f, "Forwards, on the host's clock", &header, self.forwards.iter().map(row))
+        table(f, "Forwards", &header, self.forwards.iter().map(row))
     }
 
     fn failures(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

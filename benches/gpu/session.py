@@ -37,8 +37,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ARCHIVE = "programs.tar.xz"
 # Seconds of a call; in a rehearsal, whose machine may have much else to do, they are no limit.
 SECONDS, TINY_SECONDS = 560, 20_000
-# Seconds kept back for the table, and the least that a step is started with.
-TABLE_SECONDS, LEAST_SECONDS = 10, 5
+# The least that a step is started with.
+LEAST_SECONDS = 5
 # Between asking a step to end and ending it.
 GRACE_SECONDS = 3
 # Bytes of a step's output in the log, and of the line that stands for it.
@@ -130,9 +130,10 @@ class Session:
 
     def __init__(self, place, out, seconds, interruption):
         self.place, self.out, self.interruption = place, out, interruption
-        self.end = STARTED + seconds - TABLE_SECONDS
+        self.end = STARTED + seconds - plan.LIMITS["table"]
         self.environment, self.build = environment(place), build_mark(place.programs)
-        self.running, self.beside, self.reports = [], [], {}
+        # Steps that have been started and not been finished.
+        self.running = []
         out.mkdir(parents=True, exist_ok=True)
         # What an earlier call has left, by step.
         self.lines = {line.split()[0]: line for line in read(out / "steps.txt").splitlines()
@@ -150,7 +151,6 @@ class Session:
             started = [(step, self.start(step)) for step in together]
             for step, running in started:
                 if running and step.until:
-                    self.beside.append(running)
                     continue
                 codes.append(self.finish(running) if running else 1)
                 codes += self.join(step.name, is_over=not running)
@@ -202,25 +202,19 @@ class Session:
         earlier one is not its report either."""
         if not step.report:
             return
-        kept = self.kept(step.into)
+        path = self.out / step.into
+        kept = report(path) if path.exists() else {}
         if step.report.exists():
             kept[step.name] = {**report(step.report), "build": self.build}
         elif kept.pop(step.name, None) is None:
             return
-        replace(self.out / step.into, json.dumps(kept, indent=1) + "\n")
-
-    def kept(self, name):
-        """The reports of a file by step, those of earlier calls too."""
-        if name not in self.reports:
-            path = self.out / name
-            self.reports[name] = report(path) if path.exists() else {}
-        return self.reports[name]
+        replace(path, json.dumps(kept, indent=1) + "\n")
 
     def join(self, name, is_over=False):
         """Waits for what was started beside other steps until this one; all of it at the end. Where
         this one did not run, they have lasted long enough."""
-        due = [each for each in self.beside if name is None or each.step.until == name]
-        self.beside = [each for each in self.beside if each not in due]
+        beside = [each for each in self.running if each.step.until]
+        due = [each for each in beside if name is None or each.step.until == name]
         for each in due:
             each.end = time.monotonic() if is_over else each.end
         return [self.finish(each) for each in due]

@@ -144,23 +144,23 @@ def checks(place):
 
 def times(place):
     """Ours beside theirs; theirs have been compiled while the tests ran."""
-    return [ours(place, "forwards", ["bert-base"], "forwards,answers", runs=100),
+    return [ours(place, "forwards", "bert-base", "forwards,answers", runs=100),
             theirs(place, "peers-encoder", "encoder", *QUICK_MODES, "--runs", "100"),
-            ours(place, "images", ["resnet50"], "forwards", runs=100),
+            ours(place, "images", "resnet50", "forwards", runs=100),
             theirs(place, "peers-images", "images", *QUICK_MODES, "--runs", "60"),
             theirs(place, "peers-compiled", "encoder,images", "--modes", "compiled",
                    "--runs", "60"),
-            ours(place, "kernels", ["bert-base"], "kernels", rows="8,32,128", runs=60),
+            ours(place, "kernels", "bert-base", "kernels", rows="8,32,128", runs=60),
             theirs(place, "peers-kernels", "gemm,attention", "--rows", "8,32,128", "--runs", "60")]
 
 
-def ours(place, name, models, parts, rows="", precision="f16", runs=0):
+def ours(place, name, model, parts, runs, rows="", precision="f16"):
     """A part of our bench."""
     report = place.work / f"{name}.json"
-    flags = ["--rows", rows, "--runs", str(runs)] if rows else ["--runs", str(runs)]
+    flags = ["--runs", str(runs), *(["--rows", rows] if rows else [])]
     if place.tiny:
-        models, flags = ["tiny-images" if name == "images" else "tiny"], ["--tiny"]
-    command = [place.program("gpu"), "--bench", "--models", ",".join(models), "--parts", parts,
+        model, flags = "tiny-images" if name == "images" else "tiny", ["--tiny"]
+    command = [place.program("gpu"), "--bench", "--models", model, "--parts", parts,
                "--precision", precision, "--out", str(report), *flags]
     return Step(name, command, report, OURS)
 
@@ -220,11 +220,11 @@ def found_tool(name):
 def lasts(place):
     """The other storage formats; and kernels that wait for one another to end, whose report is in
     the log, as it has the names of the main one's cells."""
-    serial = ours(place, "serial", ["bert-base"], "forwards", rows="1,8", runs=40)
+    serial = ours(place, "serial", "bert-base", "forwards", rows="1,8", runs=40)
     told = 'said=$("$@" 2>&1); code=$?; cat "$0"; echo "$said"; exit $code'
     serial.command = ["env", "OFFRAMP_CUDA_OVERLAP=0", "bash", "-c", told, str(serial.report),
                       *serial.command]
     serial.report = serial.into = None
-    formats = [ours(place, precision, ["bert-base"], "forwards,kernels", rows="8,32",
+    formats = [ours(place, precision, "bert-base", "forwards,kernels", rows="8,32",
                     precision=precision, runs=40) for precision in ("bf16", "tf32")]
     return [*formats, serial]

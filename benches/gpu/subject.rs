@@ -27,9 +27,8 @@ pub(crate) struct Agreement {
 
 /// A model on the device.
 pub(crate) struct Subject {
-    pub(crate) name: &'static str,
+    pub(crate) named: NamedModel,
     pub(crate) engine: Engine,
-    named: NamedModel,
     model: Model,
     /// Holds the checkpoint.
     _folder: tempfile::TempDir,
@@ -53,7 +52,7 @@ impl Subject {
         model.set_ramps(has_ramps.then(|| random_ramps(&model)));
         let shapes = settings.shapes_of(named);
         let engine = Engine::new(&model, &options(settings, settings.device_choice(), &shapes))?;
-        Ok(Self { name: named.name, engine, named: *named, model, _folder: folder })
+        Ok(Self { named: *named, engine, model, _folder: folder })
     }
 
     /// Random rows without padding: a row is the same in every batch.
@@ -95,14 +94,10 @@ impl Subject {
         let Shape { rows, tokens: row_tokens } = shape;
         let agreement = error.map(|relative_error| {
             note(format_args!("{place}: relative error {relative_error:.1e}"));
-            Agreement { model: self.name, rows, row_tokens, against, relative_error }
+            Agreement { model: self.named.name, rows, row_tokens, against, relative_error }
         });
-        let close = match &agreement {
-            Ok(found) => expect_close("logits", found.relative_error, most),
-            Err(_) => Ok(()),
-        };
-        recorder.take(place.clone(), agreement, |report| &mut report.agreements)?;
-        close.or_else(|error| recorder.fail(place, error.as_ref()))
+        let check = |found: &Agreement| expect_close("logits", found.relative_error, most);
+        recorder.take_checked(place, agreement, check, |report| &mut report.agreements)
     }
 
     fn error_to_cpu(&mut self, settings: &Settings, shape: Shape) -> Result<f64> {

@@ -66,16 +66,17 @@ class Clock:
 
     def quantiles_us(self, call, count=1):
         """Median and tenth part of the time of one of the `count` steps of a call."""
-        for _ in range(self.warm_ups):
-            call()
-        times = sorted(self.once_us(call) / count for _ in range(self.runs))
-        return {"p50": round(times[len(times) // 2], 4), "p10": round(times[len(times) // 10], 4)}
+        return self.quantiles(self.once_us, call, count)
 
     def host_us(self, call):
         """The same by the host's clock: of a call that waits for what it gives."""
+        return self.quantiles(host_time_us, call, 1)
+
+    def quantiles(self, once_us, call, count):
+        """By a clock that takes the time of one call."""
         for _ in range(self.warm_ups):
             call()
-        times = sorted(host_time_us(call) for _ in range(self.runs))
+        times = sorted(once_us(call) / count for _ in range(self.runs))
         return {"p50": round(times[len(times) // 2], 4), "p10": round(times[len(times) // 10], 4)}
 
     def once_us(self, call):

@@ -13,17 +13,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "gpu"))
 
-from predict import predictions
+from predict import markdown, predictions, told
 
 MODES = ("eager", "graph", "compiled")
 CLOCKS = {"host": "the host's clock, from rows in the host's memory to answers there",
           "device": "the device's clock, from rows in its memory to the last launch's end"}
-# What ours should reach on an H100: milliseconds of a forward by model and rows; share of cuBLAS,
-# for products of many tokens and of few.
-FORWARD_TARGETS_MS = {("bert-base", 1, "off"): 0.36, ("bert-base", 8, "off"): 0.56,
-                      ("bert-base", 32, "off"): 1.5, ("bert-base", 128, "off"): 5.2,
-                      ("resnet50", 128, "off next"): 3.2}
-TARGET_TOKENS = {"bert-base": 128, "resnet50": 1}
+# What ours should reach on an H100: milliseconds of a forward; share of cuBLAS, for products of
+# many tokens and of few.
+FORWARD_TARGETS_MS = {("bert-base", 1, 128, "f16", "forward off", "host"): 0.36,
+                      ("bert-base", 8, 128, "f16", "forward off", "host"): 0.56,
+                      ("bert-base", 32, 128, "f16", "forward off", "host"): 1.5,
+                      ("bert-base", 128, 128, "f16", "forward off", "host"): 5.2,
+                      ("resnet50", 128, 1, "f16", "forward off next", "host"): 3.2}
 GEMM_TARGET, GEMM_TARGET_FEW, MANY_TOKENS = 0.95, 0.80, 1024
 PREDICTIONS = predictions()
 
@@ -70,9 +71,8 @@ def ours(found):
             key = (cell["model"], cell["rows"], cell["row_tokens"], precision, cell["kernel"])
             times.setdefault((*key, "device"), []).append(cell["time_us"]["p50"])
         for cell in report["forwards"]:
-            is_off = cell["exits"] == "off" and cell["after_exit"] == "release"
-            way = "off" if is_off else f"{cell['exits']} {cell['after_exit']}"
-            key = (cell["model"], cell["rows"], cell["row_tokens"], precision, f"forward {way}")
+            name = f"forward {told(cell['exits'], cell['after_exit'])}"
+            key = (cell["model"], cell["rows"], cell["row_tokens"], precision, name)
             times.setdefault((*key, "host"), []).append(cell["pass_ms"]["p50"] * 1e3)
             if cell["device_ms"]["p50"] is not None:
                 times.setdefault((*key, "device"), []).append(cell["device_ms"]["p50"] * 1e3)
@@ -124,20 +124,17 @@ def kernel_rows(our, their):
 
 def forward_rows(our, their, clock):
     """Our forwards beside each mode of theirs, by one clock."""
-    for (model, rows, tokens, precision, name, of), mine in our.items():
+    for key, mine in our.items():
+        model, rows, tokens, precision, name, of = key
         if not name.startswith("forward ") or of != clock:
             continue
         ways = their.get((model, rows, tokens, precision, "forward", clock), {})
-        exits = name.removeprefix("forward ")
-        target_ms = FORWARD_TARGETS_MS.get((model, rows, exits))
-        has_target = (target_ms is not None and tokens == TARGET_TOKENS[model]
-                      and clock == "host" and precision == "f16")
-        target = verdict(mine <= target_ms * 1e3, f"<= {target_ms} ms") if has_target else ""
+        target_ms = FORWARD_TARGETS_MS.get(key)
+        target = verdict(mine <= target_ms * 1e3, f"<= {target_ms} ms") if target_ms else ""
         cells = [beside(ways[mode], mine) if mode in ways else "-" for mode in MODES]
-        key = (model, rows, tokens, precision, name, clock)
-        yield [model, f"{rows} x {tokens}", precision, exits, predicted(key, 1e3, 3),
-               f"{mine / 1e3:.3f}",
-               f"{rows / mine * 1e6:.0f}", *cells, target]
+        yield [model, f"{rows} x {tokens}", precision, name.removeprefix("forward "),
+               predicted(key, 1e3, 3), f"{mine / 1e3:.3f}", f"{rows / mine * 1e6:.0f}", *cells,
+               target]
 
 
 def predicted(key, divisor, digits):
@@ -157,11 +154,9 @@ def verdict(is_met, target):
 
 # ---------------------------------------------------------------- text
 
-def markdown(title, header, rows):
-    """A table as GitHub reads it."""
-    line = lambda cells: "| " + " | ".join(cells) + " |"
-    return "\n".join([f"## {title}", "", line(header), "|" + "---|" * len(header),
-                      *map(line, rows), ""])
+def section(title, header, rows):
+    """A table with its title."""
+    return "\n".join([f"## {title}", "", *markdown(header, rows), ""])
 
 
 def heading(our_reports, peer):
@@ -184,11 +179,11 @@ def table(args):
     parts = [heading(our_reports, peer), NOTES]
     header = ["model", "rows", "precision", "kernel", "predicted", "ours us", "theirs us", "theirs",
               "ours / theirs", "of their speed", "target"]
-    parts.append(markdown("Kernels", header, kernel_rows(our, their)))
+    parts.append(section("Kernels", header, kernel_rows(our, their)))
     for clock, meaning in CLOCKS.items():
         header = ["model", "rows", "precision", "exits", "predicted", "ours ms", "rows / s",
                   *(f"{mode} ms" for mode in MODES), "target"]
-        parts.append(markdown(f"Forwards by {meaning}", header, forward_rows(our, their, clock)))
+        parts.append(section(f"Forwards by {meaning}", header, forward_rows(our, their, clock)))
     parts += [f"- failed: {error}" for error in our_failed + their_failed]
     args.out.write_text("\n".join(parts) + "\n")
     print(f"{len(our)} times of ours, {len(their)} of theirs, "

@@ -4,7 +4,7 @@
 //! They lie in one archive, and everything else comes from the tree, which goes along:
 //!
 //! ```text
-//! gpu-bundle/programs.tar.xz   cuda gpu offramp
+//! gpu-bundle/programs.tar.xz   cuda cuda_tf32 gpu offramp
 //! benches/gpu/run.sh           unpacks them, and runs all that ten minutes can tell
 //! ```
 

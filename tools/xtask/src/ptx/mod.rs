@@ -110,9 +110,10 @@ struct Made {
 fn make(root: &Path, wheels: &Wheels) -> Result<Made, String> {
     let mut made = Made::default();
     let mut measured = Vec::new();
-    for op in source::ops(root)? {
+    let ops = source::ops(root)?;
+    for op in &ops {
         for variant in variants() {
-            match make_one(wheels, &op, variant) {
+            match make_one(wheels, op, variant) {
                 Ok((text, kernels)) => {
                     made.files.push((op.file(variant), text));
                     measured.extend(kernels);
@@ -123,7 +124,7 @@ fn make(root: &Path, wheels: &Wheels) -> Result<Made, String> {
     }
     made.complaints.extend(budget::complaints(&measured));
     // Half a table would hide what is missing.
-    if made.files.len() == variants().count() * source::ops(root)?.len() {
+    if made.files.len() == variants().count() * ops.len() {
         made.files.push((BUDGETS.to_owned(), budget::table(&measured)));
     }
     Ok(made)
