@@ -142,6 +142,9 @@ pub struct ArenaLayout {
     pub row_pixels: usize,
     /// Elements of activation memory that the spans of the plan point into.
     pub activations: usize,
+    /// Values that cross sites: they belong to slots, and stay where they are while their rows
+    /// are parked. No other value ever lies there.
+    pub resident: Vec<Span>,
     /// Ramps plus the final exit: one past the highest [`crate::ExitId`].
     pub exits: usize,
     /// Widest logits vector of any exit.

@@ -13,7 +13,6 @@ use crate::{
 
 /// One operation with its operands.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Op {
     /// Tokens to vectors.
     Embed(Embed),

@@ -2,7 +2,7 @@
 
 use offramp::plan::{WeightSource, check, lower};
 use offramp::{Limits, Model};
-use offramp_kernels::{MomentsId, Op, Preferences};
+use offramp_kernels::{MomentsId, Op, Preferences, Span};
 use offramp_tests::{golden_dir, golden_images_dir};
 
 use crate::support::{golden, model_with_ramps};
@@ -22,6 +22,22 @@ fn bert_with_ramps() {
 fn bert_for_a_device_that_takes_norms_over() {
     let model = model_with_ramps("bert-cls", 1);
     insta::assert_snapshot!(lower(model.spec(), &model.ramp_shapes(), LIMITS, FOR_CUDA));
+}
+
+/// The blocks of a stage write over their input, so one value crosses all their sites.
+#[test]
+fn the_blocks_of_a_stage_share_one_resident() {
+    let model = golden("resnet-basic");
+    let plan = lower(model.spec(), &[], LIMITS, Preferences::default());
+    let mut crossing: Vec<Span> = plan
+        .segments
+        .iter()
+        .filter_map(|segment| segment.site.as_ref())
+        .map(|site| site.compact.x)
+        .collect();
+    crossing.dedup();
+    assert_eq!(crossing, plan.layout.resident);
+    assert!(crossing.len() < plan.segments.len() - 1, "{plan}");
 }
 
 /// Norms that are ops are gone, and what a product reads is what its weight is folded for.
@@ -122,6 +138,15 @@ fn broken_plans_are_refused() {
     let mut misnumbered = plan.clone();
     misnumbered.last.exit.0 += 1;
     assert!(check(&misnumbered).unwrap_err().contains("not the last"));
+
+    let mut parked_nowhere = plan.clone();
+    parked_nowhere.layout.resident.clear();
+    assert!(check(&parked_nowhere).unwrap_err().contains("is not resident"));
+
+    let mut shared = plan.clone();
+    let up = Span { at: plan.layout.resident[0].end(), len: 32 };
+    shared.layout.resident.push(up);
+    assert!(check(&shared).unwrap_err().contains("lies over a resident"));
 
     let mut too_small = plan;
     too_small.layout.activations -= 1;

@@ -2,14 +2,15 @@
 
 use std::ops::Range;
 
-use offramp_kernels::{ArenaLayout, Grid, Linear, LinearNorms, MomentsId, Op, RowTokens, Span};
+use offramp_kernels::{Linear, LinearNorms, MomentsId, Op, Span};
 
+use super::operands::{Operand, operands};
 use super::{Plan, WeightSource};
 
 /// Proves that every op reads only what an earlier op wrote whole and nothing has overwritten
 /// since, that a value which lies before its norm is read behind it and no other is, that spans
 /// lie in the arena and fit their matrices, that only the value which crosses a site is read after
-/// it, and that exits are numbered in order.
+/// it and that it lies where no other value ever does, and that exits are numbered in order.
 ///
 /// # Errors
 /// A sentence that names the op.
@@ -17,6 +18,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
     let moments = vec![None; plan.layout.moments.len()];
     let mut state = Written { whole: Vec::new(), moments, plan };
     let mut exits = 0;
+    check_residents(plan)?;
     for segment in &plan.segments {
         for op in &segment.ops {
             state.step(op)?;
@@ -27,12 +29,26 @@ pub fn check(plan: &Plan) -> Result<(), String> {
             expect(ramp.exit.0 == exits, &format!("{} is not exit {exits}", ramp.exit))?;
             exits += 1;
         }
+        let x = site.compact.x;
+        let is_resident = plan.layout.resident.contains(&x);
+        expect(is_resident, &format!("{x} crosses a site, and is not resident"))?;
         state.step(&Op::Compact(site.compact.clone()))?;
         state.whole.retain(|span| *span == site.compact.x);
     }
     state.step(&Op::Ramp(plan.last.clone()))?;
     expect(plan.last.exit.0 == exits, "the final exit is not the last")?;
     expect(plan.layout.exits == exits as usize + 1, "the layout counts other exits")
+}
+
+/// Residents lie in the arena, apart from each other.
+fn check_residents(plan: &Plan) -> Result<(), String> {
+    let resident = &plan.layout.resident;
+    for (index, span) in resident.iter().enumerate() {
+        let is_apart = resident[..index].iter().all(|other| !other.overlaps(span));
+        let fits = span.end() <= plan.layout.activations;
+        expect(is_apart && fits, &format!("{span} is no place for a resident"))?;
+    }
+    Ok(())
 }
 
 fn expect(holds: bool, complaint: &str) -> Result<(), String> {
@@ -109,52 +125,9 @@ impl Written<'_> {
     fn check_place(&self, op: &Op, span: Span, len: usize) -> Result<(), String> {
         let arena: Range<usize> = 0..self.plan.layout.activations + 1;
         let fits = arena.contains(&span.end()) && span.len == len;
-        expect(fits, &format!("{op}: {span} does not fit its matrix or the arena"))
-    }
-}
-
-/// A value and the elements it must have.
-type Operand = (Span, usize);
-
-/// What an op reads and what it overwrites. Ops that drop rows or tokens overwrite their scratch;
-/// their values stay whole.
-fn operands(op: &Op, layout: &ArenaLayout) -> (Vec<Operand>, Option<Operand>) {
-    let text = |span, width: usize| (span, width * layout.tokens_max);
-    let map = |span, grid: Grid, width| (span, layout.rows_max * grid.pixels() * width);
-    let rows = |span, tokens, width| match tokens {
-        RowTokens::Own => text(span, width),
-        RowTokens::Each(pixels) => (span, layout.rows_max * pixels * width),
-    };
-    match op {
-        Op::Embed(op) => (vec![], Some(text(op.out, op.width))),
-        Op::Norm(op) => (vec![text(op.x, op.width)], Some(text(op.out, op.width))),
-        Op::Linear(op) => {
-            let residual = op.residual.map(|span| text(span, op.n));
-            let reads = [text(op.x, op.k)].into_iter().chain(residual).collect();
-            (reads, Some(text(op.out, op.n)))
-        }
-        Op::Attention(op) => {
-            let width = op.heads * op.head_dim;
-            (vec![text(op.qkv, 3 * width)], Some(text(op.out, width)))
-        }
-        Op::Ramp(op) => (vec![rows(op.x, op.tokens, op.width)], None),
-        Op::Compact(op) => {
-            let [x, scratch] = [op.x, op.scratch].map(|span| rows(span, op.tokens, op.width));
-            (vec![x], Some(scratch))
-        }
-        Op::Narrow(op) => {
-            let values = op.values.map(|value| text(value, op.width));
-            (values.to_vec(), Some(text(op.scratch, 2 * op.width)))
-        }
-        Op::Pixels(op) => (vec![], Some(map(op.out, op.to(), op.width()))),
-        Op::Conv2d(op) => {
-            let residual = op.residual.map(|span| map(span, op.to(), op.outputs));
-            let reads = [map(op.x, op.from, op.inputs)].into_iter().chain(residual).collect();
-            (reads, Some(map(op.out, op.to(), op.outputs)))
-        }
-        Op::Pool2d(op) => {
-            (vec![map(op.x, op.from, op.width)], Some(map(op.out, op.to(), op.width)))
-        }
-        _ => (vec![], None),
+        expect(fits, &format!("{op}: {span} does not fit its matrix or the arena"))?;
+        let mut met = self.plan.layout.resident.iter().filter(|resident| resident.overlaps(&span));
+        let is_whole = met.all(|resident| *resident == span);
+        expect(is_whole, &format!("{op}: {span} lies over a resident"))
     }
 }

@@ -7,6 +7,7 @@ mod arena;
 mod check;
 mod dump;
 mod lower;
+mod operands;
 mod weights;
 
 use offramp_kernels::{ArenaLayout, Compact, Cost, Decision, LiveBound, Op, Ramp};

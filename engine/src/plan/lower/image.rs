@@ -1,10 +1,7 @@
 //! An image spec to a plan: ResNet, VGG, and whatever else is a list of steps.
 //!
-//! ```text
-//! place 0   x ──────────┬──────────────► (residual)      Values live in three places in turn:
-//! place 1   └─ conv ─► t1        ┌─ conv ─► next x        the one that crosses a site and two
-//! place 2              └─ conv ─► t2                      for what a step makes on the way.
-//! ```
+//! A residual is summed in place: over the shortcut's map, or over the input where there is none.
+//! So the blocks of a stage share one value, and it crosses the sites between them.
 //!
 //! Where a device reads channels in chunks, the first convolution reads blocks of pixels.
 
@@ -16,6 +13,7 @@ use offramp_weights::image::{Conv, ImageSpec, NetSegment, Step};
 
 use super::{RampShape, decision, layout, ramp_layers};
 use crate::batch::Limits;
+use crate::plan::arena::{Places, Values, place};
 use crate::plan::weights::{WeightSource, WeightTable};
 use crate::plan::{Plan, Segment, Site};
 
@@ -27,13 +25,7 @@ pub(super) fn lower(
     prefers: Preferences,
 ) -> Plan {
     let fold = stem_fold(spec, prefers.channel_step);
-    let lowering = |starts| Lowering::new(spec, limits, fold, starts);
-    // The first run finds out how large each place must be.
-    let sizes = lowering([0; PLACES]).run(ramps).1;
-    let starts = [0, sizes[0], sizes[0] + sizes[1]];
-    let (mut plan, sizes) = lowering(starts).run(ramps);
-    plan.layout.activations = sizes.iter().sum();
-    plan
+    Lowering::new(spec, limits, fold).run(ramps)
 }
 
 /// The blocks that the first convolution reads in place of pixels, where channels do not come in
@@ -49,14 +41,9 @@ fn stem_fold(spec: &ImageSpec, step: usize) -> Option<Fold> {
     Fold::of(grid, input.channels, [conv.kernel, conv.stride, conv.padding], step)
 }
 
-const PLACES: usize = 3;
-/// Places begin at multiples of this many elements: one cache line, one 128-byte sector pair.
-const ALIGN: usize = 32;
-
 /// A map of features, `[rows, grid, width]`.
 #[derive(Clone, Copy)]
 struct Map {
-    place: usize,
     span: Span,
     grid: Grid,
     width: usize,
@@ -73,24 +60,24 @@ struct Lowering<'a> {
     rows_max: usize,
     /// How the first convolution reads pixels, until it is lowered.
     fold: Option<Fold>,
-    starts: [usize; PLACES],
-    sizes: [usize; PLACES],
+    values: Values,
     weights: WeightTable,
     ops: Vec<Op>,
 }
 
 impl<'a> Lowering<'a> {
-    fn new(
-        spec: &'a ImageSpec,
-        limits: Limits,
-        fold: Option<Fold>,
-        starts: [usize; PLACES],
-    ) -> Self {
-        let (rows_max, weights) = (limits.rows_max, WeightTable::default());
-        Self { spec, rows_max, fold, starts, sizes: [0; PLACES], weights, ops: Vec::new() }
+    fn new(spec: &'a ImageSpec, limits: Limits, fold: Option<Fold>) -> Self {
+        Self {
+            spec,
+            rows_max: limits.rows_max,
+            fold,
+            values: Values::default(),
+            weights: WeightTable::default(),
+            ops: Vec::new(),
+        }
     }
 
-    fn run(mut self, ramps: &[RampShape]) -> (Plan, [usize; PLACES]) {
+    fn run(mut self, ramps: &[RampShape]) -> Plan {
         let mut x = self.pixels();
         let mut segments = Vec::new();
         let (last, others) =
@@ -105,26 +92,25 @@ impl<'a> Lowering<'a> {
         x = self.steps(last.map_or(&[], |last: &NetSegment| &last.steps), x);
         x = self.steps(&self.spec.tail, x);
         segments.push(Segment { ops: std::mem::take(&mut self.ops), site: None });
-        let last = self.last(ExitId(ramps.len() as u32), x);
+        let mut last = self.last(ExitId(ramps.len() as u32), x);
+        let Places { activations, resident } = place(&mut segments, &mut last);
         let input = &self.spec.preprocessing;
         let layout = ArenaLayout {
             rows_max: self.rows_max,
             tokens_max: self.rows_max,
             row_tokens_max: 1,
             row_pixels: input.height * input.width * input.channels,
+            activations,
+            resident,
             weights: self.weights.forms,
             ..layout(&segments, &last)
         };
-        (Plan { segments, last, layout, sources: self.weights.sources }, self.sizes)
+        Plan { segments, last, layout, sources: self.weights.sources }
     }
 
-    /// A map in a place that none of `taken` lie in.
-    fn map(&mut self, taken: &[Map], grid: Grid, width: usize) -> Map {
-        let is_free = |place: &usize| taken.iter().all(|map| map.place != *place);
-        let place = (0..PLACES).find(is_free).unwrap_or(0);
-        let len = self.rows_max * grid.pixels() * width;
-        self.sizes[place] = self.sizes[place].max(len.next_multiple_of(ALIGN));
-        Map { place, span: Span { at: self.starts[place], len }, grid, width }
+    fn map(&mut self, grid: Grid, width: usize) -> Map {
+        let span = self.values.add(self.rows_max * grid.pixels() * width);
+        Map { span, grid, width }
     }
 
     fn pixels(&mut self) -> Map {
@@ -137,7 +123,7 @@ impl<'a> Lowering<'a> {
         let fold = self.fold;
         let out = Span { at: 0, len: 0 };
         let mut op = Pixels { grid, channels, scale, shift, fold, out };
-        let map = self.map(&[], op.to(), op.width());
+        let map = self.map(op.to(), op.width());
         op.out = map.span;
         self.ops.push(Op::Pixels(op));
         map
@@ -151,7 +137,7 @@ impl<'a> Lowering<'a> {
         match *step {
             Step::Conv(ref conv) => match self.fold.take() {
                 Some(fold) => self.stem(conv, fold, x),
-                None => self.conv(conv, x, &[], None),
+                None => self.conv(conv, x, None),
             },
             Step::MaxPool { kernel, stride, padding } => {
                 self.pool(x, Window::Max { kernel, stride, padding })
@@ -166,18 +152,17 @@ impl<'a> Lowering<'a> {
     /// The first convolution, over blocks of pixels.
     fn stem(&mut self, conv: &Conv, fold: Fold, x: Map) -> Map {
         let kernel = fold.kernel(conv.kernel);
-        let out = self.map(&[x], x.grid.windows(kernel, 1, 0), conv.outputs);
+        let out = self.map(x.grid.windows(kernel, 1, 0), conv.outputs);
         let source = WeightSource::FoldedFilter(conv.clone(), fold);
         self.push_conv((x, out), conv, (source, [kernel, 1, 0]), None);
         out
     }
 
-    /// `taken`: maps beside `x` that are still read; `added`: the residual.
-    fn conv(&mut self, conv: &Conv, x: Map, taken: &[Map], added: Option<Map>) -> Map {
+    /// `added`: the residual, which is written over unless it is `x`.
+    fn conv(&mut self, conv: &Conv, x: Map, added: Option<Map>) -> Map {
         let grid = x.grid.windows(conv.kernel, conv.stride, conv.padding);
-        let in_place = added.filter(|added| taken.iter().all(|map| map.place != added.place));
-        let taken: Vec<Map> = [x].into_iter().chain(taken.iter().copied()).chain(added).collect();
-        let out = in_place.unwrap_or_else(|| self.map(&taken, grid, conv.outputs));
+        let in_place = added.filter(|added| added.span != x.span);
+        let out = in_place.unwrap_or_else(|| self.map(grid, conv.outputs));
         let window = [conv.kernel, conv.stride, conv.padding];
         let source = WeightSource::Filter(conv.clone());
         self.push_conv((x, out), conv, (source, window), added);
@@ -214,29 +199,24 @@ impl<'a> Lowering<'a> {
         self.ops.push(Op::Conv2d(op));
     }
 
-    /// The shortcut's map receives the sum; without one the input stays, and the sum goes beside.
+    /// The sum goes over the shortcut's map, or over the input.
     fn residual(&mut self, path: &[Conv], shortcut: Option<&Conv>, x: Map) -> Map {
         let Some((last, inner)) = path.split_last() else { return x };
-        let y = inner.iter().fold(x, |y, conv| self.conv(conv, y, &[x], None));
-        match shortcut {
-            Some(shortcut) => {
-                let added = self.conv(shortcut, x, &[y], None);
-                self.conv(last, y, &[], Some(added))
-            }
-            None => self.conv(last, y, &[x], Some(x)),
-        }
+        let y = inner.iter().fold(x, |y, conv| self.conv(conv, y, None));
+        let added = shortcut.map_or(x, |shortcut| self.conv(shortcut, x, None));
+        self.conv(last, y, Some(added))
     }
 
     fn pool(&mut self, x: Map, window: Window) -> Map {
         let mut op = Pool2d { x: x.span, from: x.grid, width: x.width, window, out: x.span };
-        let out = self.map(&[x], op.to(), x.width);
+        let out = self.map(op.to(), x.width);
         op.out = out.span;
         self.ops.push(Op::Pool2d(op));
         out
     }
 
     fn compact(&mut self, x: Map) -> Compact {
-        let scratch = self.map(&[x], x.grid, x.width).span;
+        let scratch = self.map(x.grid, x.width).span;
         Compact { x: x.span, scratch, tokens: x.tokens(), width: x.width }
     }
 

@@ -15,7 +15,7 @@ use offramp_weights::{Part, TextSpec};
 
 use super::{RampShape, activation, decision, layout, ramp_layers};
 use crate::batch::Limits;
-use crate::plan::arena::ArenaStack;
+use crate::plan::arena::{Places, Values, place};
 use crate::plan::weights::{NormSource, WeightTable};
 use crate::plan::{Plan, Segment, Site};
 
@@ -51,7 +51,7 @@ struct Pending {
 struct Lowering<'a> {
     spec: &'a TextSpec,
     limits: Limits,
-    arena: ArenaStack,
+    values: Values,
     weights: WeightTable,
     /// The value that crosses every site: `[tokens, hidden]`.
     x: Span,
@@ -64,14 +64,14 @@ struct Lowering<'a> {
 
 impl<'a> Lowering<'a> {
     fn new(spec: &'a TextSpec, limits: Limits, prefers: Preferences) -> Self {
-        let mut arena = ArenaStack::default();
-        let x = arena.take(limits.tokens_max * spec.hidden);
+        let mut values = Values::default();
+        let x = values.add(limits.tokens_max * spec.hidden);
         let widths = [spec.hidden, spec.intermediate];
         let fits = widths.iter().all(|width| width.is_multiple_of(prefers.channel_step));
         Self {
             spec,
             limits,
-            arena,
+            values,
             weights: WeightTable::default(),
             x,
             pending: None,
@@ -81,7 +81,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn take(&mut self, width: usize) -> Span {
-        self.arena.take(self.limits.tokens_max * width)
+        self.values.add(self.limits.tokens_max * width)
     }
 
     fn segment(&mut self, layer: usize, ramps: &[RampShape]) -> Segment {
@@ -112,7 +112,6 @@ impl<'a> Lowering<'a> {
 
     fn attention(&mut self, layer: usize, ops: &mut Vec<Op>) {
         let (hidden, heads) = (self.spec.hidden, self.spec.heads);
-        let mark = self.arena.mark();
         let qkv = self.take(3 * hidden);
         let out = self.take(hidden);
         let parts = [Part::Query, Part::Key, Part::Value];
@@ -121,19 +120,18 @@ impl<'a> Lowering<'a> {
         ops.push(self.product_of_x(qkv, of, Activation::None));
         ops.push(Op::Attention(Attention { qkv, out, heads, head_dim: hidden / heads }));
         if layer + 1 == self.spec.layers && self.head_pools_first() {
-            ops.push(self.narrow(out, qkv));
+            ops.push(self.narrow(out));
         }
         let dense = [Part::AttentionOut, Part::AttentionOutBias];
         let (scale, shift) = (Part::AttentionNormScale, Part::AttentionNormShift);
         let norm = (NormSource { layer, scale, shift }, BEHIND_ATTENTION);
         self.add_and_norm((out, hidden), dense, norm, ops);
-        self.arena.release(mark);
     }
 
     /// Behind the last attention only the token that the head pools is still needed.
-    fn narrow(&self, out: Span, qkv: Span) -> Op {
+    fn narrow(&mut self, out: Span) -> Op {
         let width = self.spec.hidden;
-        let scratch = Span { at: qkv.at, len: 2 * width * self.limits.tokens_max };
+        let scratch = self.take(2 * width);
         Op::Narrow(Narrow { values: [self.x, out], scratch, width })
     }
 
@@ -145,7 +143,6 @@ impl<'a> Lowering<'a> {
 
     fn feed_forward(&mut self, layer: usize, ops: &mut Vec<Op>) {
         let inner = self.spec.intermediate;
-        let mark = self.arena.mark();
         let up = self.take(inner);
         let of = (inner, layer, [&[Part::Up][..], &[Part::UpBias]]);
         ops.push(self.product_of_x(up, of, activation(self.spec.activation)));
@@ -153,7 +150,6 @@ impl<'a> Lowering<'a> {
         let (scale, shift) = (Part::OutNormScale, Part::OutNormShift);
         let norm = (NormSource { layer, scale, shift }, BEHIND_FEED_FORWARD);
         self.add_and_norm((up, inner), dense, norm, ops);
-        self.arena.release(mark);
     }
 
     /// `x = norm(from · W + b + x)`, the norm left to whoever reads `x` where products take norms
@@ -210,9 +206,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn compact(&mut self) -> Compact {
-        let mark = self.arena.mark();
         let scratch = self.take(self.spec.hidden);
-        self.arena.release(mark);
         Compact { x: self.x, scratch, tokens: RowTokens::Own, width: self.spec.hidden }
     }
 
@@ -255,12 +249,14 @@ impl<'a> Lowering<'a> {
         Ramp { exit, x, tokens: RowTokens::Own, width, norm, pool, hidden: None, head }
     }
 
-    fn finish(self, segments: Vec<Segment>, last: Ramp) -> Plan {
+    fn finish(self, mut segments: Vec<Segment>, mut last: Ramp) -> Plan {
+        let Places { activations, resident } = place(&mut segments, &mut last);
         let layout = ArenaLayout {
             rows_max: self.limits.rows_max,
             tokens_max: self.limits.tokens_max,
             row_tokens_max: self.spec.row_tokens_max().min(self.limits.tokens_max),
-            activations: self.arena.high(),
+            activations,
+            resident,
             moments: if self.takes_norms { vec![self.spec.hidden; 2] } else { Vec::new() },
             weights: self.weights.forms,
             ..layout(&segments, &last)

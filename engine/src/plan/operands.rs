@@ -1,0 +1,64 @@
+//! What ops read and write: the one table of it.
+
+use offramp_kernels::{ArenaLayout, Grid, Op, RowTokens, Span};
+
+/// A value and the elements it must have.
+pub(super) type Operand = (Span, usize);
+
+/// What an op reads, and what it overwrites. Ops that drop rows or tokens overwrite their scratch;
+/// their values stay whole.
+pub(super) fn operands(op: &Op, layout: &ArenaLayout) -> (Vec<Operand>, Option<Operand>) {
+    let text = |span, width: usize| (span, width * layout.tokens_max);
+    let map = |span, grid: Grid, width| (span, layout.rows_max * grid.pixels() * width);
+    let rows = |span, tokens, width| match tokens {
+        RowTokens::Own => text(span, width),
+        RowTokens::Each(pixels) => (span, layout.rows_max * pixels * width),
+    };
+    match op {
+        Op::Embed(op) => (vec![], Some(text(op.out, op.width))),
+        Op::Norm(op) => (vec![text(op.x, op.width)], Some(text(op.out, op.width))),
+        Op::Linear(op) => {
+            let residual = op.residual.map(|span| text(span, op.n));
+            let reads = [text(op.x, op.k)].into_iter().chain(residual).collect();
+            (reads, Some(text(op.out, op.n)))
+        }
+        Op::Attention(op) => {
+            let width = op.heads * op.head_dim;
+            (vec![text(op.qkv, 3 * width)], Some(text(op.out, width)))
+        }
+        Op::Ramp(op) => (vec![rows(op.x, op.tokens, op.width)], None),
+        Op::Compact(op) => {
+            let [x, scratch] = [op.x, op.scratch].map(|span| rows(span, op.tokens, op.width));
+            (vec![x], Some(scratch))
+        }
+        Op::Narrow(op) => {
+            let values = op.values.map(|value| text(value, op.width));
+            (values.to_vec(), Some(text(op.scratch, 2 * op.width)))
+        }
+        Op::Pixels(op) => (vec![], Some(map(op.out, op.to(), op.width()))),
+        Op::Conv2d(op) => {
+            let residual = op.residual.map(|span| map(span, op.to(), op.outputs));
+            let reads = [map(op.x, op.from, op.inputs)].into_iter().chain(residual).collect();
+            (reads, Some(map(op.out, op.to(), op.outputs)))
+        }
+        Op::Pool2d(op) => {
+            (vec![map(op.x, op.from, op.width)], Some(map(op.out, op.to(), op.width)))
+        }
+    }
+}
+
+/// Every span that an op names.
+pub(super) fn spans(op: &mut Op) -> Vec<&mut Span> {
+    match op {
+        Op::Embed(op) => vec![&mut op.out],
+        Op::Pixels(op) => vec![&mut op.out],
+        Op::Norm(op) => vec![&mut op.x, &mut op.out],
+        Op::Pool2d(op) => vec![&mut op.x, &mut op.out],
+        Op::Linear(op) => [&mut op.x, &mut op.out].into_iter().chain(&mut op.residual).collect(),
+        Op::Conv2d(op) => [&mut op.x, &mut op.out].into_iter().chain(&mut op.residual).collect(),
+        Op::Attention(op) => vec![&mut op.qkv, &mut op.out],
+        Op::Ramp(op) => vec![&mut op.x],
+        Op::Compact(op) => vec![&mut op.x, &mut op.scratch],
+        Op::Narrow(op) => op.values.iter_mut().chain([&mut op.scratch]).collect(),
+    }
+}
