@@ -6,11 +6,12 @@ use offramp::Shape;
 use offramp_kernels::Device;
 use offramp_kernels::cuda::CudaDevice;
 use offramp_tests::models::BertSize;
-use serde::Serialize;
 
 use crate::case::Case;
 use crate::pass::Pass;
-use crate::record::{Place, Recorder};
+use crate::place::Place;
+use crate::record::Recorder;
+use crate::results::AnswerTime;
 use crate::samples::Quantiles;
 use crate::settings::{NamedModel, Settings};
 use crate::task::Task;
@@ -18,15 +19,6 @@ use crate::{Result, note};
 
 /// A ramp that takes longer is lost.
 const LATEST: Duration = Duration::from_secs(60);
-
-/// A ramp's way to the host.
-#[derive(Debug, Serialize)]
-pub(crate) struct AnswerTime {
-    pub(crate) model: &'static str,
-    pub(crate) rows: usize,
-    pub(crate) row_tokens: usize,
-    pub(crate) issue_to_last_answer_us: Quantiles,
-}
 
 /// A ramp at every shape.
 pub(crate) fn measure(

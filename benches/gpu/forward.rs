@@ -6,10 +6,11 @@ use std::time::Instant;
 use offramp::{
     AfterExit, Answer, Batch, Engine, Exits, Packing, PassReport, PassSettings, Score, Shape,
 };
-use serde::Serialize;
 
+use crate::place::Place;
 use crate::profile::Profile;
-use crate::record::{Place, Recorder};
+use crate::record::Recorder;
+use crate::results::ForwardTime;
 use crate::samples::Quantiles;
 use crate::settings::{NamedModel, Settings};
 use crate::subject::Subject;
@@ -58,33 +59,6 @@ impl Variant {
             (_, Packing::Always) => "compact always",
             (_, Packing::Never) => "compact never",
         }
-    }
-}
-
-/// One variant of a forward at one shape.
-#[derive(Debug, Serialize)]
-pub(crate) struct ForwardTime {
-    pub(crate) model: &'static str,
-    pub(crate) rows: usize,
-    pub(crate) row_tokens: usize,
-    pub(crate) exits: &'static str,
-    pub(crate) after_exit: &'static str,
-    pub(crate) runs: usize,
-    /// Times that rows were packed, in the last pass.
-    pub(crate) compactions: usize,
-    pub(crate) pass_ms: Quantiles,
-    /// On the device's clock, in passes of their own.
-    pub(crate) device_ms: Quantiles,
-    /// From the start of the pass until the host has its first answer.
-    pub(crate) first_answer_ms: Quantiles,
-    /// Mean over rows of the time until the host has the row's answer.
-    pub(crate) mean_answer_ms: Quantiles,
-}
-
-impl ForwardTime {
-    /// Without exits, and without knowing the next batch.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.exits == "off" && self.after_exit == "release"
     }
 }
 

@@ -10,12 +10,13 @@ use std::time::Instant;
 use offramp_kernels::cuda::CudaDevice;
 use offramp_kernels::{Device, Op};
 use offramp_tests::models::BertSize;
-use serde::Serialize;
 
 use crate::case::Case;
 use crate::check::{ELEMENT_FACTOR, errors, expect_close};
 use crate::pass::Pass;
-use crate::record::{Place, Recorder};
+use crate::place::Place;
+use crate::record::Recorder;
+use crate::results::KernelTime;
 use crate::samples::Quantiles;
 use crate::settings::{NamedModel, Settings};
 use crate::task::Task;
@@ -23,29 +24,6 @@ use crate::{Result, note};
 
 /// Groups of the longer run; the shorter one has one.
 const GROUPS: usize = 5;
-
-/// One kernel at one shape.
-#[derive(Debug, Serialize)]
-pub(crate) struct KernelTime {
-    pub(crate) model: &'static str,
-    pub(crate) kernel: &'static str,
-    pub(crate) rows: usize,
-    pub(crate) row_tokens: usize,
-    /// Outputs and inputs of a product.
-    pub(crate) n: Option<usize>,
-    pub(crate) k: Option<usize>,
-    pub(crate) time_us: Quantiles,
-    pub(crate) tflops: f64,
-    /// Operands and results once each.
-    pub(crate) gbytes_per_s: f64,
-    /// Of the whole result, in the Euclidean norm.
-    pub(crate) relative_error: f64,
-    /// Of its worst element.
-    pub(crate) element_error: f64,
-    /// Of one set of operands.
-    pub(crate) set_bytes: usize,
-    pub(crate) sets: usize,
-}
 
 /// Every kernel at every shape. One that is not right is timed all the same.
 pub(crate) fn measure(

@@ -6,12 +6,9 @@ use std::process::Command;
 use offramp_kernels::cuda::{DRIVER_VARIABLE, Gpu};
 use serde::Serialize;
 
-use crate::answers::AnswerTime;
-use crate::forward::ForwardTime;
-use crate::kernels::KernelTime;
-use crate::record::Failed;
+use crate::place::Failed;
+use crate::results::{Agreement, AnswerTime, ForwardTime, KernelTime};
 use crate::settings::Settings;
-use crate::subject::Agreement;
 
 /// Where it was measured.
 #[derive(Debug, Serialize)]

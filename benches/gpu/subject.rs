@@ -5,25 +5,16 @@ use offramp::{
     PassSettings, Row, Shape,
 };
 use offramp_benches::random_ramps;
-use serde::Serialize;
 
 use crate::check::{distance, expect_close};
-use crate::record::{Place, Recorder};
+use crate::place::Place;
+use crate::record::Recorder;
+use crate::results::Agreement;
 use crate::settings::{NamedModel, Settings};
 use crate::{Result, note};
 
 /// Largest relative error of a model's logits against the CPU's: rounding adds up over layers.
 const TOLERANCE_FACTOR: f64 = 10.0;
-
-/// How far logits are from what they should be.
-#[derive(Debug, Serialize)]
-pub(crate) struct Agreement {
-    pub(crate) model: &'static str,
-    pub(crate) rows: usize,
-    pub(crate) row_tokens: usize,
-    pub(crate) against: &'static str,
-    pub(crate) relative_error: f64,
-}
 
 /// A model on the device.
 pub(crate) struct Subject {

@@ -6,7 +6,7 @@ use offramp_kernels::{
 };
 use offramp_tests::models::BertSize;
 
-use crate::case::Operands;
+use crate::operands::Operands;
 
 /// Rows of the position table.
 pub(crate) const POSITIONS: usize = 512;

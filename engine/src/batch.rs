@@ -5,22 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use offramp_kernels::{RowInput, RowSlot, Token};
 
 use crate::error::InputError;
-use crate::rules::{Row, RowRules, TextRules};
-
-/// How large a batch may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Most rows of a pass.
-    pub rows_max: usize,
-    /// Most tokens of a pass, all rows together. Images do not count.
-    pub tokens_max: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { rows_max: 32, tokens_max: 4096 }
-    }
-}
+use crate::rules::{Limits, Row, RowRules, TextRules};
 
 /// Rows of one pass, back to back. Reused: after the first fill nothing allocates.
 #[derive(Clone, Debug)]

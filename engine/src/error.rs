@@ -72,7 +72,7 @@ pub enum Error {
         /// Where the ramp was to stand.
         site: usize,
         /// Why not.
-        source: crate::ramps::TrainError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 

@@ -73,7 +73,7 @@ pub mod serve;
 mod text;
 pub mod tune;
 
-pub use batch::{Batch, Limits};
+pub use batch::Batch;
 pub use device::{DeviceChoice, DeviceInfo, Precision, devices, peak_gflops};
 pub use error::{Error, InputError, Result};
 pub use exec::{
@@ -87,6 +87,6 @@ pub use offramp_kernels::{Cost, Decision, ExitWindow, LiveBound, Pool, RowSlot, 
 pub use offramp_weights::image::Conversion;
 pub use offramp_weights::{ModelSpec, Policy, RampBundle, SiteThreshold, Task, ThresholdFile};
 pub use rows::RowMap;
-pub use rules::{ImageRules, Row, RowRules, TextRules};
+pub use rules::{ImageRules, Limits, Row, RowRules, TextRules};
 pub use scores::probabilities;
 pub use text::{Encoded, TokenRow, Tokenizer};

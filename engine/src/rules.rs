@@ -3,9 +3,23 @@
 use offramp_weights::image::Preprocessing;
 use offramp_weights::{ModelSpec, TextSpec};
 
-use crate::batch::Limits;
 use crate::error::InputError;
 use crate::text::TokenRow;
+
+/// How large a batch may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most rows of a pass.
+    pub rows_max: usize,
+    /// Most tokens of a pass, all rows together. Images do not count.
+    pub tokens_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { rows_max: 32, tokens_max: 4096 }
+    }
+}
 
 /// One input, ready to run.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,37 +9,13 @@ use offramp_kernels::cuda::Elem;
 use offramp_kernels::{
     Activation, Attention, Compact, Conv2d, Decision, Embed, ExitId, Fold, Grid, Hidden, Linear,
     LinearNorms, MomentsId, Narrow, Norm, Normalised, Op, Pixels, Pool, Pool2d, Ramp, RampHead,
-    RowInput, RowTokens, Span, Standardised, WeightId, Window,
+    RowTokens, Span, Standardised, WeightId, Window,
 };
-use offramp_libcuda::Simulator;
 use offramp_tests::suite::linear::product as product_of;
-use offramp_tests::suite::{Make, Stage, Start};
-use serde::Deserialize;
+use offramp_tests::suite::{Make, Start};
 
+use crate::case::{Case, Counts};
 use crate::{alone, bounds, machine};
-
-/// Counts of one kernel, as the driver gives them.
-#[derive(Deserialize)]
-pub(crate) struct Counts {
-    pub(crate) kernel: String,
-    launches: u64,
-    pub(crate) instructions: u64,
-    pub(crate) global_load_sectors: u64,
-    pub(crate) global_store_sectors: u64,
-    pub(crate) shared_accesses: u64,
-    shared_bank_conflicts: u64,
-    pub(crate) tensor_ops: u64,
-}
-
-/// An op on a device, and the bytes it must read and write at least.
-pub(crate) struct Case {
-    pub(crate) name: &'static str,
-    pub(crate) make: Make,
-    pub(crate) rows: usize,
-    pub(crate) tokens: usize,
-    /// Declares spans and weights; gives the op, bytes to read and bytes to write.
-    pub(crate) declare: fn(&mut Start) -> (Op, usize, usize),
-}
 
 const F16: Make = || machine::device(Elem::F16);
 
@@ -70,38 +46,6 @@ fn table(measured: &[(&Case, Counts)]) -> String {
     text
 }
 
-impl Case {
-    fn start(&self) -> Start {
-        Start::new(&vec![self.tokens; self.rows])
-    }
-
-    pub(crate) fn run(&self, driver: &Simulator) -> Counts {
-        let suite = machine::suite(self.make);
-        let mut start = self.start();
-        let (op, ..) = (self.declare)(&mut start);
-        let mut stage = start.begin(&suite);
-        if matches!(op, Op::Pixels(_)) {
-            begin_images(&mut stage, self.rows);
-        }
-        if let Some(before) = writes_moments(&op) {
-            stage.issue(before);
-        }
-        stage.device.finish().unwrap();
-        driver.reset();
-        stage.issue(op);
-        stage.device.finish().unwrap();
-        let counts: Vec<Counts> = serde_json::from_str(&driver.launches()).unwrap();
-        let [counts] = counts.try_into().ok().unwrap();
-        counts
-    }
-}
-
-/// A pass over black images.
-fn begin_images(stage: &mut Stage, rows: usize) {
-    let images = vec![0; rows * stage.layout().row_pixels];
-    stage.begin_rows(RowInput::Images(&images), rows).unwrap();
-}
-
 pub(crate) fn linear(
     start: &mut Start,
     k: usize,
@@ -127,18 +71,6 @@ fn product(start: &mut Start, k: usize, n: usize, with_residual: bool) -> (Linea
 fn dense_head(start: &mut Start) -> (Op, usize, usize) {
     let (op, reads, writes) = product(start, 768, 768, false);
     (Linear { activation: Activation::Tanh, ..op }.into(), reads, writes)
-}
-
-/// What writes the moments that a product reads, by the product's own weight.
-fn writes_moments(op: &Op) -> Option<Op> {
-    let Op::Linear(op) = op else { return None };
-    let norms = LinearNorms { out: Some(MomentsId(0)), ..LinearNorms::default() };
-    let plain = Linear { residual: None, norms, ..op.clone() };
-    match (op.norms.x, op.norms.residual) {
-        (Some(_), _) => Some(Linear { x: op.out, out: op.x, ..plain }.into()),
-        (_, Some(_)) => Some(plain.into()),
-        _ => None,
-    }
 }
 
 /// A product behind a norm, as query and feed-forward layers are.

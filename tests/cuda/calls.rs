@@ -7,12 +7,14 @@
 mod bits;
 mod bounds;
 mod budgets;
+mod case;
 mod machine;
 mod orders;
 mod repeat;
 mod sanitized;
 #[path = "../it/support.rs"]
 mod support;
+mod tiles;
 mod ways;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,6 @@
 //! Curves and bars, drawn as SVG that needs nothing else.
 
-use crate::report::{escape, push};
+use crate::html::{escape, push};
 use crate::table::digits;
 
 pub(crate) const WIDTH: f64 = 720.0;

@@ -15,7 +15,8 @@ use crate::args::{EngineArgs, ExitArgs, JsonArg, count, seconds};
 use crate::compare::{Figures, batches, exits_table, figures, table, variants};
 use crate::failure::{Failure, Result};
 use crate::given::Given;
-use crate::load::plots::Run;
+use crate::html;
+use crate::load::plots::{self, Run};
 use crate::open::open;
 use crate::out::{Out, expect_writable, write_whole};
 use crate::pictures::PictureRules;
@@ -123,9 +124,9 @@ pub(crate) fn run(args: &Demo) -> Result<()> {
     for (ran, name) in ran.iter().zip(&names) {
         report::section(&mut page, &ran.report(name));
         page.push_str("<h3>Behind a server</h3>\n");
-        report::loads(&mut page, &ran.served.about(args.slo()), &ran.served_html(), &ran.runs());
+        plots::section(&mut page, &ran.served.about(args.slo()), &ran.served_html(), &ran.runs());
     }
-    write_whole(&args.report, report::html("offramp demo", &page).as_bytes())?;
+    write_whole(&args.report, html::page("offramp demo", &page).as_bytes())?;
     let mut out = Out::stdout();
     if args.json.json {
         out.json(&ran.iter().map(|ran| ran.summary(args)).collect::<Vec<_>>())?;
@@ -218,7 +219,7 @@ impl Ran {
     }
 
     fn served_html(&self) -> String {
-        let warnings = report::warnings(&self.served.warnings());
+        let warnings = html::warnings(&self.served.warnings());
         let table = self.served.table().map_or(String::new(), |table| table.html());
         format!("{warnings}{table}")
     }

@@ -7,7 +7,9 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use crate::failure::{Failure, Result};
-use crate::needless::Rule;
+
+/// A flag, by its name with `_`, whether it changes nothing as things are, and why.
+pub(crate) type Rule = (&'static str, bool, &'static str);
 
 /// The flags of a verb that somebody set. It has to be the first field of a verb's flags: those
 /// before it would be missing, as each is taken out of the parser's hands when it is read.

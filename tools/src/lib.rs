@@ -22,6 +22,7 @@ mod files;
 mod fit;
 mod fit_thresholds;
 mod given;
+mod html;
 mod inspect;
 mod lines;
 mod load;

@@ -27,10 +27,10 @@ use crate::args::{JsonArg, ModelArg, count, seconds, switch, tolerance};
 use crate::failure::{Failure, Result};
 use crate::files::Files;
 use crate::given::Given;
+use crate::html;
 use crate::out::{Out, note, write_whole};
 use crate::pictures::PictureRules;
 use crate::quality::Quality;
-use crate::report;
 use crate::rows::{Row as Labelled, read_labelled};
 use arrivals::Arrivals;
 use drive::{Driven, End, drive};
@@ -202,8 +202,8 @@ fn write_report(
     let run = Run { name: "load", driven, pass_rows: &result.pass_rows, same };
     let about = format!("{} asked for {} s", args.address, args.seconds);
     let mut page = String::new();
-    report::loads(&mut page, &about, &show::html(result), &[run]);
-    write_whole(path, report::html("offramp load", &page).as_bytes())
+    plots::section(&mut page, &about, &show::html(result), &[run]);
+    write_whole(path, html::page("offramp load", &page).as_bytes())
 }
 
 impl Load {

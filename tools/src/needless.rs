@@ -3,9 +3,7 @@
 
 use crate::adapt::AdaptArgs;
 use crate::args::{AfterExitArg, ExitArgs, ExitsSwitch, MachineArgs};
-
-/// A flag, by its name with `_`, whether it changes nothing as things are, and why.
-pub(crate) type Rule = (&'static str, bool, &'static str);
+use crate::given::Rule;
 
 /// What `classify` and `serve` have in common: exits, audits, and whether they follow the inputs.
 pub(crate) fn of_exits(exits: &ExitArgs, after_exit: AfterExitArg, adapt: &AdaptArgs) -> Vec<Rule> {

@@ -20,9 +20,9 @@ use crate::args::{
 };
 use crate::failure::{Failure, Result};
 use crate::files::Files;
-use crate::given::Given;
+use crate::given::{Given, Rule};
 use crate::log::{self, LogArgs};
-use crate::needless::{self, Rule};
+use crate::needless;
 use crate::open::ExitPlan;
 use crate::{open, record};
 

@@ -2,8 +2,8 @@
 
 use crate::chart::{Axis, WIDTH, curves, open};
 use crate::compare::Figures;
+use crate::html::push;
 use crate::race::{Tally, quantile_ms};
-use crate::report::push;
 use crate::table::percent;
 
 /// Room for labels on the left.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use comfy_table::{Cell, CellAlignment, presets};
 
-use crate::report::{escape, push};
+use crate::html::{escape, push};
 
 const COLUMNS: usize = 100;
 

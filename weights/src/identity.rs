@@ -9,8 +9,7 @@ use std::time::SystemTime;
 use crate::disk::{absent, is_there, open_regular};
 use crate::error::{Error, Result};
 use crate::file::{INDEX_FILE, weight_files};
-use crate::image::PREPROCESSOR_FILE;
-use crate::spec::CONFIG_FILE;
+use crate::folder::{CONFIG_FILE, PREPROCESSOR_FILE};
 
 /// Files beside the weights that say how inputs are read and what is computed.
 pub const FILES: [&str; 7] = [

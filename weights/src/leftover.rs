@@ -4,9 +4,7 @@
 //! tensor under the network's own names, or an adapter, was meant to change its answers.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use crate::disk::is_there;
 use crate::error::{Error, Result};
 use crate::file::Checkpoint;
 use crate::names::{Names, Part};
@@ -34,23 +32,6 @@ const ADAPTERS: [&str; 16] = [
 
 /// Buffers that transformers can make itself.
 const BUFFERS: [&str; 2] = ["embeddings.position_ids", "embeddings.token_type_ids"];
-
-/// What peft leaves in a folder: transformers then loads another model, and applies this to it.
-const ADAPTER_FILES: [&str; 3] =
-    ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"];
-
-/// Refuses a folder that holds an adapter, alone or beside a model.
-pub(crate) fn check_no_adapter_files(dir: &Path) -> Result<()> {
-    match ADAPTER_FILES.into_iter().find(|name| is_there(&dir.join(name))) {
-        None => Ok(()),
-        Some(name) => {
-            let expected = "a whole model".into();
-            let found = "this is an adapter, which is not applied here: merge it into its base \
-                         model (merge_and_unload of peft) and save that, or take the file away";
-            Err(Error::Missing { file: dir.join(name), expected, found: found.into() })
-        }
-    }
-}
 
 /// Refuses a checkpoint with adapters beside its weights, or around them.
 pub(crate) fn check_no_adapters(checkpoint: &Checkpoint) -> Result<()> {

@@ -3,7 +3,7 @@
 use offramp_kernels::{Device, ExitRecord, ExitWindow, LiveBound, Op, PassInput, RowSlot};
 
 use super::answer::{Answer, Exit, Observation, PassReport, Seen, Sink};
-use super::pace::Course;
+use super::course::Course;
 use super::{Engine, Packing, PassSettings};
 use crate::batch::Batch;
 use crate::error::Result;

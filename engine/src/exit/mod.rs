@@ -10,7 +10,7 @@ use offramp_weights::{Policy, ThresholdFile};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 
-pub use crate::tune::OFF;
+pub use offramp_weights::thresholds::OFF;
 pub use table::{Publisher, Subscriber, threshold_table};
 
 /// One versioned set of thresholds with the ramps that are on. A pass takes one snapshot.

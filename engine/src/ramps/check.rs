@@ -1,7 +1,8 @@
 //! What training asks of its input, checked before any work is done.
 
+use super::error::TrainError;
+use super::problem::{Features, Settings, Targets};
 use super::split::{ROWS_MIN, Split};
-use super::train::{Features, Settings, Targets, TrainError};
 
 /// How far the sum of a row of probabilities may be from 1: room for half precision.
 const SUM_TOLERANCE: f32 = 1e-2;

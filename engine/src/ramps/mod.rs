@@ -7,15 +7,19 @@
 mod adamw;
 mod calibrate;
 mod check;
+mod error;
 mod network;
 mod probe;
+mod problem;
 mod split;
 mod standardise;
 mod thresholds;
 mod train;
 
+pub use error::TrainError;
 pub use network::Layer;
 pub use probe::{Progress, RampOptions, TrainedRamps, train_ramps};
+pub use problem::{Features, Settings, Targets};
 pub use split::{ROWS_MIN, Split};
 pub use thresholds::{FitOptions, fit_thresholds};
-pub use train::{Epoch, Features, Settings, Targets, TrainError, Trained, train};
+pub use train::{Epoch, Trained, train};

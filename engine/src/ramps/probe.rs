@@ -3,7 +3,8 @@
 use offramp_kernels::{Decision, Pool, RowSlot, Score};
 use offramp_weights::{Activation, Dense, Ramp, RampBundle, SiteNotes, Task, TrainingNotes};
 
-use super::train::{Epoch, Features, Settings, Targets, TrainError, Trained, train};
+use super::problem::{Features, Settings, Targets};
+use super::train::{Epoch, Trained, train};
 use super::{Layer, Split};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
@@ -148,7 +149,7 @@ impl Watched {
         train(features, targets, split, settings, &mut |epoch| {
             progress(Progress::Epoch { site, epoch });
         })
-        .map_err(|source: TrainError| Error::Train { site, source })
+        .map_err(|source| Error::Train { site, source: Box::new(source) })
     }
 
     /// Fails where the numbers of a regression lie so far from 0 that their sigmoids hardly differ:

@@ -11,76 +11,12 @@ use offramp_kernels::Decision;
 
 use super::adamw::{Moments, Schedule, Step};
 use super::calibrate::{temperature, temperature_each};
+use super::error::TrainError;
 use super::network::{Buffers, Layer, Loss, Network, argmax};
-use super::split::{ROWS_MIN, Split};
+use super::problem::{Features, Settings, Targets};
+use super::split::Split;
 use super::standardise::Standardiser;
 use crate::scores::sigmoid;
-
-/// Pooled features at one site.
-#[derive(Debug, Clone, Copy)]
-pub struct Features<'a> {
-    /// Features of one row.
-    pub width: usize,
-    /// `[rows, width]`, row-major.
-    pub values: &'a [f32],
-}
-
-/// The full model's soft output.
-#[derive(Debug, Clone, Copy)]
-pub struct Targets<'a> {
-    /// Classes the model tells apart.
-    pub classes: usize,
-    /// `[rows, classes]`, row-major; each row sums to 1 where classes exclude each other.
-    pub probabilities: &'a [f32],
-    /// What the model decides by them, and when two answers are the same.
-    pub decision: Decision,
-}
-
-/// How a ramp is trained.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// Units of a hidden layer with ReLU; none for a linear ramp.
-    pub hidden: Option<usize>,
-    /// Epochs after which training ends in any case.
-    pub epochs_max: usize,
-    /// Rows in a batch. Never more than a 32nd of the training part (but at least 8), so that few
-    /// rows still make enough steps.
-    pub batch_rows: usize,
-    /// Peak of the learning-rate schedule; none for 0.06 / sqrt(width), which kept linear ramps of
-    /// 8 to 384 features near their best.
-    pub learning_rate: Option<f32>,
-    /// Weight decays tried one after the other; the best held-out loss is kept. Time grows with
-    /// their number.
-    pub weight_decays: Vec<f32>,
-    /// Epochs without a better held-out loss before a run ends.
-    pub patience_epochs: usize,
-    /// Seed of the initial weights and of the order of batches.
-    pub seed: u64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            hidden: None,
-            epochs_max: 80,
-            batch_rows: 64,
-            learning_rate: None,
-            weight_decays: vec![0.01, 0.3, 3.0],
-            patience_epochs: 10,
-            seed: 0,
-        }
-    }
-}
-
-impl Settings {
-    fn rate(&self, width: usize) -> f32 {
-        self.learning_rate.unwrap_or(0.06 / (width as f32).sqrt())
-    }
-
-    fn batch(&self, rows: usize) -> usize {
-        self.batch_rows.min((rows / 32).max(8)).min(rows)
-    }
-}
 
 /// One epoch's outcome, for showing progress.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -116,70 +52,6 @@ pub struct Trained {
     pub epochs: usize,
     /// The weight decay whose run was kept.
     pub weight_decay: f32,
-}
-
-/// Why a ramp could not be trained.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TrainError {
-    /// A part of the split is too small to learn from or to judge on.
-    #[error("the {part} part holds {rows} rows, the least is {ROWS_MIN}")]
-    TooFewRows {
-        /// "training" or "held-out".
-        part: &'static str,
-        /// Rows it holds.
-        rows: usize,
-    },
-    /// A feature is NaN or infinite: usually the model overflowed at this site.
-    #[error("feature {feature} of row {row} is {value}")]
-    FeatureNotFinite {
-        /// Row of the features.
-        row: usize,
-        /// Column of the features.
-        feature: usize,
-        /// What it is.
-        value: f32,
-    },
-    /// A row of targets is not a probability distribution: usually logits given without softmax.
-    #[error("targets of row {row} are no probabilities: {why}")]
-    NotProbabilities {
-        /// Row of the targets.
-        row: usize,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// Features, targets and split do not describe the same rows.
-    #[error("sizes disagree: {what} is {found}, expected {expected}")]
-    Size {
-        /// The size in question.
-        what: &'static str,
-        /// Its value.
-        found: usize,
-        /// What the others ask for.
-        expected: usize,
-    },
-    /// The split names a row that does not exist, or names one twice.
-    #[error("row {row} of the split {why}")]
-    SplitRow {
-        /// The row named.
-        row: u32,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// A setting that no training can follow.
-    #[error("setting {name} {why}")]
-    Setting {
-        /// The field of [`Settings`].
-        name: &'static str,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// No weight decay gave a finite loss: the learning rate is too high.
-    #[error("training diverged at learning rate {learning_rate}")]
-    Diverged {
-        /// The rate tried.
-        learning_rate: f32,
-    },
 }
 
 /// Trains one ramp on `split.train` and judges it on `split.held_out`. `progress` hears of every

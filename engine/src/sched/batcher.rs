@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::latency::PassLatency;
-use crate::batch::Limits;
+use crate::rules::Limits;
 
 /// Under [`Policy::Deadline`], a request without a deadline takes its turn as if it had this one.
 const PATIENCE_US: u64 = 1_000_000;

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::batch::Limits;
 use crate::profile::ShapeProfile;
+use crate::rules::Limits;
 
 const SEEDS: u64 = 100_000;
 

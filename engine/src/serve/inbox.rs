@@ -3,41 +3,14 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use super::door::{Door, Refused};
-use super::executor::Exiting;
+use super::exiting::Exiting;
 use super::metrics::Metrics;
+use super::outbox::{Client, Hold};
 use super::protocol::{Failure, InferOptions, Phase, Reply, Status, Verdict};
 use crate::{Engine, Row};
-
-/// What a request holds of its connection until its last reply is written.
-pub(super) struct Hold {
-    /// Room for its replies.
-    pub(super) _room: OwnedSemaphorePermit,
-    /// Its place among those in flight, where it has work to wait for.
-    pub(super) place: Option<OwnedSemaphorePermit>,
-}
-
-/// Bytes for one client; what is held is given back once they are written.
-pub(super) struct Packet {
-    pub(super) bytes: Vec<u8>,
-    pub(super) hold: Option<Hold>,
-}
-
-/// One end of a connection, as a job sees it.
-#[derive(Clone)]
-pub(super) struct Client(pub(super) UnboundedSender<Packet>);
-
-impl Client {
-    pub(super) fn send(&self, request: u64, reply: &Reply, hold: Option<Hold>) {
-        let mut bytes = Vec::new();
-        reply.encode(request, &mut bytes);
-        // A closed channel is a client that has gone.
-        let _ = self.0.send(Packet { bytes, hold });
-    }
-}
 
 /// A request's right to exactly one last reply. Dropped without one, it says that the device
 /// failed: no path forgets a client.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::inbox::{Client, Hold};
+use super::outbox::{Client, Hold};
 use super::protocol::{Failure, Reply, Status};
 
 /// An order, for whoever runs the server. [`Server::orders`](super::Server::orders) gives them.

@@ -1,7 +1,8 @@
 //! What a frame asks for.
 
-use super::inbox::{Client, Hold, Job, Promise};
+use super::inbox::{Job, Promise};
 use super::orders::{Ask, Order};
+use super::outbox::{Client, Hold};
 use super::protocol::{Failure, Frame, Infer, InferOptions, Input, Kind, Reply, Status};
 use super::state::{Life, State};
 use crate::{InputError, Picture, Row};

@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::accept::{Guest, Port};
-use super::executor::{Executor, Exiting};
+use super::executor::Executor;
+use super::exiting::Exiting;
 use super::inbox::{Inbox, Reload};
 use super::metrics::Metrics;
 use super::orders::Order;

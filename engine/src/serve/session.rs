@@ -12,8 +12,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::inbox::{Client, Hold, Packet};
 use super::metrics::Metrics;
+use super::outbox::{Client, Hold, Packet};
 use super::protocol::{
     Failure, Frame, FrameError, HEADER_BYTES, Header, Kind, Reply, Status, split,
 };

@@ -3,7 +3,7 @@
 
 use offramp_kernels::Decision;
 
-pub use offramp_weights::thresholds::OFF;
+pub use crate::exit::OFF;
 
 /// What every ramp and the full model said about each of a set of rows. Kept by ramp, as replays
 /// read it.

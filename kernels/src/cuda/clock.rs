@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cudarc::driver::{result, sys};
+use cudarc::driver::result;
 
 use super::driver::{Context, During};
+use super::event::Event;
 use super::stream::Stream;
 use crate::Result;
 
@@ -50,40 +51,5 @@ impl PassClock {
         let ms = unsafe { result::event::elapsed(self.start.raw, self.end.raw) };
         let ms = ms.during("reading the device's clock")?;
         Ok(Some(Duration::from_secs_f64(f64::from(ms.max(0.0)) / 1e3)))
-    }
-}
-
-/// A place in a stream that another one can wait for, and whose time the device may note.
-pub(super) struct Event {
-    pub(super) raw: sys::CUevent,
-    context: Arc<Context>,
-}
-
-// SAFETY: a handle, used under `Context::enter` by the thread that owns the device.
-unsafe impl Send for Event {}
-
-impl Event {
-    fn timed(context: &Arc<Context>) -> Result<Self> {
-        Self::new(context, sys::CUevent_flags::CU_EVENT_DEFAULT)
-    }
-
-    /// Only to wait for, which costs less.
-    pub(super) fn untimed(context: &Arc<Context>) -> Result<Self> {
-        Self::new(context, sys::CUevent_flags::CU_EVENT_DISABLE_TIMING)
-    }
-
-    fn new(context: &Arc<Context>, flags: sys::CUevent_flags) -> Result<Self> {
-        context.enter()?;
-        let raw = result::event::create(flags);
-        Ok(Self { raw: raw.during("making an event")?, context: Arc::clone(context) })
-    }
-}
-
-impl Drop for Event {
-    fn drop(&mut self) {
-        if self.context.enter().is_ok() {
-            // SAFETY: made once, destroyed once.
-            let _ = unsafe { result::event::destroy(self.raw) };
-        }
     }
 }

@@ -8,6 +8,9 @@ use cudarc::driver::{DriverError, result, sys};
 
 use crate::{Error, Result};
 
+/// Where something lies in the device's address space; 0 is nowhere.
+pub(crate) type Address = u64;
+
 /// The oldest driver that loads our kernels: PTX 8.0 came with CUDA 12.0 (R525).
 const VERSION_MIN: i32 = 12000;
 

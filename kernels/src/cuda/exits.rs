@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytemuck::{Pod, Zeroable};
 
-use super::memory::{Address, MappedMemory};
+use super::driver::Address;
+use super::memory::MappedMemory;
 use super::stream::Stream;
 use crate::{ArenaLayout, Error, ExitId, ExitRecord, Result, RowSlot};
 

@@ -12,8 +12,9 @@
 
 use std::ops::Range;
 
-use super::clock::Event;
-use super::memory::{Address, DeviceMemory, MappedMemory};
+use super::driver::Address;
+use super::event::Event;
+use super::memory::{DeviceMemory, MappedMemory};
 use super::stream::Stream;
 use crate::{ArenaLayout, Error, Result};
 

@@ -6,12 +6,9 @@ use std::sync::Arc;
 use bytemuck::Pod;
 use cudarc::driver::{DriverError, result, sys};
 
-use super::driver::{Context, During};
+use super::driver::{Address, Context, During};
 use super::stream::Stream;
 use crate::{Error, Result};
-
-/// Where something lies in the device's address space; 0 is nowhere.
-pub(crate) type Address = u64;
 
 /// A block of device memory.
 pub(crate) struct DeviceMemory {

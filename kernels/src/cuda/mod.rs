@@ -26,6 +26,7 @@ mod clock;
 mod cover;
 mod driver;
 mod elem;
+mod event;
 mod exits;
 mod gpu;
 mod images;
@@ -47,9 +48,9 @@ pub use kernels::{ShippedKernel, shipped_kernels};
 pub use tile::Tile;
 
 pub(crate) use cover::{Cover, round_up};
+pub(crate) use driver::Address;
 pub(crate) use kernels::Kernel;
 pub(crate) use launch::{Arguments, Launch, parameters};
-pub(crate) use memory::Address;
 
 use std::time::Duration;
 

@@ -16,8 +16,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::driver::Address;
 use super::images::Images;
-use super::memory::{Address, DeviceMemory, MappedMemory};
+use super::memory::{DeviceMemory, MappedMemory};
 use super::stream::Stream;
 use crate::{ArenaLayout, Error, ExitWindow, PassInput, Result, RowInput, RowTokens, Score, Token};
 

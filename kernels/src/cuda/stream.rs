@@ -8,10 +8,9 @@ use bytemuck::Pod;
 use cudarc::driver::result;
 use cudarc::driver::sys::{self, CUlaunchAttribute as Attribute};
 
-use super::clock::Event;
-use super::driver::{Context, During};
+use super::driver::{Address, Context, During};
+use super::event::Event;
 use super::launch::{Launch, PARAMETERS_MAX};
-use super::memory::Address;
 use super::module::Function;
 use crate::Result;
 

@@ -4,7 +4,7 @@
 //! from live tokens to places takes the leavers out. Kernels read and write such a value through
 //! its map until the pass ends.
 
-use super::memory::Address;
+use super::driver::Address;
 use super::rows::{Rows, Table};
 use crate::{Error, Result, Span};
 

@@ -3,8 +3,9 @@
 //! Matrices and tables lie row-major in the storage format, vectors in f32, each on a boundary of
 //! 256 bytes. Where products take over layer norms, the sums of its rows lie behind a matrix.
 
+use super::driver::Address;
 use super::elem::Elem;
-use super::memory::{Address, DeviceMemory};
+use super::memory::DeviceMemory;
 use super::stream::Stream;
 use crate::{ArenaLayout, Error, Result, WeightForm, WeightId};
 

@@ -8,10 +8,10 @@ use std::sync::{LazyLock, Mutex, OnceLock};
 
 use offramp_ptxsim::{Chip, Tensor};
 
+use crate::complain::complain;
 use crate::error::{Code, Result};
 use crate::lock;
 use crate::settings::SETTINGS;
-use crate::trace;
 
 /// A card.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ pub(crate) fn check() -> Result {
     if CHOSEN.get().is_some() || find(name).is_some() {
         return Ok(());
     }
-    trace::complain(format_args!("OFFRAMP_SIM_CARD: {}", unknown(name)));
+    complain(format_args!("OFFRAMP_SIM_CARD: {}", unknown(name)));
     Err(Code::InvalidValue)
 }
 
@@ -127,7 +127,7 @@ pub(crate) fn check() -> Result {
 /// another one is in use.
 pub(crate) fn choose(name: &str) -> Result {
     let Some(wanted) = find(name) else {
-        trace::complain(format_args!("{}", unknown(name)));
+        complain(format_args!("{}", unknown(name)));
         return Err(Code::InvalidValue);
     };
     if *CHOSEN.get_or_init(|| wanted) == wanted { Ok(()) } else { Err(Code::IllegalState) }
@@ -139,7 +139,7 @@ fn from_env() -> Option<Tensor> {
     let found = tensor(name);
     if found.is_none() {
         let ways = "exact, ampere or hopper";
-        trace::complain(format_args!("OFFRAMP_SIM_TENSOR: expected {ways}, found `{name}`"));
+        complain(format_args!("OFFRAMP_SIM_TENSOR: expected {ways}, found `{name}`"));
     }
     found
 }

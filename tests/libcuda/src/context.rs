@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::capture::{self, Capture};
+use crate::complain::complain;
 use crate::counts;
 use crate::device;
 use crate::error::{Code, Result};
@@ -12,7 +13,6 @@ use crate::heap::Heap;
 use crate::lock;
 use crate::settings::SETTINGS;
 use crate::table::Table;
-use crate::trace;
 use crate::worker::{Kind, Stream};
 use crate::{event, function, graph, module, stream};
 
@@ -70,7 +70,7 @@ impl Context {
 
     /// Ends the context: all its calls fail from now on.
     pub(crate) fn fail(&self, code: Code, why: &str) {
-        trace::complain(format_args!("{why}"));
+        complain(format_args!("{why}"));
         // The first fault is the one that counts.
         let _ = self.fault.set(code);
     }

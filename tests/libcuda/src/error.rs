@@ -1,8 +1,6 @@
 //! The codes calls answer with.
 
-use std::ffi::{CStr, c_char, c_int};
-
-use crate::ffi::Out;
+use std::ffi::{CStr, c_int};
 
 /// What a call gives, or the code it fails with.
 pub(crate) type Result<T = ()> = std::result::Result<T, Code>;
@@ -18,7 +16,7 @@ macro_rules! codes {
         }
 
         /// Name and text of a code.
-        fn describe(code: c_int) -> Option<(&'static CStr, &'static CStr)> {
+        pub(crate) fn describe(code: c_int) -> Option<(&'static CStr, &'static CStr)> {
             match code {
                 0 => Some((c"CUDA_SUCCESS", c"no error")),
                 $($value => Some(($name, $text)),)*
@@ -74,19 +72,4 @@ codes! {
 /// The name of a code, for people.
 pub(crate) fn name(code: c_int) -> &'static str {
     describe(code).and_then(|(name, _)| name.to_str().ok()).unwrap_or("?")
-}
-
-/// `cuGetErrorName`
-pub(crate) fn get_name(code: c_int, out: Out<*const c_char>) -> Result {
-    answer(out, describe(code).map(|(name, _)| name))
-}
-
-/// `cuGetErrorString`
-pub(crate) fn get_text(code: c_int, out: Out<*const c_char>) -> Result {
-    answer(out, describe(code).map(|(_, text)| text))
-}
-
-fn answer(out: Out<*const c_char>, text: Option<&'static CStr>) -> Result {
-    out.set(text.map_or(std::ptr::null(), CStr::as_ptr))?;
-    text.map(|_| ()).ok_or(Code::InvalidValue)
 }

@@ -20,12 +20,14 @@
 
 mod capture;
 mod card;
+mod complain;
 mod context;
 mod copy;
 mod counts;
 mod device;
 mod error;
 mod event;
+mod explain;
 mod ffi;
 mod function;
 mod graph;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use offramp_ptxsim::{Module, architecture};
 
 use crate::capture;
+use crate::complain::complain;
 use crate::context::Context;
 use crate::counts;
 use crate::error::{Code, Result};
@@ -14,7 +15,6 @@ use crate::function::{FUNCTIONS, Function};
 use crate::lock;
 use crate::ptx;
 use crate::table::Table;
-use crate::trace;
 
 /// Modules of all contexts.
 pub(crate) static MODULES: Table<Loaded> = Table::new();
@@ -51,7 +51,7 @@ pub(crate) fn load_with(out: Out<Handle>, image: Host, options: JitOptions) -> R
             out.set(MODULES.insert(Arc::new(Loaded { context, module, functions })))
         }
         Err((code, what)) => {
-            trace::complain(format_args!("{what}"));
+            complain(format_args!("{what}"));
             options.log(ERROR_LOG, &what)?;
             Err(code)
         }
@@ -63,7 +63,7 @@ fn read(image: Host) -> Result<String> {
         return Err(Code::InvalidValue);
     }
     if BINARY.iter().any(|magic| image.starts_with(magic)) {
-        trace::complain(format_args!("expected a module of PTX text, found a binary"));
+        complain(format_args!("expected a module of PTX text, found a binary"));
         return Err(Code::InvalidImage);
     }
     Text::from(image).read()

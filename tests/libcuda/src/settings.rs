@@ -49,7 +49,7 @@ fn text(name: &str) -> Option<String> {
 fn number<T: FromStr>(name: &str, default: T) -> T {
     let Some(text) = text(name) else { return default };
     text.trim().parse().unwrap_or_else(|_| {
-        crate::trace::complain(format_args!("{name}: expected a number, found `{text}`"));
+        crate::complain::complain(format_args!("{name}: expected a number, found `{text}`"));
         default
     })
 }

@@ -4,19 +4,20 @@ use std::ffi::{c_char, c_int};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::complain::complain;
 use crate::error::{Code, Result};
 use crate::ffi::{Address, Handle, Host, Out, Text};
 use crate::launch::{Config, Shape};
 use crate::module::JitOptions;
 use crate::{
-    SimCounts, capture, card, context, copy, counts, device, error, event, function, graph,
+    SimCounts, capture, card, context, copy, counts, device, event, explain, function, graph,
 };
 use crate::{launch, memory, module, profile, stream, trace, work};
 
 /// Calls it, tells the trace, and turns the outcome into what C expects.
 fn answer(name: &str, arguments: fmt::Arguments<'_>, body: impl FnOnce() -> Result) -> c_int {
     let outcome = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
-        trace::complain(format_args!("{name}: {}", work::message(&*panic)));
+        complain(format_args!("{name}: {}", work::message(&*panic)));
         Err(Code::Unknown)
     });
     let code = outcome.map_or_else(|code| code as c_int, |()| 0);
@@ -54,8 +55,8 @@ impl fmt::Display for Arguments<'_> {
 calls! {
     cuInit(flags: u32) => device::init(flags);
     cuDriverGetVersion(out: Out<c_int>) => device::driver_version(out);
-    cuGetErrorName(code: c_int, out: Out<*const c_char>) => error::get_name(code, out);
-    cuGetErrorString(code: c_int, out: Out<*const c_char>) => error::get_text(code, out);
+    cuGetErrorName(code: c_int, out: Out<*const c_char>) => explain::get_name(code, out);
+    cuGetErrorString(code: c_int, out: Out<*const c_char>) => explain::get_text(code, out);
 }
 
 calls! {

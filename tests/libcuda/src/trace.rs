@@ -1,10 +1,11 @@
-//! What people read: a line for each call, and complaints.
+//! What people read: a line for each call.
 
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
 use std::sync::{LazyLock, Mutex};
 
+use crate::complain::complain;
 use crate::error;
 use crate::lock;
 use crate::settings::SETTINGS;
@@ -29,9 +30,4 @@ pub(crate) fn call(name: &str, arguments: fmt::Arguments<'_>, code: i32) {
         // A trace that cannot be written must not change what the program sees.
         let _ = lock(file).write_all(line.as_bytes());
     }
-}
-
-/// Says on stderr what a code alone cannot.
-pub(crate) fn complain(what: fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "libcuda simulator: {what}");
 }

@@ -17,6 +17,7 @@ mod fault;
 mod isa;
 mod kernel;
 mod launch;
+mod line;
 mod memory;
 mod parse;
 mod race;

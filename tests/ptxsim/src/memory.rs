@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fen
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crate::isa::Order;
+use crate::line::Seen;
 use crate::race::{Writer, Writers};
-use crate::talk::Seen;
 
 /// Alignment of a block, and the bytes on each side of it that belong to nobody.
 const GUARD: usize = 256;

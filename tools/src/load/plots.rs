@@ -7,6 +7,7 @@ use offramp::serve::protocol::Verdict;
 
 use super::drive::{Driven, End};
 use crate::chart::{Axis, Curve, bars, curves};
+use crate::html::{escape, push};
 
 /// Points of a curve, and stretches of time.
 const POINTS: usize = 200;
@@ -23,8 +24,18 @@ pub(crate) struct Run<'a> {
     pub(crate) same: Option<Vec<Option<bool>>>,
 }
 
+/// Loads of a server, with what was measured as part of the page.
+pub(crate) fn section(page: &mut String, about: &str, figures: &str, runs: &[Run<'_>]) {
+    push(page, format_args!("<p>{}</p>\n{figures}", escape(about)));
+    // Without a run there is nothing to draw.
+    let plots = if runs.is_empty() { Vec::new() } else { plots(runs) };
+    for (title, drawing) in plots {
+        push(page, format_args!("<h3>{}</h3>\n{drawing}", escape(title)));
+    }
+}
+
 /// Titles and drawings.
-pub(crate) fn plots(runs: &[Run<'_>]) -> Vec<(&'static str, String)> {
+fn plots(runs: &[Run<'_>]) -> Vec<(&'static str, String)> {
     let mut plots = vec![
         ("How soon answers arrive, from the time requests were due", latencies(runs)),
         ("Where rows leave", exits(runs)),

@@ -1,7 +1,7 @@
 //! What a load has shown, for people.
 
 use super::result::LoadResult;
-use crate::report::{escape, push, warnings};
+use crate::html::{escape, push, warnings};
 use crate::table::{Table, digits, ms};
 
 /// The percentile that a scenario is judged by carries this.

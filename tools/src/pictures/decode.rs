@@ -4,23 +4,13 @@ use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read as _};
 use std::path::Path;
 
-use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use offramp::Picture;
 
+use super::decoded::{CUT, Decoded};
 use super::kind::{FORMATS, Kind, other};
 use super::rules::PictureRules;
 use super::{jpeg, whole};
-
-/// What is said of a file whose end is missing.
-pub(super) const CUT: &str = "the file is cut: it ends before the picture does";
-
-/// A picture as it is stored, grey or red-green-blue of 8 bits.
-pub(super) struct Decoded {
-    pub(super) picture: DynamicImage,
-    /// How it wants to be turned.
-    pub(super) orientation: Orientation,
-}
 
 /// Reads a file, whatever the end of its name says it is.
 pub(super) fn decode_file(path: &Path, rules: &PictureRules) -> Result<Picture, String> {

@@ -5,6 +5,7 @@ mod blocks;
 mod codes;
 mod frame;
 mod standard;
+mod stop;
 mod walk;
 
 use std::io::ErrorKind;
@@ -12,7 +13,7 @@ use std::io::ErrorKind;
 use image::{DynamicImage, GrayImage, RgbImage};
 use jpeg_decoder::{Decoder, Error, PixelFormat};
 
-use super::decode::{CUT, Decoded};
+use super::decoded::{CUT, Decoded};
 use super::rules::PictureRules;
 
 /// The picture of a whole file.

@@ -2,6 +2,7 @@
 
 mod content;
 mod decode;
+mod decoded;
 mod folder;
 mod idx;
 mod jpeg;

@@ -3,7 +3,7 @@
 
 use flate2::Crc;
 
-use super::decode::CUT;
+use super::decoded::CUT;
 use super::kind::Kind;
 
 type Checked = Result<(), String>;

@@ -2,7 +2,7 @@
 
 use offramp::tune::{Fate, Rehearsal};
 
-use crate::report::push;
+use crate::html::push;
 
 const WIDTH: f64 = 900.0;
 const LEFT: f64 = 60.0;

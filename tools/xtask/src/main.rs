@@ -3,6 +3,7 @@
 
 mod fuzz;
 mod gpu_bundle;
+mod modules;
 mod ptx;
 mod source;
 mod tidy;
@@ -21,7 +22,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Checks what the compiler does not: sizes, docs, crate arrows, stray words.
+    /// Checks what the compiler does not: sizes, docs, arrows of crates and modules.
     Tidy,
     /// Compiles the kernels to `kernels/ptx`, and measures them. Needs no GPU.
     Ptx(ptx::Args),

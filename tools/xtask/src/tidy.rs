@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use cargo_metadata::MetadataCommand;
+use cargo_metadata::{Metadata, MetadataCommand};
 
-use crate::ptx;
 use crate::source::Source;
+use crate::{modules, ptx};
 
 /// Most lines of a file, its unit tests aside.
 const FILE_LINES_MAX: usize = 500;
@@ -43,7 +43,7 @@ const UNSAFE: [&str; 5] = [
 /// Every complaint about the tree at `root`.
 pub(crate) fn check(root: &Path) -> Vec<String> {
     let sources = Source::all(root);
-    let mut complaints = arrows(root);
+    let mut complaints = packages(root);
     complaints.extend(sources.iter().flat_map(file_complaints));
     complaints.extend(changelog(root));
     complaints.extend(ptx::stale(root));
@@ -90,12 +90,16 @@ fn unsafe_complaints(source: &Source) -> Vec<String> {
     vec![format!("{}: unsafe where it may not be", source.path.display())]
 }
 
-fn arrows(root: &Path) -> Vec<String> {
+/// What is wrong between packages, and between the modules of each.
+fn packages(root: &Path) -> Vec<String> {
     let manifest = root.join("Cargo.toml");
-    let metadata = match MetadataCommand::new().manifest_path(manifest).no_deps().exec() {
-        Ok(metadata) => metadata,
-        Err(error) => return vec![format!("cargo metadata: {error}")],
-    };
+    match MetadataCommand::new().manifest_path(manifest).no_deps().exec() {
+        Ok(metadata) => [arrows(&metadata), modules::complaints(&metadata)].concat(),
+        Err(error) => vec![format!("cargo metadata: {error}")],
+    }
+}
+
+fn arrows(metadata: &Metadata) -> Vec<String> {
     let mut complaints = Vec::new();
     for package in &metadata.packages {
         let name = package.name.as_str();

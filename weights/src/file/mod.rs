@@ -12,10 +12,8 @@ use std::sync::OnceLock;
 
 use crate::disk::{is_there, read_whole};
 use crate::error::{Error, Result};
+use crate::folder::{CONFIG_BYTES_MAX, CONFIG_FILE, PREPROCESSOR_FILE, check_no_adapter_files};
 use crate::hash::ModelHash;
-use crate::image::PREPROCESSOR_FILE;
-use crate::leftover::check_no_adapter_files;
-use crate::spec::{CONFIG_BYTES_MAX, CONFIG_FILE};
 
 pub(crate) use archive::Archive;
 pub(crate) use shards::weight_files;

@@ -8,7 +8,9 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::image::architecture::{Architecture, Block, KNOWN, ResNet, Shortcut, Vgg, stages};
-use crate::image::build::{Naming, Network, build};
+use crate::image::assemble::{STAGES_MAX, assemble, check_stages, sizes};
+use crate::image::build::Naming;
+use crate::image::hugging_face::MODEL_TYPE;
 use crate::image::preprocessing::{Pretrained, Usual, order};
 use crate::image::{ImageSpec, Preprocessing, Told, hugging_face};
 use crate::json::{self, Few, Object};
@@ -18,13 +20,9 @@ use crate::spec::{
     size,
 };
 
-/// The `model_type` of Hugging Face's ResNets, and their architecture here.
-pub(crate) const MODEL_TYPE: &str = "resnet";
 /// The `model_type` that Hugging Face gives to a network of timm's, beside timm's own keys.
 pub(crate) const TIMM_MODEL_TYPE: &str = "timm_wrapper";
 
-/// Most stages of a network.
-pub(super) const STAGES_MAX: usize = 8;
 /// Classes where nothing tells: ImageNet's.
 const CLASSES_DEFAULT: usize = 1_000;
 
@@ -174,45 +172,6 @@ impl Config {
     }
 }
 
-/// The whole spec, as if nobody told of sizes. Error: an input that is too small for the network.
-pub(super) fn assemble(
-    name: String,
-    architecture: &Architecture,
-    naming: Naming,
-    preprocessing: Preprocessing,
-    labels: Vec<String>,
-    file: &Path,
-) -> Result<ImageSpec> {
-    let network = build(architecture, naming, preprocessing.channels, labels.len());
-    let Network { segments, tail, head } = network;
-    let spec = ImageSpec {
-        architecture: name,
-        preprocessing,
-        segments,
-        tail,
-        head,
-        labels,
-        told: Told::default(),
-        scores: ScoreKeys::default(),
-    };
-    check_map(&spec, "input_size", file)?;
-    Ok(spec)
-}
-
-/// Refuses an input of which a pool or a convolution leaves nothing.
-pub(super) fn check_map(spec: &ImageSpec, key: &str, file: &Path) -> Result<()> {
-    let Preprocessing { height, width, .. } = spec.preprocessing;
-    let mut map = (height, width);
-    for (place, step) in spec.steps() {
-        map = step.map(map).filter(|map| map.0 > 0 && map.1 > 0).ok_or_else(|| {
-            let expected =
-                format!("large enough for {}: {place} is left with nothing", spec.architecture);
-            Error::refused(file, key, expected, format_args!("{height}x{width}"))
-        })?;
-    }
-    Ok(())
-}
-
 /// Names in the order of the classes; their number must be `num_classes` where both are given.
 fn labels(
     listed: Option<ListedLabels>,
@@ -239,37 +198,10 @@ fn labels(
     }
 }
 
-/// As many depths as widths, and not too many blocks in all.
-pub(super) fn check_stages(
-    depths: &[usize],
-    widths: &[usize],
-    widths_key: &str,
-    file: &Path,
-) -> Result<()> {
-    if depths.is_empty() {
-        return Err(Error::refused(file, "depths", "one stage or more", "none"));
-    }
-    if depths.len() != widths.len() {
-        let expected = format!("as many stages as `depths`, {}", depths.len());
-        return Err(Error::refused(file, widths_key, expected, widths.len()));
-    }
-    let blocks: usize = depths.iter().sum();
-    if blocks > LAYERS_MAX {
-        let expected = format!("at most {LAYERS_MAX} in all");
-        return Err(Error::refused(file, "depths", expected, blocks));
-    }
-    Ok(())
-}
-
 /// A key that means nothing here would be passed over in silence.
 fn refuse_unused(is_given: bool, key: &str, file: &Path) -> Result<()> {
     match is_given {
         true => Err(Error::refused(file, key, "left out for this architecture", "it")),
         false => Ok(()),
     }
-}
-
-/// Sizes of 1 to `max`.
-pub(super) fn sizes(file: &Path, key: &str, values: &[i64], max: usize) -> Result<Vec<usize>> {
-    values.iter().map(|value| size(file, key, Some(*value), max)).collect()
 }

@@ -11,10 +11,11 @@ use serde_json::{Map, Value, json};
 use crate::disk::{write_atomically, write_atomically_with};
 use crate::error::{Error, Result};
 use crate::file::{Checkpoint, Elem, Tensor, WEIGHTS_FILE};
+use crate::folder::CONFIG_FILE;
 use crate::image::architecture::Architecture;
+use crate::image::config;
 use crate::image::preprocessing::Usual;
 use crate::image::{ChannelOrder, ImageSpec, Interpolation, Preprocessing, resolve_image};
-use crate::spec::{CONFIG_FILE, ModelSpec};
 
 /// Values looked at together.
 const CHUNK: usize = 64 << 10;
@@ -23,6 +24,8 @@ const CHUNK: usize = 64 << 10;
 ///
 /// The keys of `config.json` are written as [`ModelSpec::parse`] reads them; their meanings and
 /// bounds are its.
+///
+/// [`ModelSpec::parse`]: crate::ModelSpec::parse
 #[derive(Debug, Clone, Default)]
 pub struct Conversion {
     /// `resnet50`, `vgg16_bn`.
@@ -60,7 +63,7 @@ impl Conversion {
     /// is not there, from the safetensors file `weights`; returns what was made.
     ///
     /// Errors: `weights` absent or damaged, of another network, or with values that are not
-    /// finite; a setting that [`ModelSpec::parse`] refuses; `out` not writable.
+    /// finite; a setting that is refused when read; `out` not writable.
     pub fn run(&self, weights: &Path, out: &Path) -> Result<ImageSpec> {
         let checkpoint = Checkpoint::of_file(weights)?;
         let config = out.join(CONFIG_FILE);
@@ -150,11 +153,8 @@ impl Conversion {
     }
 }
 
-fn parse(config: &Value, file: &Path) -> Result<ImageSpec> {
-    match ModelSpec::parse(config.to_string().as_bytes(), file)? {
-        ModelSpec::Image(spec) => Ok(spec),
-        ModelSpec::Text(_) => unreachable!("invariant: a config with `architecture` is an image's"),
-    }
+fn parse(made: &Value, file: &Path) -> Result<ImageSpec> {
+    config::parse(made.to_string().as_bytes(), file)
 }
 
 /// The shortest decimals that read back as `values`: `0.485`, where JSON's double would show more.

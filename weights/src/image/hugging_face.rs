@@ -11,13 +11,16 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::image::architecture::{Architecture, Block, ResNet, Shortcut, Stage, Stem};
+use crate::image::assemble::{STAGES_MAX, assemble, check_stages, sizes};
 use crate::image::build::Naming;
-use crate::image::config::{MODEL_TYPE, STAGES_MAX, assemble, check_stages, sizes};
 use crate::image::preprocessing::{Usual, order};
 use crate::image::{ImageSpec, Preprocessing, Told};
 use crate::json::{self, Few};
 use crate::keys;
 use crate::spec::{HIDDEN_MAX, LAYERS_MAX, NamedLabels, labels, size};
+
+/// The `model_type` of Hugging Face's ResNets, and their architecture here.
+pub(crate) const MODEL_TYPE: &str = "resnet";
 
 #[derive(Deserialize)]
 struct Config {

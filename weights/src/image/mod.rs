@@ -48,6 +48,7 @@
 //! `keys/images.rs`.
 
 mod architecture;
+mod assemble;
 mod build;
 mod config;
 mod convert;
@@ -61,10 +62,11 @@ use std::fmt;
 
 use crate::spec::ScoreKeys;
 
-pub(crate) use config::{MODEL_TYPE, TIMM_MODEL_TYPE, parse};
+pub use crate::folder::PREPROCESSOR_FILE;
+pub(crate) use config::{TIMM_MODEL_TYPE, parse};
 pub use convert::Conversion;
+pub(crate) use hugging_face::MODEL_TYPE;
 pub use preprocessing::SIDE_MAX;
-pub use preprocessor::PREPROCESSOR_FILE;
 pub(crate) use preprocessor::read_preprocessor;
 pub use resolve::resolve_image;
 

@@ -12,15 +12,13 @@ use serde::{Deserialize, Deserializer};
 
 use crate::disk::{is_there, read_whole};
 use crate::error::{Error, Result};
-use crate::image::config::{MODEL_TYPE, check_map};
+use crate::folder::{CONFIG_BYTES_MAX, PREPROCESSOR_FILE};
+use crate::image::assemble::check_map;
+use crate::image::hugging_face::MODEL_TYPE;
 use crate::image::preprocessing::{crop_share, enlarged, scale, sides};
 use crate::image::{ImageSpec, Interpolation, Middle, Preprocessing, Resize};
 use crate::json::{self, Few};
 use crate::keys;
-use crate::spec::CONFIG_BYTES_MAX;
-
-/// The file beside `config.json` that Hugging Face writes.
-pub const PREPROCESSOR_FILE: &str = "preprocessor_config.json";
 
 /// From this shortest edge on, ConvNext's processor squashes a picture and crops nothing.
 const SQUASHED_FROM: usize = 384;

@@ -59,7 +59,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::hash::{ModelHash, RampHash};
 use crate::json::objects;
-use crate::spec::{Activation, CLASSES_MAX, HIDDEN_MAX, LAYERS_MAX, ModelSpec, Task};
+use crate::model::ModelSpec;
+use crate::spec::{Activation, CLASSES_MAX, HIDDEN_MAX, LAYERS_MAX, Task};
 
 /// Most ramps of a bundle: one after each layer but the last.
 pub const RAMPS_MAX: usize = LAYERS_MAX - 1;

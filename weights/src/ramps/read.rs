@@ -6,9 +6,9 @@ use crate::error::{Error, Result};
 use crate::file::{Archive, Elem, Tensor};
 use crate::hash::ModelHash;
 use crate::json;
+use crate::model::ModelSpec;
 use crate::ramps::document::{Described, Document, FORMAT, stem};
 use crate::ramps::{Dense, Ramp, RampBundle};
-use crate::spec::ModelSpec;
 
 pub(super) fn read(path: &Path, spec: &ModelSpec, model: &ModelHash) -> Result<RampBundle> {
     let archive = Archive::open(path.into())?;

@@ -56,7 +56,7 @@ struct Sizes<'a> {
     activation: (&'static str, Option<&'a str>),
 }
 
-pub(super) fn parse(content: &[u8], file: &Path) -> Result<TextSpec> {
+pub(crate) fn parse(content: &[u8], file: &Path) -> Result<TextSpec> {
     let mut config: Config = json::parse(content, file)?;
     let labels_are_told = config.id2label.is_some() || config.num_labels.is_some();
     let labels = labels(config.id2label.take(), config.num_labels, file)?;

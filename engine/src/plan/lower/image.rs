@@ -12,10 +12,10 @@ use offramp_kernels::{
 use offramp_weights::image::{Conv, ImageSpec, NetSegment, Step};
 
 use super::{RampShape, decision, layout, ramp_layers};
-use crate::batch::Limits;
 use crate::plan::arena::{Places, Values, place};
 use crate::plan::weights::{WeightSource, WeightTable};
 use crate::plan::{Plan, Segment, Site};
+use crate::rules::Limits;
 
 /// Compiles `spec` with `ramps` for batches of up to `limits.rows_max` images.
 pub(super) fn lower(

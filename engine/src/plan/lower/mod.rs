@@ -10,7 +10,7 @@ use offramp_weights::ModelSpec;
 
 use super::weights::{WeightSource, WeightTable};
 use super::{Plan, Segment};
-use crate::batch::Limits;
+use crate::rules::Limits;
 use crate::scores;
 
 /// The shape of a ramp, without its numbers.

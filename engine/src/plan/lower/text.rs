@@ -14,10 +14,10 @@ use offramp_kernels::{
 use offramp_weights::{Part, TextSpec};
 
 use super::{RampShape, activation, decision, layout, ramp_layers};
-use crate::batch::Limits;
 use crate::plan::arena::{Places, Values, place};
 use crate::plan::weights::{NormSource, WeightTable};
 use crate::plan::{Plan, Segment, Site};
+use crate::rules::Limits;
 
 /// Where moments of `x` are: behind attention and behind the feed-forward layers, as the one is
 /// written while the other is read.

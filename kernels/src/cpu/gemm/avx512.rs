@@ -5,7 +5,7 @@ use std::arch::x86_64::{
 };
 
 use super::PANEL;
-use super::tile::Operands;
+use super::operands::Operands;
 
 /// Most rows of a tile: 28 sums, two weights and one broadcast fill the 32 registers.
 pub(super) const ROWS_MAX: usize = 14;

@@ -1,7 +1,7 @@
 //! Micro-kernel in plain Rust, for the compiler to vectorise as far as it can.
 
 use super::PANEL;
-use super::tile::Operands;
+use super::operands::Operands;
 
 /// Most rows of a tile.
 pub(super) const ROWS_MAX: usize = 4;

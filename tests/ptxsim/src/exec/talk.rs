@@ -5,8 +5,9 @@ use crate::FaultKind;
 use crate::counts::lanes;
 use crate::fault::{Problem, Step};
 use crate::isa::{Order, Scope};
+use crate::line::Seen;
 use crate::memory::Block;
-use crate::talk::{Buffer, By, Seen, Told, cells};
+use crate::talk::{Buffer, By, Told, cells};
 use crate::warp::Warp;
 
 /// What a block has told others, and what it has yet to.

@@ -79,7 +79,7 @@ impl<'a> Cursor<'a> {
     /// A whole number below 2^32.
     pub(super) fn integer(&mut self, what: &str) -> Parse<u64> {
         let word = self.word(what)?;
-        match super::operand::integer(word) {
+        match integer(word) {
             Some(number) if number <= u64::from(u32::MAX) => Ok(number),
             _ => self.fail(format!("expected {what}, found `{word}`")),
         }
@@ -117,4 +117,20 @@ impl<'a> Cursor<'a> {
         }
         Ok(())
     }
+}
+
+/// A whole number: decimal, hexadecimal, octal or binary.
+pub(super) fn integer(word: &str) -> Option<u64> {
+    if !word.starts_with(|first: char| first.is_ascii_digit()) {
+        return (word == "WARP_SZ").then_some(32);
+    }
+    let word = word.strip_suffix('U').unwrap_or(word);
+    let radix = |prefix: &str, radix| {
+        word.strip_prefix(prefix).and_then(|text| u64::from_str_radix(text, radix).ok())
+    };
+    radix("0x", 16)
+        .or_else(|| radix("0X", 16))
+        .or_else(|| radix("0b", 2))
+        .or_else(|| if word.len() > 1 { radix("0", 8) } else { None })
+        .or_else(|| word.parse().ok())
 }

@@ -1,7 +1,7 @@
 //! Operands of instructions.
 
 use super::Parse;
-use super::cursor::Cursor;
+use super::cursor::{Cursor, integer};
 use super::lexer::Kind;
 
 /// An operand before its names are resolved.
@@ -144,22 +144,6 @@ fn number<'a>(word: &str, minus: bool) -> Option<Operand<'a>> {
     }
     let number = integer(word)?;
     Some(Operand::Integer(if minus { number.wrapping_neg() } else { number }))
-}
-
-/// A whole number: decimal, hexadecimal, octal or binary.
-pub(super) fn integer(word: &str) -> Option<u64> {
-    if !word.starts_with(|first: char| first.is_ascii_digit()) {
-        return (word == "WARP_SZ").then_some(32);
-    }
-    let word = word.strip_suffix('U').unwrap_or(word);
-    let radix = |prefix: &str, radix| {
-        word.strip_prefix(prefix).and_then(|text| u64::from_str_radix(text, radix).ok())
-    };
-    radix("0x", 16)
-        .or_else(|| radix("0X", 16))
-        .or_else(|| radix("0b", 2))
-        .or_else(|| if word.len() > 1 { radix("0", 8) } else { None })
-        .or_else(|| word.parse().ok())
 }
 
 /// Whether a label stands here.

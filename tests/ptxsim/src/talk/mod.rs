@@ -28,13 +28,10 @@ use clock::Clock;
 use hash::Map;
 
 use crate::isa::{Order, Scope};
+use crate::line::{CELL, LINE, Seen};
 use crate::memory::View;
 use crate::race::Writer;
 
-/// Bytes that are looked up at once; no access crosses them.
-const LINE: u64 = 16;
-/// Bytes that are tracked together.
-const CELL: u64 = 2;
 /// Lines share a note, by these bits of their addresses, that there is something to look up.
 const PAGE_BITS: u32 = 12;
 
@@ -59,13 +56,6 @@ struct Shown {
     /// Which cells were published, a bit each, by whom and when.
     cells: u8,
     by: [(u32, u32); (LINE / CELL) as usize],
-}
-
-/// A line as a thread sees it.
-pub(crate) struct Seen {
-    pub(crate) bytes: [u8; LINE as usize],
-    /// Which cells hold something, a bit each.
-    pub(crate) written: u8,
 }
 
 /// The bits of the cells of `bytes` at `address`.
@@ -226,21 +216,5 @@ impl Told {
     /// Notes that there is something to know of an address.
     pub(crate) fn note(&mut self, address: u64) {
         self.pages.insert(page(address), ());
-    }
-}
-
-impl Seen {
-    /// Cell `cell` as it is in `bytes`.
-    fn take(&mut self, cell: u64, bytes: &[u8; LINE as usize], written: u8) {
-        let at = (cell * CELL) as usize;
-        self.bytes[at..at + 2].copy_from_slice(&bytes[at..at + 2]);
-        self.written = self.written & !(1 << cell) | written & 1 << cell;
-    }
-
-    /// Element of `bytes` bytes at an address of this line.
-    pub(crate) fn value(&self, address: u64, bytes: u32) -> u64 {
-        let at = (address % LINE) as usize;
-        let bytes = self.bytes[at..at + bytes as usize].iter();
-        bytes.rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
     }
 }

@@ -2,8 +2,9 @@
 
 use super::clock::Clock;
 use super::hash::Map;
-use super::{CELL, LINE, Seen, cells, each, line};
+use super::{cells, each, line};
 use crate::isa::Order;
+use crate::line::{CELL, LINE, Seen};
 
 /// Who stores or loads.
 #[derive(Clone, Copy, Debug, Default)]

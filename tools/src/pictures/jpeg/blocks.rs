@@ -2,7 +2,7 @@
 
 use super::codes::{Bits, Codes, Fault};
 use super::frame::{Frame, Part, Scan, Tables};
-use super::walk::{MISSING, Stop, Walked};
+use super::stop::{MISSING, Stop, Walked};
 
 const NO_TABLE: Stop = Stop::Damaged("a scan without its Huffman table");
 

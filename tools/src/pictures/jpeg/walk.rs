@@ -2,10 +2,11 @@
 //! marker for zeros: a download that broke off and was closed by its end marker looks whole to
 //! them. So codes are read here, and nothing is made of them.
 
-use super::super::decode::CUT;
+use super::super::decoded::CUT;
 use super::blocks::Reader;
-use super::codes::{Bits, Fault};
+use super::codes::Bits;
 use super::frame::{Component, Frame, Scan, Tables};
+use super::stop::{Stop, Walked};
 
 /// Most scans of a picture: encoders write about ten. A scan goes over all blocks, and a few bytes
 /// can say that nothing changes in any.
@@ -23,30 +24,6 @@ pub(super) fn check(bytes: &[u8], sides: [usize; 2]) -> Result<(), String> {
         Err(Stop::Other(kind)) => Err(format!("a {kind} JPEG, which is not read")),
     }
 }
-
-/// Why a walk ends early.
-pub(super) enum Stop {
-    /// The file ends before the picture does.
-    Cut,
-    Damaged(&'static str),
-    /// Another process than those that are checked here. Some decoders take it, damage and all.
-    Other(&'static str),
-    Unknown,
-}
-
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Marker => MISSING,
-            Fault::End => Self::Cut,
-            Fault::NoCode => Self::Damaged("bits that are no code"),
-        }
-    }
-}
-
-pub(super) type Walked<T> = Result<T, Stop>;
-
-pub(super) const MISSING: Stop = Stop::Damaged("data of some blocks are missing");
 
 /// From header to header.
 struct Walk<'a> {
