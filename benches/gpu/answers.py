@@ -1,6 +1,6 @@
 """Whether the shipped models say on a GPU what they say on the CPU, exits off and on.
 
-    python3 benches/gpu/answers.py --offramp bin/offramp --models weights/models --work DIR
+    python3 benches/gpu/answers.py --offramp bin/offramp --models tools/models --work DIR
 
 Labels may differ where two logits are as close as rounding, and where a score falls on its
 threshold: at least 99.5 % must agree, and with exits 98 % must leave where they leave on the CPU.

@@ -126,7 +126,7 @@ def checks(place):
     probe = [*place.helper("gpu/probe.py"), "--kernels", place.program("gpu"),
              "--ptx", str(place.root / "kernels/ptx"), "--out", str(place.work / PROBE)]
     answers = [*place.helper("gpu/answers.py"), "--offramp", place.program("offramp"),
-               "--models", str(place.root / "weights/models"), "--work", str(place.work / "said")]
+               "--models", str(place.root / "tools/models"), "--work", str(place.work / "said")]
     if place.tiny:
         answers += ["--rows", "6"]
     tests = ["errors::a_device", "ops::f16::norm"] if place.tiny else []

@@ -8,7 +8,7 @@ const QUESTIONS: [&str; 3] =
 
 fn main() -> Result<(), offramp::Error> {
     let model =
-        Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions"))?;
+        Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/models/trec-questions"))?;
     let tokenizer = model.tokenizer()?;
     let mut engine = Engine::new(&model, &EngineOptions::default())?;
 

@@ -20,8 +20,7 @@ fn main() -> Result<(), Error> {
     let legs = draw(|y, x| (x - 0.5).abs() < 0.2 && ((x - 0.5).abs() > 0.05 || y < 0.3))?;
     let sleeves = draw(|y, x| y > 0.1 && ((x - 0.5).abs() < 0.25 || y < 0.35))?;
 
-    let model =
-        Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/fashion-mnist"))?;
+    let model = Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/models/fashion-mnist"))?;
     let preprocessor = model.preprocessor()?;
     let mut engine = Engine::new(&model, &EngineOptions::default())?;
     let mut batch = engine.batch();

@@ -8,7 +8,7 @@ use offramp::profile::ShapeProfile;
 use offramp::{AfterExit, Answer, Engine, EngineOptions, Exit, Exits, Model, Score, Shape};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions");
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/models/trec-questions");
     let model = Model::open(dir)?;
     let tokenizer = model.tokenizer()?;
     let mut engine = Engine::new(&model, &EngineOptions::default())?;

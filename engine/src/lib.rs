@@ -19,14 +19,14 @@
 //!
 //! # Example
 //!
-//! Text; for pictures see [`Preprocessor`] and `examples/04_images.rs`, for a server `serve`.
+//! Text, as in `examples/01_answer.rs`, which runs; for pictures see [`Preprocessor`] and
+//! `examples/04_images.rs`, for a server `serve`.
 //!
-//! ```
+//! ```no_run
 //! use offramp::{AfterExit, Answer, Engine, EngineOptions, Exits, Model, PassSettings};
 //!
 //! # fn main() -> Result<(), offramp::Error> {
-//! # let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions");
-//! let model = Model::open(dir)?;
+//! let model = Model::open("my-model")?;
 //! let tokenizer = model.tokenizer()?;
 //! let mut engine = Engine::new(&model, &EngineOptions::default())?;
 //!
@@ -36,7 +36,7 @@
 //!     batch.push(&row.ids, &row.kinds)?;
 //! }
 //!
-//! let thresholds = model.thresholds().expect("the shipped model has thresholds");
+//! let thresholds = model.thresholds().expect("the model has thresholds");
 //! let exits = Exits::from_file(engine.plan(), thresholds)?;
 //! let settings = PassSettings::new(&exits, AfterExit::Compact);
 //! let mut labels = [""; 2];

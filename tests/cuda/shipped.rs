@@ -24,7 +24,7 @@ fn ask(model: &Model, options: &EngineOptions, exits: bool) -> Vec<Said> {
     };
     let settings = PassSettings::new(&exits, AfterExit::Compact);
     let tokenizer = model.tokenizer().unwrap();
-    let path = root().join("weights/models/trec-questions/test.jsonl");
+    let path = root().join("tools/models/trec-questions/test.jsonl");
     let text = std::fs::read_to_string(path).unwrap();
     let questions: Vec<_> = text.lines().take(count()).collect();
     let mut said = Vec::new();
@@ -50,7 +50,7 @@ fn ask(model: &Model, options: &EngineOptions, exits: bool) -> Vec<Said> {
 /// Same label wherever the margin between the two best logits exceeds the tolerance.
 #[test]
 fn full_and_early_answers_equal_the_cpus() {
-    let model = Model::open(root().join("weights/models/trec-questions")).unwrap();
+    let model = Model::open(root().join("tools/models/trec-questions")).unwrap();
     let cpu = EngineOptions { device: DeviceChoice::Cpu, ..machine::options() };
     for exits in [false, true] {
         let expected = ask(&model, &cpu, exits);

@@ -23,7 +23,7 @@ pub fn golden_dir() -> PathBuf {
 
 /// The text model that ships.
 pub fn shipped_dir() -> PathBuf {
-    root().join("weights/models/trec-questions")
+    root().join("tools/models/trec-questions")
 }
 
 /// Its test questions with the name of their class.

@@ -10,8 +10,8 @@ use crate::rows::{Row, read_labelled};
 
 /// The shipped models, from the folder this was built in: one reads text, one images.
 const MODELS: [&str; 2] = [
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions"),
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/fashion-mnist"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/models/trec-questions"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/models/fashion-mnist"),
 ];
 
 /// Held-out inputs in a model's folder: texts, or images with their labels beside.

@@ -19,7 +19,7 @@
 //! use offramp::{Engine, EngineOptions, Exits, Model, Shape};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions");
+//! # let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/models/trec-questions");
 //! let model = Model::open(dir)?;
 //! let mut engine = Engine::new(&model, &EngineOptions::default())?;
 //! let exits = Exits::from_file(engine.plan(), model.thresholds().expect("it has some"))?;

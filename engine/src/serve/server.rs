@@ -334,7 +334,7 @@ mod tests {
     use crate::RowRules;
 
     fn state() -> Arc<State> {
-        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions");
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/models/trec-questions");
         let model = Model::open_bare(dir.as_ref()).unwrap();
         let reads = Reading {
             rules: RowRules::of(model.spec()),
@@ -394,7 +394,7 @@ mod tests {
 
     #[test]
     fn a_control_thread_that_is_lost_is_told_though_nobody_asks_for_anything() {
-        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions");
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/models/trec-questions");
         let model = Model::open(dir).unwrap();
         let mut engine = Engine::new(&model, &crate::EngineOptions::default()).unwrap();
         let exits = crate::Exits::from_file(engine.plan(), model.thresholds().unwrap()).unwrap();

@@ -340,7 +340,7 @@ fn words_of_one_character_may_be_too_long_too() {
 
 #[test]
 fn the_shipped_tokenizer_stops_early_from_both_sides() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/trec-questions");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/models/trec-questions");
     let inner = read(&std::fs::read(format!("{file}/tokenizer.json")).unwrap()).unwrap();
     let texts = ["a ".repeat(400), "中".repeat(200), "é\0\u{301}".repeat(300), "x".repeat(900)];
     let mut tokenizer = ours(inner);

@@ -125,7 +125,7 @@ fn what_does_not_fit_is_said() {
 
 #[test]
 fn the_shipped_model_reads_images_and_answers_early() {
-    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/fashion-mnist");
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/models/fashion-mnist");
     let about = run(&["inspect", "--model", dir, "--json"], "").expect_code(0).json();
     assert_eq!(about["architecture"], "resnet20");
     assert_eq!(about["segments"].as_array().unwrap().len(), 9);

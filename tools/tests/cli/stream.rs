@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Folder, Run, run};
 
-const FASHION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../weights/models/fashion-mnist");
+const FASHION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/fashion-mnist");
 const SIDES: [u32; 2] = [6, 5];
 
 fn idx(magic: u32, sizes: &[u32], bytes: &[u8]) -> Vec<u8> {

@@ -84,12 +84,12 @@ pub(crate) fn golden_images(name: &str) -> String {
 
 /// The shipped classifier of images.
 pub(crate) fn shipped_images() -> String {
-    text(&workspace("weights/models/fashion-mnist"))
+    text(&workspace("tools/models/fashion-mnist"))
 }
 
 /// The shipped classifier.
 pub(crate) fn shipped() -> String {
-    text(&workspace("weights/models/trec-questions"))
+    text(&workspace("tools/models/trec-questions"))
 }
 
 fn text(path: &Path) -> String {

@@ -1,4 +1,4 @@
-//! The checkpoints that `weights/recipes/golden.py` makes, as a real library saves them.
+//! The checkpoints that `tools/recipes/golden.py` makes, as a real library saves them.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The networks that `weights/recipes/golden_images.py` makes resolve, and read finite values.
+//! The networks that `tools/recipes/golden_images.py` makes resolve, and read finite values.
 
 use std::path::{Path, PathBuf};
 

@@ -14,7 +14,7 @@ const HELD_MAX: usize = 16 << 20;
 
 fuzz_target!(
     init: plant(under(
-        &["weights/models", "tests/data/golden", "tests/data/golden-images"],
+        &["tools/models", "tests/data/golden", "tests/data/golden-images"],
         "config.json"
     )),
     |bytes: &[u8]| bounded(HELD_MAX, || {

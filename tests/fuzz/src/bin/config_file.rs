@@ -9,7 +9,7 @@ use offramp_fuzz::{bounded, plant};
 use offramp_tools::readers::ConfigFile;
 
 const SEEDS: [&str; 3] = [
-    "model = \"weights/models/trec-questions\"\nlisten = \"127.0.0.1:7070\"\nthreads = 2\n",
+    "model = \"tools/models/trec-questions\"\nlisten = \"127.0.0.1:7070\"\nthreads = 2\n",
     "batch = 32\nexits = \"off\"\ndeadline_margin_us = 300\nio_threads = 1\n[other]\nkey = 1\n",
     "# All is said elsewhere.\nhttp = '127.0.0.1:0'\ndry_run = true\ngoal = 0.99\n\
      days = 1979-05-27\n",

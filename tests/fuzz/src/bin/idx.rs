@@ -29,7 +29,7 @@ fn split(bytes: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
 fn seeds() -> Vec<Vec<u8>> {
     const HEIGHT: u8 = 3;
     let shipped = |name: &str, length: usize| {
-        let file = std::fs::File::open(tree("weights/models/fashion-mnist").join(name));
+        let file = std::fs::File::open(tree("tools/models/fashion-mnist").join(name));
         let mut bytes = vec![0; length];
         GzDecoder::new(file.expect("a shipped file")).read_exact(&mut bytes).expect("long enough");
         bytes

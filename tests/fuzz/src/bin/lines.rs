@@ -11,7 +11,7 @@ use offramp_tools::readers;
 use offramp_weights::ModelSpec;
 use serde_json::value::RawValue;
 
-const MODEL: &str = "weights/models/trec-questions";
+const MODEL: &str = "tools/models/trec-questions";
 const HELD_MAX: usize = 8 << 20;
 
 static TOKENIZER: LazyLock<(Arc<Tokenizer>, usize)> = LazyLock::new(|| {
@@ -24,7 +24,7 @@ static TOKENIZER: LazyLock<(Arc<Tokenizer>, usize)> = LazyLock::new(|| {
 
 /// Some of the shipped lines, two at a time, and one with all keys.
 fn seeds() -> Vec<Vec<u8>> {
-    let shipped = under(&["weights/models"], "test.jsonl").concat();
+    let shipped = under(&["tools/models"], "test.jsonl").concat();
     let lines: Vec<&[u8]> = shipped.split_inclusive(|byte| *byte == b'\n').collect();
     let mut seeds: Vec<Vec<u8>> = lines.chunks(2).step_by(20).map(<[_]>::concat).collect();
     seeds.push(br#"{"id": "a\u00e9", "tokens": [1, 2, 3], "kinds": [0, 0, 1], "label": 3}"#.into());

@@ -9,7 +9,7 @@ use offramp_weights::{
     Activation, Dense, ModelHash, ModelSpec, Pool, Ramp, RampBundle, ThresholdFile, TrainingNotes,
 };
 
-const MODELS: [&str; 2] = ["weights/models/trec-questions", "weights/models/fashion-mnist"];
+const MODELS: [&str; 2] = ["tools/models/trec-questions", "tools/models/fashion-mnist"];
 
 struct State {
     models: Vec<(ModelSpec, ModelHash)>,

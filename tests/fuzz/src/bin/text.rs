@@ -12,7 +12,7 @@ use offramp_weights::{ModelSpec, TextSpec};
 use serde_json::Value;
 use tokenizers::{Tokenizer as Whole, TruncationDirection as Direction, TruncationParams};
 
-const MODEL: &str = "weights/models/trec-questions";
+const MODEL: &str = "tools/models/trec-questions";
 /// Tokens that a row may have: so few that most texts are cut.
 const ROW_TOKENS: [usize; 3] = [5, 12, 40];
 /// A text is short; the tables of who splits all of it are not.
@@ -55,7 +55,7 @@ fn both(json: &[u8], direction: Direction, row_tokens: usize) -> Both {
 
 /// Questions as they come, alone and in pairs.
 fn seeds() -> Vec<Vec<u8>> {
-    let lines = under(&["weights/models"], "test.jsonl").concat();
+    let lines = under(&["tools/models"], "test.jsonl").concat();
     let lines = String::from_utf8(lines).expect("JSON");
     let texts = lines.lines().step_by(20).map(|line| {
         let line: Value = serde_json::from_str(line).expect("JSON");

@@ -16,7 +16,7 @@ struct State {
 }
 
 fn shipped() -> Vec<Vec<u8>> {
-    under(&["weights/models"], "thresholds.json")
+    under(&["tools/models"], "thresholds.json")
 }
 
 static STATE: LazyLock<State> = LazyLock::new(|| {

@@ -67,9 +67,12 @@ impl Target {
     pub(super) fn sources(self) -> &'static [&'static str] {
         match self {
             Self::Arrivals | Self::Classes | Self::Frames | Self::Idx | Self::Picture => &[],
-            Self::Config | Self::Preprocessor => {
-                &["weights/src/spec", "weights/src/image", "weights/src/keys"]
-            }
+            Self::Config | Self::Preprocessor => &[
+                "weights/src/model.rs",
+                "weights/src/spec",
+                "weights/src/image",
+                "weights/src/keys",
+            ],
             Self::ConfigFile => &["tools/src/serve.rs", "tools/src/serve", "tools/src/args.rs"],
             Self::Index => &["weights/src/file/shards.rs"],
             Self::Lines => &["tools/src/rows"],
