@@ -6,9 +6,9 @@ use std::sync::{Arc, RwLock};
 
 use arc_swap::ArcSwap;
 use criterion::{Criterion, criterion_group, criterion_main};
-use offramp::tune::search::{Budget, Exact, Greedy, Search, Tethered};
-use offramp::tune::{Window, replay};
 use offramp::{Exits, Score, threshold_table};
+use offramp_tune::search::{Budget, Exact, Greedy, Search, Tethered};
+use offramp_tune::{Window, replay};
 
 fn exits(ramps: usize) -> Exits {
     let thresholds = [vec![0.9; ramps], vec![0.0]].concat();

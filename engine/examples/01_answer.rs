@@ -25,3 +25,8 @@ fn main() -> Result<(), offramp::Error> {
     })?;
     Ok(())
 }
+
+#[test]
+fn it_runs() {
+    main().expect("an example runs");
+}

@@ -33,3 +33,8 @@ fn main() -> Result<(), offramp::Error> {
     println!("rows were packed {} times", report.compactions);
     Ok(())
 }
+
+#[test]
+fn it_runs() {
+    main().expect("an example runs");
+}

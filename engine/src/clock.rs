@@ -3,6 +3,6 @@
 use std::time::Instant;
 
 /// Now, on the monotonic clock.
-pub(crate) fn now() -> Instant {
+pub fn now() -> Instant {
     Instant::now()
 }

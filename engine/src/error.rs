@@ -37,52 +37,12 @@ pub enum Error {
     /// Options contradict each other or the model.
     #[error("{0}")]
     Options(String),
-    /// The thread that runs the engine has panicked, which is a defect of offramp, or its device
-    /// does not come back.
-    #[error("the executor is lost: it has panicked, or its device hangs")]
-    ExecutorLost,
-    /// The thread that keeps the promise about agreement has panicked: a defect of offramp.
-    #[error("the control thread is lost: nobody watches the exits any more")]
-    ControlLost,
-    /// A thread or task of a server has panicked: a defect of offramp.
-    #[error("the {part} is lost: it has panicked")]
-    PartLost {
-        /// Which.
-        part: &'static str,
-    },
-    /// A record or a profile cannot be written or read, or is none.
-    #[error("{}: {message}", file.display())]
-    File {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// Decisions could not be written down; all else went on.
-    #[error("{}: {message}", file.display())]
-    Journal {
-        /// The journal.
-        file: PathBuf,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// A ramp could not be trained.
-    #[error("site {site}: {source}")]
-    Train {
-        /// Where the ramp was to stand.
-        site: usize,
-        /// Why not.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
 }
 
 impl Error {
-    /// Whether the device failed or cannot be used, or a thread is lost: another process is needed,
-    /// elsewhere perhaps.
+    /// Whether the device failed or cannot be used: another process is needed, elsewhere perhaps.
     pub fn is_lasting(&self) -> bool {
-        let device = matches!(self, Self::Device(offramp_kernels::Error::Device { .. }));
-        let lost = matches!(self, Self::ExecutorLost | Self::ControlLost | Self::PartLost { .. });
-        device || lost
+        matches!(self, Self::Device(offramp_kernels::Error::Device { .. }))
     }
 }
 

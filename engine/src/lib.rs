@@ -1,4 +1,5 @@
-//! Runs transformers and CNNs with **early exits**.
+//! Knows plans, passes and exits: runs transformers and CNNs with **early exits**. Never knows
+//! requests, schedules or connections, nor how a device computes.
 //!
 //! Small classifiers ("ramps") sit between the layers of a model. A row of a batch that a ramp is
 //! sure of gets its answer there; the rows that are left are packed together and go on. The
@@ -14,13 +15,13 @@
 //!
 //! An [`Engine`] belongs to one thread, the executor, and owns its device. It starts no thread of
 //! its own; the CPU device has a fixed team of workers that run only while an op is issued. A
-//! [`Sink`] is called on the executor's thread. [`adapt`] adds a control thread that follows the
-//! workload, `serve` one for the network and one that runs the engine; each draws its own.
+//! [`Sink`] is called on the executor's thread. `offramp-tune` adds a control thread that follows
+//! the workload, `offramp-serve` one that runs the engine; each draws its own.
 //!
 //! # Example
 //!
 //! Text, as in `examples/01_answer.rs`, which runs; for pictures see [`Preprocessor`] and
-//! `examples/04_images.rs`, for a server `serve`.
+//! `examples/03_images.rs`.
 //!
 //! ```no_run
 //! use offramp::{AfterExit, Answer, Engine, EngineOptions, Exits, Model, PassSettings};
@@ -47,31 +48,29 @@
 //! # Ok(())
 //! # }
 //! ```
+//! # Features
+//!
+//! | feature | what it does | packages |
+//! |---|---|---|
+//! | none | the CPU; rows of token ids, images, pictures | 42 |
+//! | `tokenizer` (default) | texts, by `tokenizer.json` and the `tokenizers` package | +53 |
+//! | `cuda` (default) | NVIDIA GPUs, where a driver is found | +2 |
 #![forbid(unsafe_code)]
 
-pub mod adapt;
 mod batch;
-#[cfg(feature = "serve")]
-pub mod client;
-mod clock;
+pub mod clock;
 mod device;
 mod error;
 mod exec;
 mod exit;
-pub mod feedback;
 pub mod image;
 pub mod model;
 pub mod plan;
-pub mod profile;
-pub mod ramps;
 mod rows;
 mod rules;
-pub mod sched;
-mod scores;
-#[cfg(feature = "serve")]
-pub mod serve;
+pub mod scores;
+#[cfg(feature = "tokenizer")]
 mod text;
-pub mod tune;
 
 pub use batch::Batch;
 pub use device::{DeviceChoice, DeviceInfo, Precision, devices, peak_gflops};
@@ -85,8 +84,11 @@ pub use image::{Picture, Preprocessor};
 pub use model::Model;
 pub use offramp_kernels::{Cost, Decision, ExitWindow, LiveBound, Pool, RowSlot, Score};
 pub use offramp_weights::image::Conversion;
-pub use offramp_weights::{ModelSpec, Policy, RampBundle, SiteThreshold, Task, ThresholdFile};
+pub use offramp_weights::{
+    Identity, ModelSpec, Policy, RampBundle, SiteThreshold, Task, ThresholdFile,
+};
 pub use rows::RowMap;
-pub use rules::{ImageRules, Limits, Row, RowRules, TextRules};
+pub use rules::{ImageRules, Limits, Row, RowRules, TextRules, TokenRow};
 pub use scores::probabilities;
-pub use text::{Encoded, TokenRow, Tokenizer};
+#[cfg(feature = "tokenizer")]
+pub use text::{Encoded, Tokenizer};

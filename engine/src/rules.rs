@@ -4,7 +4,6 @@ use offramp_weights::image::Preprocessing;
 use offramp_weights::{ModelSpec, TextSpec};
 
 use crate::error::InputError;
-use crate::text::TokenRow;
 
 /// How large a batch may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +18,15 @@ impl Default for Limits {
     fn default() -> Self {
         Self { rows_max: 32, tokens_max: 4096 }
     }
+}
+
+/// Tokens of one row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenRow {
+    /// Token ids, special tokens included.
+    pub ids: Vec<u32>,
+    /// Kind of each token; empty means all 0.
+    pub kinds: Vec<u16>,
 }
 
 /// One input, ready to run.

@@ -4,7 +4,7 @@ use offramp_kernels::Decision;
 use offramp_weights::Task;
 
 /// Appends the probabilities of `logits`: a softmax over all for a class, else a sigmoid each.
-pub(crate) fn probabilities_into(decision: Decision, logits: &[f32], probabilities: &mut Vec<f32>) {
+pub fn probabilities_into(decision: Decision, logits: &[f32], probabilities: &mut Vec<f32>) {
     if decision.is_each() {
         probabilities.extend(logits.iter().copied().map(sigmoid));
         return;
@@ -24,12 +24,12 @@ pub fn probabilities(decision: Decision, logits: &[f32]) -> Vec<f32> {
 }
 
 /// `1 / (1 + e^-x)`. Saturates, and never overflows.
-pub(crate) fn sigmoid(x: f32) -> f32 {
+pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
 /// What a model of this task decides; numbers are alike within `tolerance`.
-pub(crate) fn decision(task: Task, tolerance: f32) -> Decision {
+pub fn decision(task: Task, tolerance: f32) -> Decision {
     match task {
         Task::Classes => Decision::Class,
         Task::Labels => Decision::Labels,

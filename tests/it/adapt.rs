@@ -1,9 +1,9 @@
 //! Exits that follow the workload while a real engine runs it.
 
-use offramp::adapt::{AdaptOptions, Adaptive};
-use offramp::profile::ShapeProfile;
 use offramp::{AfterExit, Answer, Engine, Exits, Model, Score, Shape};
 use offramp_kernels::ExitWindow;
+use offramp_tune::adapt::{AdaptOptions, Adaptive};
+use offramp_tune::profile::ShapeProfile;
 
 use crate::machine;
 use crate::shipped::questions;

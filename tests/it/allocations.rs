@@ -3,8 +3,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use offramp::adapt::{AdaptOptions, Adaptive};
 use offramp::{AfterExit, Answer, Model, PassSettings, Score};
+use offramp_tune::adapt::{AdaptOptions, Adaptive};
 
 use crate::support::{Bench, model_with_ramps, random_rows};
 

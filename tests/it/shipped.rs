@@ -1,8 +1,8 @@
 //! The shipped model does what its card says, on the inputs that nothing was tuned on.
 
-use offramp::tune::clopper_pearson_upper;
 use offramp::{AfterExit, Answer, Engine, Exits, Model, PassSettings, TokenRow};
 use offramp_tests::shipped_dir;
+use offramp_tune::clopper_pearson_upper;
 
 use crate::machine;
 

@@ -1,14 +1,14 @@
 //! Models that decide no class: sets of labels and numbers, from logits to a promise that is kept.
 
 use offramp::model::files;
-use offramp::ramps::{FitOptions, RampOptions, Settings, fit_thresholds, train_ramps};
-use offramp::tune::Goal;
 use offramp::{
-    AfterExit, Decision, Engine, EngineOptions, Error, Exit, Exits, Model, Policy, RampBundle, Row,
-    Score, Task, ThresholdFile, probabilities,
+    AfterExit, Decision, Engine, EngineOptions, Exit, Exits, Model, Policy, RampBundle, Row, Score,
+    Task, ThresholdFile, probabilities,
 };
 use offramp_tests::golden_dir;
 use offramp_tests::models::with_task;
+use offramp_train::{FitOptions, RampOptions, Settings, fit_thresholds, train_ramps};
+use offramp_tune::Goal;
 use serde_json::{Value, json};
 
 use crate::machine;
@@ -40,7 +40,11 @@ fn trained(model: &mut Model, epochs_max: usize) {
     model.load_ramps(&model.path(files::RAMPS)).unwrap();
 }
 
-fn fitted(model: &Model, policy: Policy, tolerance: Option<f32>) -> Result<ThresholdFile, Error> {
+fn fitted(
+    model: &Model,
+    policy: Policy,
+    tolerance: Option<f32>,
+) -> offramp_train::Result<ThresholdFile> {
     let goal = Goal { agreement: 0.8, confidence: Some(0.9) };
     let engine = EngineOptions { tolerance, ..machine::options() };
     let options = FitOptions { policy, goal, engine };

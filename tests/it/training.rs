@@ -1,10 +1,10 @@
 //! Ramps trained from unlabelled rows, written, read back, and held to their promise.
 
 use offramp::model::files;
-use offramp::ramps::{FitOptions, RampOptions, Settings, fit_thresholds, train_ramps};
-use offramp::tune::Goal;
-use offramp::{Error, Model, Policy};
+use offramp::{Model, Policy};
 use offramp_tests::golden_dir;
+use offramp_train::{Error, FitOptions, RampOptions, Settings, fit_thresholds, train_ramps};
+use offramp_tune::Goal;
 
 use crate::machine;
 use crate::support::{golden, random_rows};
@@ -27,7 +27,7 @@ fn a_trained_model_reopens_with_its_ramps_and_thresholds() {
     let mut model = Model::open(dir.path()).unwrap();
     let mut sites = 0;
     let trained = train_ramps(&model, &random_rows(600, &model, 1), &quick(), &mut |progress| {
-        sites += usize::from(matches!(progress, offramp::ramps::Progress::Site { .. }));
+        sites += usize::from(matches!(progress, offramp_train::Progress::Site { .. }));
     })
     .unwrap();
     assert_eq!(sites, model.spec().sites() - 1);
@@ -53,14 +53,14 @@ fn a_model_without_head_has_nothing_to_imitate() {
     let model = Model::open(golden_dir().join("bert-base-nohead")).unwrap();
     let error =
         train_ramps(&model, &random_rows(50, &model, 1), &quick(), &mut |_| {}).unwrap_err();
-    assert!(matches!(error, Error::Unfit { .. }), "{error}");
+    assert!(matches!(error, Error::Engine(offramp::Error::Unfit { .. })), "{error}");
 }
 
 #[test]
 fn too_few_rows_are_refused() {
     let model = Model::open(golden_dir().join("bert-cls")).unwrap();
     let error = train_ramps(&model, &random_rows(1, &model, 1), &quick(), &mut |_| {}).unwrap_err();
-    assert!(matches!(error, Error::Train { .. }), "{error}");
+    assert!(matches!(error, Error::Ramp { .. }), "{error}");
 }
 
 #[test]

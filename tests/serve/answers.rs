@@ -1,15 +1,17 @@
 //! What comes over the wire is what the engine says.
 
-use offramp::client::{Client, Connection, RetryOptions};
-use offramp::serve::ServeOptions;
-use offramp::serve::protocol::{Infer, InferOptions, Input, Kind, Phase, Reply, Status, Verdict};
-use offramp::{Answer, Exit, Exits, Limits, Model, PassSettings, TokenRow};
+use offramp::{Answer, Exits, Limits, Model, PassSettings, TokenRow};
+use offramp_client::{Client, Connection, RetryOptions};
+use offramp_protocol::{
+    Exit, Infer, InferOptions, Input, Kind, Phase, Reply, Status, Tokens, Verdict,
+};
+use offramp_serve::ServeOptions;
 use offramp_tests::shipped_dir;
 
 use crate::support::{engine, questions, start, text};
 
 /// Label and exit of each question, from the engine itself.
-fn expected(questions: &[String]) -> Vec<(u32, Exit)> {
+fn expected(questions: &[String]) -> Vec<(u32, String)> {
     let model = Model::open(shipped_dir()).unwrap();
     let tokenizer = model.tokenizer().unwrap();
     let mut engine = engine(&model, Limits::default());
@@ -20,7 +22,7 @@ fn expected(questions: &[String]) -> Vec<(u32, Exit)> {
         batch.push(&row.ids, &row.kinds).unwrap().unwrap();
         let mut given = None;
         let settings = PassSettings::new(&exits, Default::default());
-        let mut sink = |answer: Answer<'_>| given = Some((answer.label, answer.exit));
+        let mut sink = |answer: Answer<'_>| given = Some((answer.label, answer.exit.to_string()));
         engine.run(&batch, &settings, &mut sink).unwrap();
         given.unwrap()
     };
@@ -47,7 +49,8 @@ fn pipelined_requests_get_the_engines_answers() {
             let (request, reply) = connection.receive().unwrap();
             let verdict = verdict(reply);
             let index = (request - first) as usize;
-            assert_eq!((verdict.label, verdict.exit), expected[index], "{}", part[index]);
+            let found = (verdict.label, verdict.exit.to_string());
+            assert_eq!(found, expected[index], "{}", part[index]);
         }
     }
     server.drain().unwrap();
@@ -94,7 +97,8 @@ fn a_request_may_say_how_it_is_to_be_run() {
     assert!(top.len() == 3 && top.is_sorted_by(|a, b| a.1 >= b.1) && top[0].0 == 3, "{top:?}");
     let ids = Model::open(shipped_dir()).unwrap().tokenizer().unwrap();
     let row: TokenRow = ids.encode("Who wrote Hamlet?", None).unwrap();
-    let by_tokens = client.classify(&Input::Tokens(row), plain).unwrap();
+    let by_tokens =
+        client.classify(&Input::Tokens(Tokens { ids: row.ids, kinds: row.kinds }), plain).unwrap();
     assert_eq!(by_tokens.label, 3);
     server.drain().unwrap();
 }
@@ -143,8 +147,8 @@ fn a_server_tells_what_it_is_and_refuses_what_it_cannot_read() {
     assert_eq!(connection.ask(Kind::Ready).unwrap(), Reply::Done);
     let Reply::Json(metadata) = connection.ask(Kind::Metadata).unwrap() else { panic!() };
     assert!(metadata.contains("\"HUM\"") && metadata.contains("trec-questions"), "{metadata}");
-    let unknown = Input::Tokens(TokenRow { ids: vec![9_999_999], kinds: Vec::new() });
-    let long = Input::Tokens(TokenRow { ids: vec![1; 5000], kinds: Vec::new() });
+    let unknown = Input::Tokens(Tokens { ids: vec![9_999_999], kinds: Vec::new() });
+    let long = Input::Tokens(Tokens { ids: vec![1; 5000], kinds: Vec::new() });
     let cases = [
         (unknown, Status::BadInput),
         (long, Status::TooLarge),

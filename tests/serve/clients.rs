@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use offramp::client::{BalancedClient, ClientError, Connection, RetryOptions, SharedConnection};
-use offramp::serve::ServeOptions;
-use offramp::serve::protocol::{Infer, InferOptions, Input, Kind, Phase, Reply};
+use offramp_client::{BalancedClient, ClientError, Connection, RetryOptions, SharedConnection};
+use offramp_protocol::{Infer, InferOptions, Input, Kind, Phase, Reply};
+use offramp_serve::ServeOptions;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 

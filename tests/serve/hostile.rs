@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use offramp::client::{Client, Connection, RetryOptions};
-use offramp::serve::protocol::{Infer, InferOptions, Input, Reply, Status, split};
-use offramp::serve::{ServeOptions, Server, SessionLimits};
+use offramp_client::{Client, Connection, RetryOptions};
+use offramp_protocol::{Infer, InferOptions, Input, Reply, Status, split};
+use offramp_serve::{ServeOptions, Server, SessionLimits};
 
 use crate::support::{ended, start, text};
 

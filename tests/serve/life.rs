@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use offramp::client::Connection;
-use offramp::serve::{ServeOptions, SessionLimits};
+use offramp_client::Connection;
+use offramp_serve::{ServeOptions, SessionLimits};
 
 use crate::support::{count, count_of, ended, questions, start, start_slow, text};
 
@@ -77,11 +77,11 @@ fn a_drain_ends_in_time_and_tells_those_it_leaves() {
     assert_eq!(counts["ok"] + counts["shutting_down"], REQUESTS, "{counts:?}");
 }
 
-fn http(server: &offramp::serve::Server, path: &str) -> String {
+fn http(server: &offramp_serve::Server, path: &str) -> String {
     ask_http(server, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
 }
 
-fn ask_http(server: &offramp::serve::Server, request: &str) -> String {
+fn ask_http(server: &offramp_serve::Server, request: &str) -> String {
     let mut stream = TcpStream::connect(server.http_address().unwrap()).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut reply = String::new();

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use offramp::client::{ClientError, Connection};
-use offramp::serve::protocol::{Kind, Reply, Status};
-use offramp::serve::{Exiting, Life, Order, ServeOptions, Served};
-use offramp::{Engine, Exit, Exits, Model};
+use offramp::{Engine, Exits, Model};
+use offramp_client::{ClientError, Connection};
+use offramp_protocol::{Exit, Kind, Reply, Status};
+use offramp_serve::{Exiting, Life, Order, ServeOptions, Served};
 
 use crate::support::{engine, served, start, text};
 

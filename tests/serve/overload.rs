@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use offramp::client::Connection;
-use offramp::serve::protocol::{Infer, InferOptions, Input, Kind, Reply, Status};
-use offramp::serve::{ServeOptions, Server, SessionLimits};
 use offramp::{Exits, Limits};
+use offramp_client::Connection;
+use offramp_protocol::{Infer, InferOptions, Input, Kind, Reply, Status};
+use offramp_serve::{ServeOptions, Server, SessionLimits};
 
 use crate::support::{any_port, count, count_of, ended, questions, served, start_slow, text};
 

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use offramp::serve::ServeOptions;
+use offramp_serve::ServeOptions;
 use offramp_tests::root;
 
 use crate::support::start;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use offramp::client::{ClientError, Receiver};
-use offramp::profile::ShapeProfile;
-use offramp::serve::protocol::{Infer, InferOptions, Input, Reply};
-use offramp::serve::{Exiting, ServeOptions, Served, Server};
 use offramp::{Engine, EngineOptions, Exits, Limits, Model, Shape};
+use offramp_client::{ClientError, Receiver};
+use offramp_protocol::{Infer, InferOptions, Input, Reply};
+use offramp_serve::{Exiting, ServeOptions, Served, Server};
 use offramp_tests::shipped_dir;
+use offramp_tune::profile::ShapeProfile;
 
 /// The shipped questions.
 pub(crate) fn questions() -> Vec<String> {

@@ -1,12 +1,12 @@
 //! What a verdict holds where a model decides sets of labels, or a number.
 
-use offramp::client::{Client, Connection, RetryOptions};
-use offramp::profile::ShapeProfile;
-use offramp::serve::protocol::{Infer, InferOptions, Input, Kind, Phase, Reply, Verdict};
-use offramp::serve::{Exiting, ServeOptions, Served, Server};
-use offramp::{Answer, Exits, Limits, Model, PassSettings, Score, Shape, TokenRow, probabilities};
+use offramp::{Answer, Exits, Limits, Model, PassSettings, Score, Shape, probabilities};
+use offramp_client::{Client, Connection, RetryOptions};
+use offramp_protocol::{Infer, InferOptions, Input, Kind, Phase, Reply, Tokens, Verdict};
+use offramp_serve::{Exiting, ServeOptions, Served, Server};
 use offramp_tests::golden_dir;
 use offramp_tests::models::{bundle, random_dense, with_task};
+use offramp_tune::profile::ShapeProfile;
 use offramp_weights::{Pool, Ramp};
 use serde_json::json;
 
@@ -37,8 +37,8 @@ fn start(model: Model) -> Server {
     Server::start(served, any_port(), None, &options).unwrap()
 }
 
-fn tokens() -> TokenRow {
-    TokenRow { ids: vec![2, 17, 40, 9, 3], kinds: Vec::new() }
+fn tokens() -> Tokens {
+    Tokens { ids: vec![2, 17, 40, 9, 3], kinds: Vec::new() }
 }
 
 fn infer(options: InferOptions) -> Infer<'static> {

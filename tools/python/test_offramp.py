@@ -14,7 +14,7 @@ ADDRESS = "127.0.0.1:7070"
 class Frames(unittest.TestCase):
     def test_bytes_are_those_committed(self):
         golden = dict(line.split(": ") for line in
-                      (ROOT / "engine/src/serve/protocol/golden.txt").read_text().splitlines())
+                      (ROOT / "engine/protocol/src/golden.txt").read_text().splitlines())
         pair = offramp.infer_frame(9, ("a", "b"), top=2, exits=False, two_phase=True, tell_cut=True,
                                    shallowest=1, deepest=4, score_floor=0.5, deadline_s=0.1)
         self.assertEqual(offramp.infer_frame(9, "Who wrote Hamlet?").hex(), golden["infer text"])

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use offramp::adapt::{AUDIT_RATE, AdaptOptions, Adapted, Adaptive};
-use offramp::profile::ShapeProfile;
-use offramp::tune::TunerOptions;
 use offramp::{Engine, Exits};
+use offramp_tune::TunerOptions;
+use offramp_tune::adapt::{AUDIT_RATE, AdaptOptions, Adapted, Adaptive};
+use offramp_tune::profile::ShapeProfile;
 
 use crate::args::{PromiseArgs, percent, switch};
 use crate::failure::{Failure, Result};

@@ -1,7 +1,7 @@
 //! How often early answers equal the full model's, as far as rows that ran on have shown.
 
-use offramp::tune::clopper_pearson_upper;
 use offramp::{Decision, Observation, RowSlot};
+use offramp_tune::clopper_pearson_upper;
 use serde::Serialize;
 
 /// The confidence of every bound that the tools print.

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use offramp::serve::protocol::Verdict;
 use offramp::{Answer, Decision, Exit, Model, Task, probabilities};
+use offramp_protocol::Verdict;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::builder::{BoolishValueParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use offramp::tune::Goal;
 use offramp::{AfterExit, DeviceChoice, EngineOptions, Limits, Model, Policy, Precision};
+use offramp_tune::Goal;
 
 use crate::files::Files;
 use crate::given::Given;

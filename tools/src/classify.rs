@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use offramp::adapt::Adaptive;
-use offramp::profile::ShapeProfile;
 use offramp::{
     Answer, Batch, Decision, DeviceChoice, Engine, Exits, Model, Observation, PassSettings, Sink,
 };
+use offramp_tune::adapt::Adaptive;
+use offramp_tune::profile::ShapeProfile;
 use serde::Serialize;
 
 use crate::adapt::AdaptArgs;

@@ -18,6 +18,15 @@ pub(crate) enum Failure {
     /// The engine or a model file.
     #[error(transparent)]
     Engine(Error),
+    /// What follows the workload, or a record of it.
+    #[error(transparent)]
+    Tune(offramp_tune::Error),
+    /// The training of ramps.
+    #[error(transparent)]
+    Train(offramp_train::Error),
+    /// A server.
+    #[error(transparent)]
+    Serve(offramp_serve::Error),
     /// A file that the command itself reads or writes.
     #[error("{}: cannot {doing}: {source}", .file.display())]
     Io { file: PathBuf, doing: &'static str, source: io::Error },
@@ -47,9 +56,43 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Closed => 0,
-            Self::Usage(_) | Self::Engine(Error::Options(_)) => 2,
-            Self::Engine(error) if error.is_lasting() => 3,
+            failure if failure.is_usage() => 2,
+            failure if failure.is_lasting() => 3,
             _ => 1,
+        }
+    }
+
+    /// Whether something else is to be asked for.
+    fn is_usage(&self) -> bool {
+        match self {
+            Self::Usage(_) | Self::Engine(Error::Options(_)) => true,
+            Self::Tune(error) => {
+                matches!(error, offramp_tune::Error::Options(_) | offramp_tune::Error::Thread(_))
+            }
+            Self::Train(error) => {
+                matches!(
+                    error,
+                    offramp_train::Error::Input { .. } | offramp_train::Error::Window(_)
+                )
+            }
+            Self::Serve(error) => matches!(
+                error,
+                offramp_serve::Error::Options(_)
+                    | offramp_serve::Error::Listen { .. }
+                    | offramp_serve::Error::Start { .. }
+                    | offramp_serve::Error::Ending
+            ),
+            _ => false,
+        }
+    }
+
+    fn is_lasting(&self) -> bool {
+        match self {
+            Self::Engine(error) => error.is_lasting(),
+            Self::Tune(error) => error.is_lasting(),
+            Self::Train(error) => error.is_lasting(),
+            Self::Serve(error) => error.is_lasting(),
+            _ => false,
         }
     }
 
@@ -72,5 +115,33 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Engine(error)
+    }
+}
+
+impl From<offramp_tune::Error> for Failure {
+    fn from(error: offramp_tune::Error) -> Self {
+        match error {
+            offramp_tune::Error::Engine(error) => Self::Engine(error),
+            error => Self::Tune(error),
+        }
+    }
+}
+
+impl From<offramp_train::Error> for Failure {
+    fn from(error: offramp_train::Error) -> Self {
+        match error {
+            offramp_train::Error::Engine(error) => Self::Engine(error),
+            error => Self::Train(error),
+        }
+    }
+}
+
+impl From<offramp_serve::Error> for Failure {
+    fn from(error: offramp_serve::Error) -> Self {
+        match error {
+            offramp_serve::Error::Engine(error) => Self::Engine(error),
+            offramp_serve::Error::Tune(error) => error.into(),
+            error => Self::Serve(error),
+        }
     }
 }

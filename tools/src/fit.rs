@@ -3,12 +3,12 @@
 
 use clap::Args;
 use comfy_table::Cell;
-use offramp::ramps::{FitOptions, fit_thresholds};
-use offramp::tune::{Fitted, Goal};
 use offramp::{
     AfterExit, Answer, Decision, Engine, Exits, Model, OFF, Observation, PassSettings, Policy, Row,
     Score, Shape, Sink, ThresholdFile,
 };
+use offramp_train::{FitOptions, fit_thresholds};
+use offramp_tune::{Fitted, Goal};
 use serde::Serialize;
 
 use crate::args::open_share;

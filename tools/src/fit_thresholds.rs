@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use offramp::Model;
 use offramp::model::files;
-use offramp::ramps::FitOptions;
+use offramp_train::FitOptions;
 
 use crate::args::{EngineArgs, JsonArg, ModelArg};
 use crate::failure::Result;

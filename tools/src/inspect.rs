@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use offramp::model::{files, is_there};
 use offramp::plan::Plan;
-use offramp::profile::Profile;
 use offramp::{Cost, Engine, LiveBound, Model, ModelSpec, OFF, ThresholdFile};
+use offramp_tune::profile::Profile;
 use serde::Serialize;
 
 use crate::args::{EngineArgs, JsonArg, ModelArg, count, switch};

@@ -18,8 +18,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use offramp::serve::protocol::{InferOptions, Input};
-use offramp::{Decision, Model, Row};
+use offramp::{Decision, Model, Row, TokenRow};
+use offramp_protocol::{InferOptions, Input, Tokens};
 
 use crate::agreement::Agreement;
 use crate::answers::decided;
@@ -336,9 +336,13 @@ fn rate(text: &str) -> Result<f64, String> {
 
 pub(crate) fn input(row: &Row) -> Input<'_> {
     match row {
-        Row::Text(row) => Input::Tokens(row.clone()),
+        Row::Text(row) => Input::Tokens(tokens(row)),
         Row::Image(pixels) => Input::Image(pixels),
     }
+}
+
+fn tokens(row: &TokenRow) -> Tokens {
+    Tokens { ids: row.ids.clone(), kinds: row.kinds.clone() }
 }
 
 fn options(args: &Load) -> InferOptions {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use offramp::model::files;
-use offramp::profile::{Profile as Saved, ShapeProfile};
 use offramp::{Engine, Limits, Model, Shape};
+use offramp_tune::profile::{Profile as Saved, ShapeProfile};
 
 use crate::args::{JsonArg, MachineArgs, ModelArg, count};
 use crate::failure::Result;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use offramp::feedback::{RecordHeader, RecordWriter};
-use offramp::profile::ShapeProfile;
 use offramp::{Decision, Engine, Limits, Model, Observation, Policy, Shape};
+use offramp_tune::feedback::{RecordHeader, RecordWriter};
+use offramp_tune::profile::ShapeProfile;
 
 use crate::failure::{Failure, Result};
 use crate::out::note;
@@ -19,7 +19,7 @@ const ROUNDS: usize = 5;
 pub(crate) struct Recorder {
     writer: RecordWriter,
     pass_rows: u32,
-    failed: Option<offramp::Error>,
+    failed: Option<offramp_tune::Error>,
 }
 
 impl Recorder {

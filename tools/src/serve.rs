@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use offramp::model::files;
-use offramp::sched::Policy;
-use offramp::serve::{Exiting, Ports, ServeOptions, Served, Server, SessionLimits};
 use offramp::{Engine, EngineOptions, Exits, Limits, Model};
+use offramp_serve::{Exiting, Ports, ServeOptions, Served, Server, SessionLimits};
+use offramp_tune::sched::Policy;
 
 use crate::adapt::AdaptArgs;
 use crate::address::Listen;

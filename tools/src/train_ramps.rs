@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use offramp::model::files;
-use offramp::ramps::{FitOptions, Progress, RampOptions, Settings, TrainedRamps, train_ramps};
 use offramp::{EngineOptions, Model, Pool};
+use offramp_train::{FitOptions, Progress, RampOptions, Settings, TrainedRamps, train_ramps};
 
 use crate::args::{EngineArgs, JsonArg, ModelArg, count, open_share};
 use crate::failure::{Failure, Result};

@@ -8,14 +8,14 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use offramp::adapt::{AUDIT_RATE, Adapted, Entry, Journal};
-use offramp::feedback::{Feedback, RecordHeader, RecordReader};
-use offramp::tune::search::{Exact, Greedy, Grid, Search, Tethered, Uniform};
-use offramp::tune::{
+use offramp::{AfterExit, Decision};
+use offramp_tune::adapt::{AUDIT_RATE, Adapted, Entry, Journal};
+use offramp_tune::feedback::{Feedback, RecordHeader, RecordReader};
+use offramp_tune::search::{Exact, Greedy, Grid, Search, Tethered, Uniform};
+use offramp_tune::{
     Conditions, Controller, Latency, Manager, ManagerOptions, Rehearsal, TunerOptions, rehearse,
     rehearse_fixed,
 };
-use offramp::{AfterExit, Decision};
 
 use crate::args::{
     AFTER_EXIT, AfterExitArg, JsonArg, PromiseArg, PromiseArgs, count, share, switch, tolerance,
@@ -193,7 +193,7 @@ fn as_fitted(args: &Tune, recorded: &Recorded, ends: &[Figures]) -> Option<Figur
 fn read(args: &Tune) -> Result<Recorded> {
     let reader = RecordReader::open(&args.record)?;
     let header = within(args.tolerance, reader.header().clone())?;
-    let rows = reader.collect::<offramp::Result<Vec<Feedback>>>()?;
+    let rows = reader.collect::<offramp_tune::Result<Vec<Feedback>>>()?;
     let file = args.record.display();
     let ramps = header.sites.len();
     let is_whole = |row: &Feedback| row.seen.len() == ramps && row.final_label.is_some();

@@ -190,7 +190,7 @@ fn tokens(shape: Shape) -> usize {
 }
 
 /// The middle of the samples; `NaN` of none.
-pub(crate) fn median(samples: &mut [f64]) -> f64 {
+fn median(samples: &mut [f64]) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples.get(samples.len() / 2).copied().unwrap_or(f64::NAN)
 }

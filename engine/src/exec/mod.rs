@@ -12,8 +12,6 @@ mod pass;
 use offramp_kernels::{Decision, Device, ExitId, ExitWindow, RowSlot};
 
 pub use answer::{Answer, Exit, Observation, PassReport, Seen, Sink};
-#[cfg(test)]
-pub(crate) use measure::median;
 pub use measure::{SegmentTime, Shape};
 
 use crate::batch::Batch;
@@ -132,11 +130,10 @@ impl Engine {
     }
 
     /// As [`new`](Self::new), with other ramps: headless ones watch the features of a site.
-    pub(crate) fn with_ramps(
-        model: &Model,
-        ramps: &[RampShape],
-        options: &EngineOptions,
-    ) -> Result<Self> {
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); a ramp that the model has no site for.
+    pub fn with_ramps(model: &Model, ramps: &[RampShape], options: &EngineOptions) -> Result<Self> {
         let mut device = crate::device::open(options.device, options.threads, options.precision)?;
         let mut plan = lower(model.spec(), ramps, options.limits, device.preferences());
         if let Decision::Value { tolerance } = model.decision(options.tolerance)? {

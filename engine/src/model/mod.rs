@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::image::Preprocessor;
 use crate::plan::{RampShape, activation};
 use crate::scores;
+#[cfg(feature = "tokenizer")]
 use crate::text::Tokenizer;
 
 /// File names in a model directory.
@@ -125,6 +126,7 @@ impl Model {
     /// # Errors
     /// [`Error::Tokenizer`] where there is none or it is malformed, [`Error::Unfit`] for a model
     /// that reads images.
+    #[cfg(feature = "tokenizer")]
     pub fn tokenizer(&self) -> Result<Tokenizer> {
         match &self.spec {
             ModelSpec::Text(spec) => Tokenizer::open(&self.dir, spec),
@@ -139,6 +141,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Tokenizer`] where the file is there, but malformed or not to be read.
+    #[cfg(feature = "tokenizer")]
     pub fn tokenizer_if_any(&self) -> Result<Option<Tokenizer>> {
         let has_one = self.spec.text().is_some() && is_there(&self.path(files::TOKENIZER));
         has_one.then(|| self.tokenizer()).transpose()

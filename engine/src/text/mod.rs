@@ -27,6 +27,7 @@ use tokenizers::{
 };
 
 use crate::error::{Error, InputError, Result};
+use crate::rules::TokenRow;
 use scan::Scanner;
 use share::shares;
 
@@ -44,15 +45,6 @@ pub struct Tokenizer {
     has_kinds: bool,
     /// Whether what stands around a pair is there.
     takes_pairs: bool,
-}
-
-/// Tokens of one row.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TokenRow {
-    /// Token ids, special tokens included.
-    pub ids: Vec<u32>,
-    /// Kind of each token; empty means all 0.
-    pub kinds: Vec<u16>,
 }
 
 /// What became of a text.

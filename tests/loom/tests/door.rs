@@ -6,7 +6,7 @@
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
-#[path = "../../../engine/src/serve/door.rs"]
+#[path = "../../../engine/serve/src/door.rs"]
 mod door;
 
 mod sync {

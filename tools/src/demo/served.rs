@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use offramp::adapt::{AdaptOptions, Adaptive};
-use offramp::profile::ShapeProfile;
-use offramp::serve::protocol::{InferOptions, Input};
-use offramp::serve::{Exiting, ServeOptions, Served as Warm, Server};
 use offramp::{AfterExit, Engine, EngineOptions, Exits};
+use offramp_protocol::{InferOptions, Input};
+use offramp_serve::{Exiting, ServeOptions, Served as Warm, Server};
+use offramp_tune::adapt::{AdaptOptions, Adaptive};
+use offramp_tune::profile::ShapeProfile;
 use serde::Serialize;
 
 use crate::answers::decided;

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use offramp::client::{Receiver, Sender};
-use offramp::serve::protocol::{Infer, InferOptions, Input, Reply};
+use offramp_client::{Receiver, Sender};
+use offramp_protocol::{Infer, InferOptions, Input, Reply};
 
 use super::drive::{Driven, End};
 use super::lane::{Again, open};

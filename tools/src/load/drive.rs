@@ -3,8 +3,8 @@
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use offramp::client::{Receiver, Sender};
-use offramp::serve::protocol::{Infer, InferOptions, Input, Reply, Status, Verdict};
+use offramp_client::{Receiver, Sender};
+use offramp_protocol::{Infer, InferOptions, Input, Reply, Status, Verdict};
 
 use super::lane::{Again, PATIENCE, open};
 use crate::failure::Result;

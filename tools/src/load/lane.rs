@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use offramp::client::{Connection, Receiver, Sender};
+use offramp_client::{Connection, Receiver, Sender};
 
 use crate::failure::{Failure, Result};
 

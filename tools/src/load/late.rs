@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use offramp::tune::clopper_pearson_upper;
+use offramp_tune::clopper_pearson_upper;
 use serde::Serialize;
 
 use super::drive::{Driven, End};

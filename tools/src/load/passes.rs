@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use offramp::serve::protocol::Kind;
+use offramp_protocol::Kind;
 
 use super::question::ask;
 use crate::failure::{Failure, Result};

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use offramp::Exit;
-use offramp::serve::protocol::Verdict;
+use offramp_protocol::{Exit, Verdict};
 
 use super::drive::{Driven, End};
 use crate::chart::{Axis, Curve, bars, curves};

@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use offramp::client::{ClientError, Connection};
-use offramp::serve::protocol::{Kind, Reply};
+use offramp_client::{ClientError, Connection};
+use offramp_protocol::{Kind, Reply};
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};

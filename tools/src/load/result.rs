@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use offramp::serve::protocol::Verdict;
+use offramp_protocol::Verdict;
 use serde::Serialize;
 
 use super::drive::{Driven, End};
@@ -210,8 +210,8 @@ fn percentiles(sorted: &[f64]) -> BTreeMap<String, Percentile> {
 
 #[cfg(test)]
 mod tests {
-    use offramp::Exit;
-    use offramp::serve::protocol::{Phase, Status};
+    use offramp_protocol::Exit;
+    use offramp_protocol::{Phase, Status};
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! Whether the server serves the model that inputs and labels are read for.
 
 use offramp::Model;
-use offramp::serve::protocol::Kind;
+use offramp_protocol::Kind;
 use serde_json::{Value, json};
 
 use super::question::ask;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use offramp::adapt::Adapted;
-use offramp::serve::{Ask, Life, Order, Served, Server};
+use offramp_serve::{Ask, Life, Order, Served, Server};
+use offramp_tune::adapt::Adapted;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;

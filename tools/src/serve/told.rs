@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use offramp::adapt::AUDIT_RATE;
 use offramp::model::{files, is_there};
-use offramp::serve::{Exiting, Served};
 use offramp::{Exits, Model};
+use offramp_serve::{Exiting, Served};
+use offramp_tune::adapt::AUDIT_RATE;
 
 use super::Serve;
 use crate::args::{AfterExitArg, ExitsSwitch, percent};

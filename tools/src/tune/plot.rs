@@ -1,6 +1,6 @@
 //! Thresholds, agreement and exits over time, as a drawing that stands by itself.
 
-use offramp::tune::{Fate, Rehearsal};
+use offramp_tune::{Fate, Rehearsal};
 
 use crate::html::push;
 

@@ -1,8 +1,8 @@
 //! What a search made of a record.
 
-use offramp::feedback::Feedback;
-use offramp::tune::{Change, Latency, Rehearsal};
 use offramp::{Decision, OFF};
+use offramp_tune::feedback::Feedback;
+use offramp_tune::{Change, Latency, Rehearsal};
 use serde::Serialize;
 
 use crate::agreement::Agreement;
@@ -134,7 +134,7 @@ fn saved(us: f64, full_us: f64) -> f64 {
 fn over(rehearsal: &Rehearsal, limit: f64) -> Option<f64> {
     let stretches = rehearsal.fates.windows(STRETCH_ROWS).step_by(STRETCH_STEP);
     let all = stretches.len();
-    let wrong = |rows: &[_]| rows.iter().filter(|fate: &&offramp::tune::Fate| !fate.agrees).count();
+    let wrong = |rows: &[_]| rows.iter().filter(|fate: &&offramp_tune::Fate| !fate.agrees).count();
     let most = limit * STRETCH_ROWS as f64 + 1e-9;
     let over = stretches.filter(|rows| wrong(rows) as f64 > most).count();
     (all > 0).then(|| over as f64 / all as f64)

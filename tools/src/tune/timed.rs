@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use offramp::tune::Window;
-use offramp::tune::search::{Prepared, Search};
+use offramp_tune::Window;
+use offramp_tune::search::{Prepared, Search};
 
 use crate::race::median;
 

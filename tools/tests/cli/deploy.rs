@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use offramp::client::{Client, RetryOptions};
-use offramp::serve::protocol::{InferOptions, Input};
+use offramp_client::{Client, RetryOptions};
+use offramp_protocol::{InferOptions, Input};
 
 use crate::running::Running;
 use crate::support::{Folder, run};

@@ -5,8 +5,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use offramp::TokenRow;
-use offramp::serve::protocol::{Infer, InferOptions, Input, Reply, split};
+use offramp_protocol::{Infer, InferOptions, Input, Reply, Tokens, split};
 
 use crate::running::Running;
 use crate::support::{offramp, shipped_images};
@@ -44,7 +43,7 @@ fn long(piece: &str, bytes: usize) -> String {
 }
 
 fn tokens(id: u32, count: usize) -> Input<'static> {
-    Input::Tokens(TokenRow { ids: vec![id; count], kinds: vec![] })
+    Input::Tokens(Tokens { ids: vec![id; count], kinds: vec![] })
 }
 
 /// To a server of a model over text: those of a megabyte, and smaller ones.

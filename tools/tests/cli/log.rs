@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use offramp::client::{Client, Connection, RetryOptions};
-use offramp::serve::protocol::{Infer, InferOptions, Input, Kind, Reply};
+use offramp_client::{Client, Connection, RetryOptions};
+use offramp_protocol::{Infer, InferOptions, Input, Kind, Reply};
 
 use crate::running::{Running, get, signal, value};
 use crate::support::{Folder, offramp, shipped};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use offramp::client::{Client, Connection};
-use offramp::serve::protocol::{InferOptions, Input, Kind, Verdict};
+use offramp_client::{Client, Connection};
+use offramp_protocol::{InferOptions, Input, Kind, Verdict};
 
 use crate::running::Running;
 use crate::support::{Folder, copy_of, offramp, shipped};

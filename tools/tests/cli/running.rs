@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
-use offramp::client::{Client, RetryOptions};
+use offramp_client::{Client, RetryOptions};
 
 use crate::support::{offramp, shipped};
 

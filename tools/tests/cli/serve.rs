@@ -3,9 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use offramp::client::{Client, Connection, RetryOptions};
-use offramp::serve::protocol::{Infer, InferOptions, Input, Kind, Reply, Status, Verdict};
-use offramp::{Exit, TokenRow};
+use offramp_client::{Client, Connection, RetryOptions};
+use offramp_protocol::{Exit, Infer, InferOptions, Input, Kind, Reply, Status, Tokens, Verdict};
 
 use crate::running::Running;
 use crate::support::{Folder, golden, offramp, on_interpreter, run, shipped};
@@ -82,7 +81,7 @@ fn a_lost_device_ends_it_with_a_code_of_its_own() {
     let args = ["serve", "--listen", "127.0.0.1:0", "--model", &model, "--batch", "2"];
     let server = Running::from(on_interpreter(&args, &[("OFFRAMP_SIM_FAILING_LAUNCH", "2000")]));
     let mut connection = Connection::open(&server.address, None).unwrap();
-    let row = TokenRow { ids: vec![5, 6, 7], kinds: vec![] };
+    let row = Tokens { ids: vec![5, 6, 7], kinds: vec![] };
     let infer = Infer { input: Input::Tokens(row), options: InferOptions::default() };
     let failure = (0..2000).find_map(|_| {
         connection.send(&infer).unwrap();

@@ -6,9 +6,8 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use offramp::TokenRow;
-use offramp::client::Connection;
-use offramp::serve::protocol::{Infer, InferOptions, Input, Kind, Reply};
+use offramp_client::Connection;
+use offramp_protocol::{Infer, InferOptions, Input, Kind, Reply, Tokens};
 use serde_json::Value;
 
 use crate::hostile::{self, Thrown};
@@ -312,7 +311,7 @@ fn what_the_server_costs_without_a_model_to_speak_of() {
         "--batch",
         "64",
     ]));
-    let row = || TokenRow { ids: vec![5], kinds: vec![] };
+    let row = || Tokens { ids: vec![5], kinds: vec![] };
     let infer = Infer { input: Input::Tokens(row()), options: InferOptions::default() };
     let (rate, compute_us) = closed_loop(&server, &infer);
     say(format_args!(

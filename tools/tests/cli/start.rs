@@ -3,8 +3,8 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use offramp::client::{Connection, RetryOptions};
-use offramp::serve::protocol::{InferOptions, Input, Kind, Reply};
+use offramp_client::{Connection, RetryOptions};
+use offramp_protocol::{InferOptions, Input, Kind, Reply};
 use serde_json::Value;
 
 use crate::running::{Running, value};
@@ -94,7 +94,7 @@ fn a_tokenizer_that_is_damaged_is_an_error_and_a_missing_one_a_warning() {
     assert_eq!((&warning["level"], &warning["file"]), (&"WARN".into(), &file.into()));
     assert_eq!(event(&ran.err, "what will be done").unwrap()["reads"], "tokens");
     let server = Running::from(offramp(&["serve", "--listen", "127.0.0.1:0", "--model", &model]));
-    let mut client = offramp::client::Client::new(
+    let mut client = offramp_client::Client::new(
         [server.address.clone()],
         RetryOptions { tries: 1, ..RetryOptions::default() },
     );

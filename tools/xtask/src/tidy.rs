@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cargo_metadata::{Metadata, MetadataCommand};
+use cargo_metadata::{Dependency, DependencyKind, Metadata, MetadataCommand, Package};
 
 use crate::source::Source;
 use crate::{modules, ptx};
@@ -15,20 +15,55 @@ const FUNCTION_LINES_MAX: usize = 70;
 const COLUMNS_MAX: usize = 100;
 
 /// Which workspace package may depend on which: every other arrow is a mistake.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("offramp-kernels", &[]),
     ("offramp-weights", &[]),
+    ("offramp-protocol", &[]),
     ("offramp", &["offramp-kernels", "offramp-weights"]),
-    ("offramp-tools", &["offramp", "offramp-libcuda"]),
+    ("offramp-client", &["offramp-protocol"]),
+    ("offramp-tune", &["offramp"]),
+    ("offramp-train", &["offramp", "offramp-tune", "offramp-weights"]),
+    ("offramp-serve", &["offramp", "offramp-protocol", "offramp-tune"]),
     (
-        "offramp-tests",
-        &["offramp", "offramp-kernels", "offramp-libcuda", "offramp-ptxsim", "offramp-weights"],
+        "offramp-tools",
+        &[
+            "offramp",
+            "offramp-client",
+            "offramp-protocol",
+            "offramp-serve",
+            "offramp-train",
+            "offramp-tune",
+        ],
     ),
+    ("offramp-tests", &EVERY),
     ("offramp-loom", &[]),
     ("offramp-ptxsim", &[]),
     ("offramp-libcuda", &["offramp-ptxsim"]),
-    ("offramp-benches", &["offramp", "offramp-kernels", "offramp-tests", "offramp-weights"]),
+    (
+        "offramp-benches",
+        &["offramp", "offramp-kernels", "offramp-tests", "offramp-tune", "offramp-weights"],
+    ),
     ("xtask", &[]),
+];
+
+/// What tests may use.
+const EVERY: [&str; 9] = [
+    "offramp",
+    "offramp-client",
+    "offramp-kernels",
+    "offramp-protocol",
+    "offramp-ptxsim",
+    "offramp-serve",
+    "offramp-train",
+    "offramp-tune",
+    "offramp-weights",
+];
+
+/// What a package may use in its own tests and examples besides.
+const ARROWS_OF_TESTS: [(&str, &[&str]); 3] = [
+    ("offramp-serve", &["offramp-client"]),
+    ("offramp-tests", &["offramp-libcuda"]),
+    ("offramp-tools", &["offramp-libcuda"]),
 ];
 
 /// Where unsafe code may be: what owns memory, maps it, calls into a driver or is one.
@@ -100,19 +135,26 @@ fn packages(root: &Path) -> Vec<String> {
 }
 
 fn arrows(metadata: &Metadata) -> Vec<String> {
-    let mut complaints = Vec::new();
-    for package in &metadata.packages {
-        let name = package.name.as_str();
-        let Some((_, allowed)) = ARROWS.iter().find(|(from, _)| *from == name) else {
-            complaints.push(format!("package {name} has no place in the crate table"));
-            continue;
-        };
-        let ours = package.dependencies.iter().filter(|dependency| dependency.path.is_some());
-        for dependency in ours.filter(|dependency| !allowed.contains(&dependency.name.as_str())) {
-            complaints.push(format!("{name} must not depend on {}", dependency.name));
-        }
-    }
-    complaints
+    metadata.packages.iter().flat_map(arrows_of).collect()
+}
+
+fn arrows_of(package: &Package) -> Vec<String> {
+    let name = package.name.as_str();
+    let known = |table: &[(&str, &'static [&'static str])]| {
+        table.iter().find(|(from, _)| *from == name).map(|(_, to)| *to)
+    };
+    let Some(allowed) = known(&ARROWS) else {
+        return vec![format!("package {name} has no place in the crate table")];
+    };
+    let in_tests = known(&ARROWS_OF_TESTS).unwrap_or_default();
+    let is_allowed = |dependency: &&Dependency| {
+        let to = dependency.name.as_str();
+        let is_of_tests = dependency.kind == DependencyKind::Development;
+        allowed.contains(&to) || is_of_tests && in_tests.contains(&to)
+    };
+    let ours = package.dependencies.iter().filter(|dependency| dependency.path.is_some());
+    let stray = ours.filter(|dependency| !is_allowed(dependency));
+    stray.map(|dependency| format!("{name} must not depend on {}", dependency.name)).collect()
 }
 
 fn changelog(root: &Path) -> Option<String> {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use offramp::serve::protocol::{Frame, Infer, Kind, Reply, split};
+use offramp_protocol::{Frame, Infer, Kind, Reply, split};
 
 const PAYLOAD_MAX: usize = 1 << 16;
 

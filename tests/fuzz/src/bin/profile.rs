@@ -4,8 +4,8 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use offramp::profile::Profile;
 use offramp_fuzz::{Rewritten, bounded, folder, plant};
+use offramp_tune::profile::Profile;
 
 const SEED: &str = r#"{"schema_version": 1, "model": "m", "device": "CPU", "rounds": 5,
   "shapes": [{"rows": 4, "row_tokens": 32, "segment_us": [1.5, 2.0], "exit_us": [0.5, null],

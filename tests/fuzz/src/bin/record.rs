@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use offramp::feedback::{Feedback, RecordHeader, RecordReader, RecordWriter};
-use offramp::profile::ShapeProfile;
 use offramp::{Observation, RowSlot, Seen};
 use offramp_fuzz::{Rewritten, bounded, folder, is_drawn, plant};
+use offramp_tune::feedback::{Feedback, RecordHeader, RecordReader, RecordWriter};
+use offramp_tune::profile::ShapeProfile;
 
 /// A row that met no ramp: seven words.
 const ROW_BYTES_MIN: usize = 28;

@@ -76,9 +76,9 @@ impl Target {
             Self::ConfigFile => &["tools/src/serve.rs", "tools/src/serve", "tools/src/args.rs"],
             Self::Index => &["weights/src/file/shards.rs"],
             Self::Lines => &["tools/src/rows"],
-            Self::Profile => &["engine/src/profile.rs"],
+            Self::Profile => &["engine/tune/src/profile.rs"],
             Self::Ramps => &["weights/src/ramps", "weights/src/file/header.rs"],
-            Self::Record => &["engine/src/feedback/record.rs", "engine/src/profile.rs"],
+            Self::Record => &["engine/tune/src/feedback/record.rs", "engine/tune/src/profile.rs"],
             Self::Safetensors => &["weights/src/file/header.rs", "weights/src/names.rs"],
             Self::Text | Self::TokenizerConfig => {
                 &["engine/src/text", "weights/src/tokenizer_config.rs"]

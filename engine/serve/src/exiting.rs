@@ -1,0 +1,85 @@
+//! Who may leave where, and whether that follows the workload.
+
+use offramp::{AfterExit, Batch, Engine, ExitWindow, Exits, PassReport, PassSettings, Sink};
+use offramp_tune::adapt::{Adapted, Adaptive, Standing};
+
+use crate::Result;
+
+/// Who may leave where, and whether that follows the workload.
+pub enum Exiting {
+    /// One set for good.
+    Fixed(Exits),
+    /// As the control thread publishes them.
+    Live(Box<Adaptive>),
+}
+
+impl Exiting {
+    pub(crate) fn exits(&self) -> &Exits {
+        match self {
+            Self::Fixed(exits) => exits,
+            Self::Live(adaptive) => adaptive.exits(),
+        }
+    }
+
+    pub(crate) fn refresh(&mut self) {
+        if let Self::Live(adaptive) = self {
+            adaptive.refresh();
+        }
+    }
+
+    pub(crate) fn lost_rows(&self) -> u64 {
+        match self {
+            Self::Fixed(_) => 0,
+            Self::Live(adaptive) => adaptive.lost_rows(),
+        }
+    }
+
+    pub(crate) fn run(
+        &mut self,
+        engine: &mut Engine,
+        batch: &Batch,
+        (after_exit, audit_rate): (AfterExit, f64),
+        (windows, stays): (&[ExitWindow], &[bool]),
+        sink: &mut dyn Sink,
+    ) -> Result<PassReport> {
+        match self {
+            Self::Fixed(exits) => {
+                let mut settings = PassSettings::new(exits, after_exit);
+                settings.audit_rate = audit_rate;
+                (settings.windows, settings.stays) = (windows, stays);
+                Ok(engine.run(batch, &settings, sink)?)
+            }
+            Self::Live(live) => {
+                Ok(live.run_within(engine, batch, after_exit, (windows, stays), sink)?)
+            }
+        }
+    }
+
+    pub(crate) fn standing(&self) -> Option<&Standing> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Live(adaptive) => Some(adaptive.standing()),
+        }
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        match self {
+            Self::Fixed(_) => false,
+            Self::Live(adaptive) => adaptive.is_lost(),
+        }
+    }
+
+    /// Ends the control thread, if there is one. What is wrong with its journal is told in the log:
+    /// what was served was as good without.
+    ///
+    /// # Errors
+    /// The control thread is lost.
+    pub(crate) fn finish(self) -> Result<Option<Adapted>> {
+        let Self::Live(adaptive) = self else { return Ok(None) };
+        let (adapted, journal) = adaptive.end()?;
+        if let Some(error) = journal {
+            tracing::error!(%error, "the journal is not whole");
+        }
+        Ok(Some(adapted))
+    }
+}

@@ -1,3 +1,0 @@
-//! The atomics of the door; tests of all interleavings put others in their place.
-
-pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
