@@ -83,9 +83,9 @@ pub use exit::{AfterExit, Exits, OFF, Publisher, Subscriber, score_of, threshold
 pub use image::{Picture, Preprocessor};
 pub use model::Model;
 pub use offramp_kernels::{Cost, Decision, ExitWindow, LiveBound, Pool, RowSlot, Score};
-pub use offramp_weights::image::Conversion;
 pub use offramp_weights::{
-    Identity, ModelSpec, Policy, RampBundle, SiteThreshold, Task, ThresholdFile,
+    Conversion, Identity, Input, ModelSpec, Network, Policy, RampBundle, SiteThreshold, Task,
+    ThresholdFile,
 };
 pub use rows::RowMap;
 pub use rules::{ImageRules, Limits, Row, RowRules, TextRules, TokenRow};

@@ -1,7 +1,7 @@
 //! What a model demands of its inputs.
 
 use offramp_weights::image::Preprocessing;
-use offramp_weights::{ModelSpec, TextSpec};
+use offramp_weights::{Input, ModelSpec, TextSpec};
 
 use crate::error::InputError;
 
@@ -66,9 +66,9 @@ pub enum RowRules {
 impl RowRules {
     /// The rules of a model.
     pub fn of(spec: &ModelSpec) -> Self {
-        match spec {
-            ModelSpec::Text(spec) => Self::Text(TextRules::of(spec)),
-            ModelSpec::Image(spec) => Self::Image(ImageRules::of(&spec.preprocessing)),
+        match &spec.input {
+            Input::Tokens(text) => Self::Text(TextRules::of(text)),
+            Input::Pixels(input) => Self::Image(ImageRules::of(input)),
         }
     }
 

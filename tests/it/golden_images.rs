@@ -21,7 +21,7 @@ struct Case {
 
 /// The images of a model, and what the original framework says about each.
 fn read_cases(dir: &Path, model: &Model) -> Vec<(Row, Case)> {
-    let input = &model.spec().image().unwrap().preprocessing;
+    let input = model.spec().image().unwrap();
     let shape = [input.height, input.width, input.channels];
     let preprocessor = model.preprocessor().unwrap();
     let text = std::fs::read_to_string(dir.join("cases.json")).unwrap();

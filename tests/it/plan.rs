@@ -56,7 +56,7 @@ fn a_plan_that_takes_norms_over_is_proved_too() {
 
     let mut rebound = plan.clone();
     let Op::Linear(up) = &rebound.segments[0].ops[4] else { panic!("{plan}") };
-    rebound.sources[up.weight.0] = WeightSource::Head;
+    rebound.sources[up.weight.0] = WeightSource::Values(Vec::new());
     assert!(check(&rebound).unwrap_err().contains("a weight bound for another x"));
 
     let mut swapped = plan.clone();

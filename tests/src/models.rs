@@ -4,9 +4,8 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use offramp::Model;
-use offramp_weights::{
-    Dense, Family, ModelSpec, Names, Part, Ramp, RampBundle, TextSpec, TrainingNotes,
-};
+use offramp_weights::network::{Step, TensorForm};
+use offramp_weights::{Dense, ModelSpec, Ramp, RampBundle, TrainingNotes};
 use serde_json::json;
 
 /// The size of a BERT classifier.
@@ -65,26 +64,30 @@ impl BertSize {
         let config = self.config();
         std::fs::write(dir.join("config.json"), config.to_string())?;
         let spec = ModelSpec::read(dir).expect("a config that readers accept");
-        let tensors = tensors(spec.text().expect("a transformer"));
+        let tensors = tensors(&spec);
         let mut file = BufWriter::new(std::fs::File::create(dir.join("model.safetensors"))?);
-        let shapes = tensors.iter().map(|(_, name, shape)| (name.as_str(), shape.as_slice()));
+        let shapes = tensors.iter().map(|form| (form.name.as_str(), form.shape.as_slice()));
         let header = header(shapes);
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(header.as_bytes())?;
         let mut rng = fastrand::Rng::with_seed(seed);
-        for (part, _, shape) in &tensors {
-            write_values(&mut file, *part, shape, &mut rng)?;
+        for form in &tensors {
+            write_values(&mut file, form, &mut rng)?;
         }
         file.flush()
     }
 }
 
-fn tensors(spec: &TextSpec) -> Vec<(Part, String, Vec<usize>)> {
-    let names = Names::new(Family::Bert, true);
-    let layered = (0..spec.layers).flat_map(|layer| Part::LAYER.map(|part| (part, layer)));
-    let outer = [&Part::EMBEDDINGS[..], &Part::POOLER, &Part::CLASSIFIER].concat();
-    let parts = outer.into_iter().map(|part| (part, 0)).chain(layered);
-    parts.map(|(part, layer)| (part, names.of(part, layer), part.shape(spec))).collect()
+/// Embeddings and head, then the layers.
+fn tensors(spec: &ModelSpec) -> Vec<TensorForm> {
+    let is_outer = |step: &&Step| matches!(step, Step::Embed(_));
+    let network = &spec.network;
+    let layers = network.segments.iter().flat_map(|segment| &segment.steps);
+    let leaves = || layers.clone().flat_map(Step::leaves);
+    let outer = leaves().filter(is_outer).chain(&network.tail).flat_map(Step::tensors);
+    let inner = leaves().filter(|step| !is_outer(step)).flat_map(Step::tensors);
+    let classifier = network.head.classifier.iter().flat_map(|linear| linear.tensors());
+    outer.chain(classifier).chain(inner).collect()
 }
 
 /// Names and shapes of f32 tensors that follow each other, as safetensors begins.
@@ -105,18 +108,16 @@ pub(crate) fn header<'a>(tensors: impl Iterator<Item = (&'a str, &'a [usize])>) 
 /// Matrices are scaled by their inputs so that activations neither fade nor explode.
 fn write_values(
     file: &mut impl Write,
-    part: Part,
-    shape: &[usize],
+    form: &TensorForm,
     rng: &mut fastrand::Rng,
 ) -> std::io::Result<()> {
-    let is_scale =
-        matches!(part, Part::EmbeddingNormScale | Part::AttentionNormScale | Part::OutNormScale);
-    let (mean, spread) = match shape {
+    let is_scale = form.name.ends_with("LayerNorm.weight");
+    let (mean, spread) = match &form.shape[..] {
         [_, inputs] => (0.0, (3.0 / *inputs as f32).sqrt()),
         _ if is_scale => (1.0, 0.1),
         _ => (0.0, 0.1),
     };
-    for _ in 0..shape.iter().product::<usize>() {
+    for _ in 0..form.shape.iter().product::<usize>() {
         let value = mean + spread * (2.0 * rng.f32() - 1.0);
         file.write_all(&value.to_le_bytes())?;
     }

@@ -3,8 +3,8 @@
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use offramp_weights::image::Filter;
-use offramp_weights::{ImageSpec, ModelSpec};
+use offramp_weights::ModelSpec;
+use offramp_weights::network::{Filter, Network as Steps};
 use serde_json::json;
 
 use crate::models::header;
@@ -38,7 +38,7 @@ impl Network {
         std::fs::create_dir_all(dir)?;
         std::fs::write(dir.join("config.json"), self.config().to_string())?;
         let spec = ModelSpec::read(dir).expect("a config that readers accept");
-        let tensors = tensors(spec.image().expect("a network over images"));
+        let tensors = tensors(&spec.network);
         let mut file = BufWriter::new(std::fs::File::create(dir.join("model.safetensors"))?);
         let shapes = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice()));
         let header = header(shapes);
@@ -86,9 +86,9 @@ impl Tensor {
 }
 
 /// Of all convolutions with their norms, and of the head.
-fn tensors(spec: &ImageSpec) -> Vec<Tensor> {
+fn tensors(network: &Steps) -> Vec<Tensor> {
     let mut tensors = Vec::new();
-    for conv in spec.convs() {
+    for conv in network.convs() {
         let Filter::Trained { weight, bias, norm } = &conv.filter else { continue };
         let fan_in = conv.inputs * conv.kernel * conv.kernel;
         let shape = vec![conv.outputs, conv.inputs, conv.kernel, conv.kernel];
@@ -99,11 +99,15 @@ fn tensors(spec: &ImageSpec) -> Vec<Tensor> {
         let scale = if conv.relu { 1.0 } else { 0.5 };
         tensors.extend(norm.iter().flat_map(|stem| norm_of(stem, conv.outputs, scale)));
     }
-    let head = &spec.head;
-    let shape = vec![head.classes, head.features];
-    let spread = (3.0 / head.features as f32).sqrt();
-    tensors.push(Tensor { name: head.weight.clone(), shape, mean: 0.0, spread });
-    tensors.push(vector(&head.bias, head.classes, 0.0, 0.1));
+    for form in network.head.classifier.iter().flat_map(|linear| linear.tensors()) {
+        match form.shape[..] {
+            [_, features] => {
+                let spread = (3.0 / features as f32).sqrt();
+                tensors.push(Tensor { name: form.name, shape: form.shape, mean: 0.0, spread });
+            }
+            _ => tensors.push(vector(&form.name, form.shape[0], 0.0, 0.1)),
+        }
+    }
     tensors
 }
 

@@ -172,13 +172,13 @@ pub(crate) fn run(args: &Convert) -> Result<()> {
     let conversion = conversion(args, labels);
     let made = conversion.run(&args.weights, &args.out).map_err(offramp::Error::from);
     let spec = made.map_err(in_flags)?;
-    let input = &spec.preprocessing;
+    let input_size = spec.image().map(|input| [input.channels, input.height, input.width]);
     let about = About {
         model: &args.out,
-        architecture: &spec.architecture,
-        classes: spec.head.classes,
-        input_size: [input.channels, input.height, input.width],
-        segments: spec.segments.len(),
+        architecture: spec.name(),
+        classes: spec.classes(),
+        input_size: input_size.unwrap_or_default(),
+        segments: spec.sites(),
     };
     let mut out = Out::stdout();
     if args.json.json {

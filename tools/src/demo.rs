@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use offramp::{Engine, Exit, Exits, Model, ModelSpec};
+use offramp::{Engine, Exit, Exits, Input, Model};
 use serde::Serialize;
 
 use crate::answers::Shown;
@@ -184,15 +184,15 @@ fn about(
     tallies: &[Tally],
     exits: &str,
 ) -> String {
-    let (network, prepared) = match model.spec() {
-        ModelSpec::Text(spec) => (
-            format!("{} with {} layers of {}", spec.family, spec.layers, spec.hidden),
+    let (spec, segments) = (model.spec(), model.spec().sites());
+    let (network, prepared) = match spec.input {
+        Input::Tokens(_) => (
+            format!("{} with {segments} layers of {}", spec.name(), spec.site_width(0)),
             "text was split into tokens beforehand",
         ),
-        ModelSpec::Image(spec) => (
-            format!("{} in {} segments", spec.architecture, spec.segments.len()),
-            "images were decoded beforehand",
-        ),
+        Input::Pixels(_) => {
+            (format!("{} in {segments} segments", spec.name()), "images were decoded beforehand")
+        }
     };
     let rounds = match tallies.first().map_or(0, |tally| tally.round_s.len()) {
         1 => "1 round".to_owned(),

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use offramp::model::{files, is_there};
 use offramp::plan::Plan;
-use offramp::{Cost, Engine, LiveBound, Model, ModelSpec, OFF, ThresholdFile};
+use offramp::{
+    Cost, Engine, Input, LiveBound, Model, ModelSpec, Network as Steps, OFF, ThresholdFile,
+};
 use offramp_tune::profile::Profile;
 use serde::Serialize;
 
@@ -129,24 +131,25 @@ enum Network {
 
 impl Network {
     fn of(spec: &ModelSpec) -> Self {
-        match spec {
-            ModelSpec::Text(spec) => Self::Text {
-                family: spec.family.to_string(),
-                layers: spec.layers,
-                hidden: spec.hidden,
-                heads: spec.heads,
-                intermediate: spec.intermediate,
-                vocab: spec.vocab,
-                row_tokens_max: spec.row_tokens_max(),
-                activation: format!("{:?}", spec.activation),
+        let network = &spec.network;
+        match &spec.input {
+            Input::Tokens(text) => Self::Text {
+                family: spec.name.clone(),
+                layers: spec.sites(),
+                hidden: spec.site_width(0),
+                heads: network.attention_heads().unwrap_or(0),
+                intermediate: network.inner().map_or(0, |inner| inner.outputs),
+                vocab: text.vocab,
+                row_tokens_max: text.row_tokens_max(),
+                activation: activation(network),
             },
-            ModelSpec::Image(spec) => Self::Image {
-                architecture: spec.architecture.clone(),
-                blocks: spec.segments.iter().map(|segment| segment.name.clone()).collect(),
-                height: spec.preprocessing.height,
-                width: spec.preprocessing.width,
-                channels: spec.preprocessing.channels,
-                resize: spec.preprocessing.interpolation.to_string(),
+            Input::Pixels(image) => Self::Image {
+                architecture: spec.name.clone(),
+                blocks: network.segments.iter().map(|segment| segment.name.clone()).collect(),
+                height: image.height,
+                width: image.width,
+                channels: image.channels,
+                resize: image.interpolation.to_string(),
             },
         }
     }
@@ -176,6 +179,12 @@ impl Network {
             ],
         }
     }
+}
+
+/// Of the feed-forward blocks.
+fn activation(network: &Steps) -> String {
+    let activation = network.inner().and_then(|inner| inner.activation);
+    activation.map_or_else(|| "none".to_owned(), |activation| format!("{activation:?}"))
 }
 
 /// A segment with the site behind it.

@@ -21,12 +21,14 @@ use crate::error::{Error, Result};
 use crate::json;
 
 /// A key, and what becomes of it.
+#[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
     pub(crate) rule: Rule,
 }
 
 /// What becomes of a key.
+#[derive(Debug)]
 pub(crate) enum Rule {
     /// The reader reads it.
     Read,
@@ -383,8 +385,7 @@ mod tests {
         std::fs::write(dir.path().join(PREPROCESSOR_FILE), format!("{{{keys}}}")).unwrap();
         let resnet = br#"{"model_type": "resnet"}"#;
         let mut spec = crate::ModelSpec::parse(resnet, "f".as_ref()).unwrap();
-        let crate::ModelSpec::Image(spec) = &mut spec else { panic!("a network over images") };
-        read_preprocessor(spec, dir.path()).map_err(|error| error.to_string())
+        read_preprocessor(&mut spec, dir.path()).map_err(|error| error.to_string())
     }
 
     /// A key that is said to be read is: a value that no key could have is refused by name. One

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::file::Checkpoint;
-use crate::names::{Names, Part};
-use crate::spec::{Family, TextSpec};
+use crate::model::{Input, ModelSpec};
+use crate::text;
 
 /// What the names of adapters contain: LoRA and its kin, bottlenecks, trained prompts.
 const ADAPTERS: [&str; 16] = [
@@ -29,9 +29,6 @@ const ADAPTERS: [&str; 16] = [
     "vera_lambda",
     "randlora_",
 ];
-
-/// Buffers that transformers can make itself.
-const BUFFERS: [&str; 2] = ["embeddings.position_ids", "embeddings.token_type_ids"];
 
 /// Refuses a checkpoint with adapters beside its weights, or around them.
 pub(crate) fn check_no_adapters(checkpoint: &Checkpoint) -> Result<()> {
@@ -59,36 +56,30 @@ fn first<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     other
 }
 
-/// Refuses a tensor under the model's own names that it does not read.
-pub(crate) fn check_none(spec: &TextSpec, names: &Names, checkpoint: &Checkpoint) -> Result<()> {
-    let spelt = |(part, layer)| names.spelt(checkpoint, part, layer);
-    let used: BTreeSet<_> = Part::of(spec).map(spelt).collect();
-    let pooler = Part::POOLER.map(|part| names.without_head().of(part, 0));
-    let is_left = |name: &&str| {
-        let is_harmless = pooler.iter().any(|own| own == name)
-            || BUFFERS.iter().any(|buffer| name.ends_with(buffer));
-        !used.contains(*name) && !is_harmless && is_own(name, spec.family, names)
+/// Refuses a tensor whose name begins as the model's own do, and that it has no use for: the
+/// checkpoint is of another network, which would run and answer nonsense.
+pub(crate) fn check_none(spec: &ModelSpec, checkpoint: &Checkpoint) -> Result<()> {
+    let used: BTreeSet<String> = spec.network.tensors().map(|form| form.name).collect();
+    let mut roots: BTreeSet<&str> = used.iter().map(|name| root(name)).collect();
+    roots.extend(spec.text().into_iter().flat_map(|text| text::roots(text, checkpoint)));
+    let is_harmless = |name: &str| match &spec.input {
+        Input::Tokens(text) => text::is_harmless(text, name),
+        Input::Pixels(_) => name.ends_with("num_batches_tracked"),
     };
+    let is_left =
+        |name: &&str| !used.contains(*name) && !is_harmless(name) && roots.contains(root(name));
     match first(checkpoint.all_names().filter(is_left)) {
         None => Ok(()),
-        Some(name) => Err(left(spec, checkpoint, name)),
+        Some(name) => {
+            let (model, segments) = (spec.name(), spec.sites());
+            let expected = format!("no such tensor in a {model} of {segments} segments");
+            let found = "one: config.json is of another network".into();
+            Err(checkpoint.misfit(name, expected, found))
+        }
     }
 }
 
-fn left(spec: &TextSpec, checkpoint: &Checkpoint, name: &str) -> Error {
-    let expected = format!("no such tensor in a {} of {} layers", spec.family, spec.layers);
-    let found = "one: the checkpoint is of another network".into();
-    checkpoint.misfit(name, expected, found)
-}
-
-/// Whether a name is one that the model's own tensors could have.
-fn is_own(name: &str, family: Family, names: &Names) -> bool {
-    let heads = ["classifier.", "pre_classifier."];
-    let bare = ["embeddings.", "encoder.", "transformer.", "pooler."];
-    let prefix = family.model_type();
-    let is_encoders = match names.has_prefix() {
-        true => name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.')),
-        false => bare.iter().any(|start| name.starts_with(start)),
-    };
-    is_encoders || heads.iter().any(|start| name.starts_with(start))
+/// The letters that a name begins with: `layer` of `layer1.0.conv1.weight`.
+fn root(name: &str) -> &str {
+    name.split(|c: char| c == '.' || c.is_ascii_digit()).next().unwrap_or(name)
 }

@@ -6,11 +6,12 @@
 //!
 //! | module          | file                                   | gives                       |
 //! |-----------------|----------------------------------------|-----------------------------|
-//! | [`spec`]        | `config.json`                          | [`ModelSpec`]               |
+//! | [`model`]       | `config.json`                          | [`ModelSpec`]               |
 //! | [`mod@file`]    | `model.safetensors`, or shards + index | [`Checkpoint`], [`Tensor`]  |
-//! | [`names`]       | -                                      | tensor names of each family |
-//! | [`mod@resolve`] | a spec and a checkpoint                | [`Names`] whose shapes fit  |
-//! | [`image`]       | the same, for networks over images     | [`ImageSpec`], its weights  |
+//! | [`network`]     | -                                      | steps with names of tensors |
+//! | [`text`]        | `config.json` of encoders over text    | families, one table each    |
+//! | [`image`]       | that of networks over images           | how pictures become inputs  |
+//! | [`mod@resolve`] | a spec and a checkpoint                | names and shapes that fit   |
 //! | [`ramps`]       | `ramps.safetensors`                    | [`RampBundle`]              |
 //! | [`thresholds`]  | `thresholds.json`                      | [`ThresholdFile`]           |
 //! | [`mod@tokenizer_config`] | `tokenizer_config.json`       | [`TokenizerConfig`]       |
@@ -24,6 +25,8 @@
 //! is open: replace it by a rename, as [`RampBundle::write`] does.
 #![deny(unsafe_code)]
 
+mod config;
+mod convert;
 mod disk;
 pub mod error;
 pub mod file;
@@ -36,25 +39,27 @@ mod json;
 mod keys;
 mod leftover;
 mod mmap;
-mod model;
-pub mod names;
+pub mod model;
+pub mod network;
 pub mod ramps;
 pub mod resolve;
 pub mod spec;
+pub mod text;
 pub mod thresholds;
 pub mod tokenizer_config;
 
+pub use convert::Conversion;
 pub use disk::is_there;
 pub use error::{Error, ErrorKind, Result};
 pub use file::{Checkpoint, Elem, Tensor};
 pub use foreign::Foreign;
 pub use hash::{ModelHash, RampHash};
 pub use identity::{Identity, Stamps};
-pub use image::{ImageSpec, resolve_image};
-pub use model::ModelSpec;
-pub use names::{Names, Part};
-pub use ramps::{Dense, Pool, Ramp, RampBundle, SiteNotes, TrainingNotes};
+pub use model::{Input, ModelSpec, TextSpec};
+pub use network::Network;
+pub use ramps::{Dense, Ramp, RampBundle, SiteNotes, TrainingNotes};
 pub use resolve::resolve;
-pub use spec::{Activation, Family, Task, TextSpec};
+pub use spec::{Activation, Pool, Task};
+pub use text::Family;
 pub use thresholds::{FittedOn, Policy, SiteThreshold, ThresholdFile};
 pub use tokenizer_config::TokenizerConfig;

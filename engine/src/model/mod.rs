@@ -4,10 +4,10 @@ mod bind;
 
 use std::path::{Path, PathBuf};
 
-use offramp_kernels::{Decision, Pool};
+use offramp_kernels::Decision;
 use offramp_weights::{
-    Checkpoint, Identity, ModelHash, ModelSpec, Names, RampBundle, Stamps, Task, TextSpec,
-    ThresholdFile, resolve, resolve_image,
+    Checkpoint, Identity, Input, ModelHash, ModelSpec, RampBundle, Stamps, Task, TextSpec,
+    ThresholdFile, resolve,
 };
 
 pub use bind::bind;
@@ -15,7 +15,7 @@ pub use offramp_weights::is_there;
 
 use crate::error::{Error, Result};
 use crate::image::Preprocessor;
-use crate::plan::{RampShape, activation};
+use crate::plan::{RampShape, activation, pool};
 use crate::scores;
 #[cfg(feature = "tokenizer")]
 use crate::text::Tokenizer;
@@ -44,8 +44,6 @@ pub struct Model {
     stamps: Stamps,
     spec: ModelSpec,
     checkpoint: Checkpoint,
-    /// Of a text model.
-    names: Option<Names>,
     ramps: Option<RampBundle>,
     thresholds: Option<ThresholdFile>,
 }
@@ -77,15 +75,9 @@ impl Model {
         let mut spec = ModelSpec::read(dir)?;
         let checkpoint = Checkpoint::open(dir)?;
         let stamps = stamps?;
-        let names = match &mut spec {
-            ModelSpec::Text(spec) => Some(resolve(spec, &checkpoint)?),
-            ModelSpec::Image(spec) => {
-                resolve_image(spec, &checkpoint)?;
-                None
-            }
-        };
+        resolve(&mut spec, &checkpoint)?;
         let dir = dir.to_owned();
-        Ok(Self { dir, stamps, spec, checkpoint, names, ramps: None, thresholds: None })
+        Ok(Self { dir, stamps, spec, checkpoint, ramps: None, thresholds: None })
     }
 
     /// Takes its ramps from another file; thresholds of other ramps are forgotten.
@@ -128,9 +120,9 @@ impl Model {
     /// that reads images.
     #[cfg(feature = "tokenizer")]
     pub fn tokenizer(&self) -> Result<Tokenizer> {
-        match &self.spec {
-            ModelSpec::Text(spec) => Tokenizer::open(&self.dir, spec),
-            ModelSpec::Image(_) => Err(Error::Unfit {
+        match &self.spec.input {
+            Input::Tokens(text) => Tokenizer::open(&self.dir, text),
+            Input::Pixels(_) => Err(Error::Unfit {
                 model: self.dir.clone(),
                 message: "reads images: it has no tokenizer".to_owned(),
             }),
@@ -170,9 +162,9 @@ impl Model {
     /// # Errors
     /// [`Error::Unfit`] for a model that reads text.
     pub fn preprocessor(&self) -> Result<Preprocessor> {
-        match &self.spec {
-            ModelSpec::Image(spec) => Ok(Preprocessor::new(&spec.preprocessing)),
-            ModelSpec::Text(_) => Err(Error::Unfit {
+        match &self.spec.input {
+            Input::Pixels(input) => Ok(Preprocessor::new(input)),
+            Input::Tokens(_) => Err(Error::Unfit {
                 model: self.dir.clone(),
                 message: "reads text, not images".to_owned(),
             }),
@@ -286,12 +278,5 @@ impl Model {
                 classes: Some(ramp.head.outputs),
             })
             .collect()
-    }
-}
-
-fn pool(pool: offramp_weights::Pool) -> Pool {
-    match pool {
-        offramp_weights::Pool::First => Pool::First,
-        offramp_weights::Pool::Mean => Pool::Mean,
     }
 }

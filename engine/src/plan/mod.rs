@@ -13,8 +13,8 @@ mod weights;
 use offramp_kernels::{ArenaLayout, Compact, Cost, Decision, LiveBound, Op, Ramp};
 
 pub use check::check;
-pub(crate) use lower::activation;
 pub use lower::{RampShape, lower};
+pub(crate) use lower::{activation, pool};
 pub use weights::{NormSource, WeightSource};
 
 /// The program of one model with one set of ramps.

@@ -1,44 +1,36 @@
 //! Where the weights of a plan come from.
 
 use offramp_kernels::{Fold, WeightForm, WeightId};
-use offramp_weights::Part;
-use offramp_weights::image::Conv;
+use offramp_weights::network::{Conv, Linear, Norm};
 
-/// The origin of one weight. [`crate::model::bind`] follows it.
+/// The origin of one weight: all that it takes to load it. [`crate::model::bind`] follows it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WeightSource {
-    /// Tensors of the checkpoint, stacked by rows.
-    Checkpoint {
-        /// Encoder layer, where the parts belong to one.
-        layer: usize,
-        /// From the first row on.
-        parts: Vec<Part>,
-    },
-    /// A matrix of the checkpoint behind a layer norm, whose scale is folded in.
+    /// Tensors of the checkpoint by their names, stacked by rows.
+    Tensors(Vec<String>),
+    /// Numbers that are known already.
+    Values(Vec<f32>),
+    /// Matrices of the checkpoint behind a layer norm, whose scale is folded in.
     Normed {
-        /// Encoder layer, where the parts belong to one.
-        layer: usize,
         /// From the first row on.
-        parts: Vec<Part>,
-        /// Their biases.
-        biases: Vec<Part>,
+        weights: Vec<String>,
         /// The norm.
         norm: NormSource,
     },
-    /// A convolution of the checkpoint, its batch norm folded in.
-    Filter(Conv),
-    /// The same over blocks of pixels.
-    FoldedFilter(Conv, Fold),
-    /// The bias of the weight before it, with what a norm adds to it.
-    FoldedBias,
-    /// The classifier of an image model.
-    Head,
-    /// Its bias.
-    HeadBias,
-    /// What pixels are multiplied by.
-    PixelScale,
-    /// What is added to them.
-    PixelShift,
+    /// The biases of such matrices, with what the norm's shift adds.
+    NormedBias {
+        /// As above.
+        weights: Vec<String>,
+        /// Theirs; none where they have none.
+        biases: Vec<String>,
+        /// The norm.
+        norm: NormSource,
+    },
+    /// A convolution of the checkpoint, its batch norm folded in; over blocks of pixels where they
+    /// are given.
+    Filter(Conv, Option<Fold>),
+    /// Its biases.
+    FilterBias(Conv),
     /// Hidden layer of the ramp with this index in the bundle.
     RampHidden(usize),
     /// Its bias.
@@ -49,22 +41,20 @@ pub enum WeightSource {
     RampHeadBias(usize),
 }
 
-/// Where a layer norm has its parameters.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The tensors of a layer norm.
+#[derive(Clone, Debug, PartialEq)]
 pub struct NormSource {
-    /// Encoder layer.
-    pub layer: usize,
     /// Scale.
-    pub scale: Part,
+    pub scale: String,
     /// Shift.
-    pub shift: Part,
+    pub shift: String,
 }
 
 impl WeightSource {
     /// Numbers that it has for a weight of `form`: zeros that only fill chunks do not count.
     pub fn parameters(&self, form: WeightForm) -> usize {
         match self {
-            Self::FoldedFilter(conv, _) => conv.outputs * conv.columns(),
+            Self::Filter(conv, _) => conv.outputs * conv.columns(),
             _ => form.len(),
         }
     }
@@ -95,35 +85,37 @@ impl WeightTable {
         WeightId(self.forms.len() - 1)
     }
 
-    pub(super) fn matrix(&mut self, n: usize, k: usize, layer: usize, parts: &[Part]) -> WeightId {
-        let source = WeightSource::Checkpoint { layer, parts: parts.to_vec() };
-        self.add(WeightForm::Matrix { n, k }, source)
-    }
-
-    /// A matrix with its bias, behind a norm if there is one.
-    pub(super) fn product(
+    /// A matrix and its bias, behind a norm if there is one.
+    pub(super) fn linear(
         &mut self,
-        (n, k): (usize, usize),
-        layer: usize,
-        [parts, biases]: [&[Part]; 2],
-        norm: Option<NormSource>,
+        linear: &Linear,
+        norm: Option<&NormSource>,
     ) -> (WeightId, WeightId) {
-        let Some(norm) = norm else {
-            return (self.matrix(n, k, layer, parts), self.vector(n, layer, biases));
+        let Linear { weights, biases, inputs, outputs, .. } = linear.clone();
+        let (matrix, bias) = match norm.cloned() {
+            Some(norm) => {
+                let matrix = WeightSource::Normed { weights: weights.clone(), norm: norm.clone() };
+                (matrix, WeightSource::NormedBias { weights, biases, norm })
+            }
+            None if biases.is_empty() => {
+                (WeightSource::Tensors(weights), WeightSource::Values(vec![0.0; outputs]))
+            }
+            None => (WeightSource::Tensors(weights), WeightSource::Tensors(biases)),
         };
-        let (parts, biases) = (parts.to_vec(), biases.to_vec());
-        let source = WeightSource::Normed { layer, parts, biases, norm };
-        let weight = self.add(WeightForm::Matrix { n, k }, source);
-        (weight, self.add(WeightForm::Vector { len: n }, WeightSource::FoldedBias))
+        let weight = self.add(WeightForm::Matrix { n: outputs, k: inputs }, matrix);
+        (weight, self.add(WeightForm::Vector { len: outputs }, bias))
     }
 
-    pub(super) fn vector(&mut self, len: usize, layer: usize, parts: &[Part]) -> WeightId {
-        let source = WeightSource::Checkpoint { layer, parts: parts.to_vec() };
-        self.add(WeightForm::Vector { len }, source)
+    /// Scale and shift.
+    pub(super) fn norm(&mut self, norm: &Norm) -> (WeightId, WeightId) {
+        let vector = WeightForm::Vector { len: norm.width };
+        let [scale, shift] = [&norm.scale, &norm.shift]
+            .map(|name| self.add(vector, WeightSource::Tensors(vec![name.clone()])));
+        (scale, shift)
     }
 
-    pub(super) fn table(&mut self, rows: usize, width: usize, part: Part) -> WeightId {
-        let source = WeightSource::Checkpoint { layer: 0, parts: vec![part] };
+    pub(super) fn table(&mut self, rows: usize, width: usize, name: &str) -> WeightId {
+        let source = WeightSource::Tensors(vec![name.to_owned()]);
         self.add(WeightForm::Table { rows, width }, source)
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use offramp_weights::tokenizer_config::NamedToken;
-use offramp_weights::{Family, TextSpec, TokenizerConfig};
+use offramp_weights::{TextSpec, TokenizerConfig};
 use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::{AddedToken, ModelWrapper, NormalizedString, Normalizer as _};
@@ -78,13 +78,11 @@ fn class_name<'a>(config: &'a TokenizerConfig, spec: &'a TextSpec) -> Option<&'a
 }
 
 fn class(config: &TokenizerConfig, spec: &TextSpec) -> Class {
-    match class_name(config, spec) {
-        Some(name) if LIKE_BERT.contains(&name) => Class::Bert,
-        Some(name) if LIKE_ROBERTA.contains(&name) => Class::Roberta,
-        Some(name) if GENERIC.contains(&name) => Class::Generic,
-        Some(_) => Class::Unknown,
-        None if spec.family == Family::Roberta => Class::Roberta,
-        None => Class::Bert,
+    match class_name(config, spec).unwrap_or(spec.tokenizer) {
+        name if LIKE_BERT.contains(&name) => Class::Bert,
+        name if LIKE_ROBERTA.contains(&name) => Class::Roberta,
+        name if GENERIC.contains(&name) => Class::Generic,
+        _ => Class::Unknown,
     }
 }
 

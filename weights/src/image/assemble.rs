@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::image::architecture::Architecture;
-use crate::image::build::{Naming, Network, build};
-use crate::image::{ImageSpec, Preprocessing, Told};
+use crate::image::build::{Naming, build};
+use crate::model::{Input, ModelSpec, Preprocessing, Told};
 use crate::spec::{LAYERS_MAX, ScoreKeys, size};
 
 /// Most stages of a network.
@@ -19,15 +19,12 @@ pub(super) fn assemble(
     preprocessing: Preprocessing,
     labels: Vec<String>,
     file: &Path,
-) -> Result<ImageSpec> {
+) -> Result<ModelSpec> {
     let network = build(architecture, naming, preprocessing.channels, labels.len());
-    let Network { segments, tail, head } = network;
-    let spec = ImageSpec {
-        architecture: name,
-        preprocessing,
-        segments,
-        tail,
-        head,
+    let spec = ModelSpec {
+        name,
+        input: Input::Pixels(preprocessing),
+        network,
         labels,
         told: Told::default(),
         scores: ScoreKeys::default(),
@@ -37,13 +34,12 @@ pub(super) fn assemble(
 }
 
 /// Refuses an input of which a pool or a convolution leaves nothing.
-pub(super) fn check_map(spec: &ImageSpec, key: &str, file: &Path) -> Result<()> {
-    let Preprocessing { height, width, .. } = spec.preprocessing;
+pub(super) fn check_map(spec: &ModelSpec, key: &str, file: &Path) -> Result<()> {
+    let Input::Pixels(Preprocessing { height, width, .. }) = spec.input else { return Ok(()) };
     let mut map = (height, width);
-    for (place, step) in spec.steps() {
+    for (place, step) in spec.network.steps() {
         map = step.map(map).filter(|map| map.0 > 0 && map.1 > 0).ok_or_else(|| {
-            let expected =
-                format!("large enough for {}: {place} is left with nothing", spec.architecture);
+            let expected = format!("large enough for {}: {place} is left with nothing", spec.name);
             Error::refused(file, key, expected, format_args!("{height}x{width}"))
         })?;
     }

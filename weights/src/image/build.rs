@@ -1,7 +1,8 @@
 //! An architecture as segments of steps, with the names that checkpoints usually have.
 
 use crate::image::architecture::{Architecture, Block, ResNet, Shortcut, Stage, Stem, Vgg};
-use crate::image::{Conv, Filter, ImageHead, NetSegment, Step};
+use crate::network::{Conv, Filter, Head, Linear, Network, Residual, Segment, Step};
+use crate::spec::Pool;
 
 /// Side of the map that VGG's linear layers were made for.
 pub(super) const VGG_SIDE: usize = 7;
@@ -13,13 +14,6 @@ pub(super) enum Naming {
     Torch,
     /// Hugging Face: `resnet.encoder.stages.0.layers.0.layer.0.convolution`.
     HuggingFace,
-}
-
-/// All of a network but its labels and its preprocessing.
-pub(super) struct Network {
-    pub(super) segments: Vec<NetSegment>,
-    pub(super) tail: Vec<Step>,
-    pub(super) head: ImageHead,
 }
 
 /// The network over pictures of `channels`, with `classes`.
@@ -94,9 +88,10 @@ fn biased(stem: &str, norm: Option<String>) -> Filter {
     Filter::Trained { weight: format!("{stem}.weight"), bias: Some(format!("{stem}.bias")), norm }
 }
 
-fn linear(stem: &str, features: usize, classes: usize) -> ImageHead {
-    let weight = format!("{stem}.weight");
-    ImageHead { weight, bias: format!("{stem}.bias"), features, classes }
+/// A classifier on the mean of the last map.
+fn head(stem: &str, features: usize, classes: usize) -> Head {
+    let classifier = Linear::of(&[stem.to_owned()], features, classes);
+    Head { pool: Pool::Mean, classifier: Some(classifier) }
 }
 
 /// A residual network under construction.
@@ -118,10 +113,10 @@ impl Builder<'_> {
                 let short = name.strip_prefix("resnet.encoder.").unwrap_or(&name);
                 // The stem goes with the first block: behind it alone no ramp is of use.
                 let steps = std::mem::take(&mut steps);
-                segments.push(NetSegment { name: short.to_owned(), steps });
+                segments.push(Segment { name: short.to_owned(), steps });
             }
         }
-        Network { segments, tail: vec![], head: linear(self.naming.head(), inputs, classes) }
+        Network { segments, tail: vec![], head: head(self.naming.head(), inputs, classes) }
     }
 
     fn stem(&self, channels: usize) -> Vec<Step> {
@@ -154,16 +149,17 @@ impl Builder<'_> {
             (Block::Bottleneck, false) => vec![(inner, 1, 1), (inner, 3, stride), (width, 1, 1)],
         };
         let (last, mut read) = (shapes.len() - 1, inputs);
-        let mut path = Vec::with_capacity(shapes.len());
+        let mut body = Vec::with_capacity(shapes.len());
         for (index, (outputs, kernel, stride)) in shapes.into_iter().enumerate() {
             let filter = self.naming.path(name, index);
             let (padding, relu) = (kernel / 2, index < last);
-            path.push(Conv { filter, inputs: read, outputs, kernel, stride, padding, relu });
+            let conv = Conv { filter, inputs: read, outputs, kernel, stride, padding, relu };
+            body.push(Step::Conv(conv));
             read = outputs;
         }
         let changes = stride != 1 || inputs != width;
-        let shortcut = changes.then(|| self.shortcut(name, inputs, width, stride));
-        Step::Residual { path, shortcut }
+        let shortcut = || Box::new(Step::Conv(self.shortcut(name, inputs, width, stride)));
+        Step::Residual(Residual { body, shortcut: changes.then(shortcut), relu: true })
     }
 
     fn shortcut(&self, name: &str, inputs: usize, outputs: usize, stride: usize) -> Conv {
@@ -190,7 +186,7 @@ fn vgg(shape: &Vgg, channels: usize, classes: usize) -> Network {
             (inputs, place) = (outputs, place + places);
         }
         steps.push(Step::MaxPool { kernel: 2, stride: 2, padding: 0 });
-        segments.push(NetSegment { name: format!("features.{place}"), steps });
+        segments.push(Segment { name: format!("features.{place}"), steps });
         place += 1;
     }
     let hidden = shape.hidden_width;
@@ -199,7 +195,7 @@ fn vgg(shape: &Vgg, channels: usize, classes: usize) -> Network {
         Step::Conv(dense("classifier.0", inputs, hidden, VGG_SIDE)),
         Step::Conv(dense("classifier.3", hidden, hidden, 1)),
     ];
-    Network { segments, tail, head: linear("classifier.6", hidden, classes) }
+    Network { segments, tail, head: head("classifier.6", hidden, classes) }
 }
 
 /// A linear layer over a map of `kernel` x `kernel`, as a convolution.

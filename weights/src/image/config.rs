@@ -10,11 +10,11 @@ use crate::error::{Error, Result};
 use crate::image::architecture::{Architecture, Block, KNOWN, ResNet, Shortcut, Vgg, stages};
 use crate::image::assemble::{STAGES_MAX, assemble, check_stages, sizes};
 use crate::image::build::Naming;
-use crate::image::hugging_face::MODEL_TYPE;
+use crate::image::hugging_face::{self, MODEL_TYPE};
 use crate::image::preprocessing::{Pretrained, Usual, order};
-use crate::image::{ImageSpec, Preprocessing, Told, hugging_face};
 use crate::json::{self, Few, Object};
 use crate::keys;
+use crate::model::{ModelSpec, Preprocessing, Told};
 use crate::spec::{
     CLASSES_MAX, HIDDEN_MAX, LAYERS_MAX, ListedLabels, NamedLabels, ScoreKeys, generic, in_order,
     size,
@@ -53,12 +53,12 @@ struct ModelArgs {
 }
 
 /// Reads either dialect.
-pub(crate) fn parse(content: &[u8], file: &Path) -> Result<ImageSpec> {
+pub(crate) fn parse(content: &[u8], file: &Path) -> Result<ModelSpec> {
     let scores = ScoreKeys::parse(content, file)?;
     let mut config: Config = json::parse(content, file)?;
     if config.model_type.as_deref() == Some(MODEL_TYPE) {
         drop(config);
-        return hugging_face::parse(content, file).map(|spec| ImageSpec { scores, ..spec });
+        return hugging_face::parse(content, file).map(|spec| ModelSpec { scores, ..spec });
     }
     use keys::images::{PRETRAINED, TIMM, VARIANT};
     let flat = match config.pretrained_cfg {
@@ -73,11 +73,11 @@ pub(crate) fn parse(content: &[u8], file: &Path) -> Result<ImageSpec> {
     keys::check(content, &tables[..if flat.is_some() { 4 } else { 3 }], file)?;
     let pretrained =
         config.pretrained_cfg.take().map(|object| object.0).or(flat).unwrap_or_default();
-    config.spec(pretrained, file).map(|spec| ImageSpec { scores, ..spec })
+    config.spec(pretrained, file).map(|spec| ModelSpec { scores, ..spec })
 }
 
 impl Config {
-    fn spec(mut self, pretrained: Pretrained, file: &Path) -> Result<ImageSpec> {
+    fn spec(mut self, pretrained: Pretrained, file: &Path) -> Result<ModelSpec> {
         let name = self.architecture.clone().unwrap_or_default();
         let refused = || Error::refused(file, "architecture", KNOWN, format_args!("`{name}`"));
         let mut architecture = Architecture::named(&name).ok_or_else(refused)?;
@@ -98,7 +98,7 @@ impl Config {
         let told = Told { classes: tells_classes, channels: tells_channels };
         let labels = labels(listed, self.id2label, counted, file)?;
         let spec = assemble(name, &architecture, Naming::Torch, preprocessing, labels, file)?;
-        Ok(ImageSpec { told, ..spec })
+        Ok(ModelSpec { told, ..spec })
     }
 
     /// `num_classes`, from wherever timm looks for it.

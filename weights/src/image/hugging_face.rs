@@ -14,9 +14,9 @@ use crate::image::architecture::{Architecture, Block, ResNet, Shortcut, Stage, S
 use crate::image::assemble::{STAGES_MAX, assemble, check_stages, sizes};
 use crate::image::build::Naming;
 use crate::image::preprocessing::{Usual, order};
-use crate::image::{ImageSpec, Preprocessing, Told};
 use crate::json::{self, Few};
 use crate::keys;
+use crate::model::{ModelSpec, Preprocessing, Told};
 use crate::spec::{HIDDEN_MAX, LAYERS_MAX, NamedLabels, labels, size};
 
 /// The `model_type` of Hugging Face's ResNets, and their architecture here.
@@ -37,7 +37,7 @@ struct Config {
     channel_order: Option<String>,
 }
 
-pub(super) fn parse(content: &[u8], file: &Path) -> Result<ImageSpec> {
+pub(super) fn parse(content: &[u8], file: &Path) -> Result<ModelSpec> {
     let mut config: Config = json::parse(content, file)?;
     keys::check(content, &[keys::images::HUGGING_FACE, keys::text::COMMON], file)?;
     let told = Told {
@@ -57,7 +57,7 @@ pub(super) fn parse(content: &[u8], file: &Path) -> Result<ImageSpec> {
     let architecture = Architecture::ResNet(config.resnet(file)?);
     let name = MODEL_TYPE.to_owned();
     let spec = assemble(name, &architecture, Naming::HuggingFace, preprocessing, labels, file)?;
-    Ok(ImageSpec { told, ..spec })
+    Ok(ModelSpec { told, ..spec })
 }
 
 impl Config {

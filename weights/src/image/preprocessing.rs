@@ -9,8 +9,8 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::image::architecture::{Architecture, Stem};
-use crate::image::{ChannelOrder, Interpolation, Middle, Preprocessing, Resize};
 use crate::json::Few;
+use crate::model::{ChannelOrder, Interpolation, Middle, Preprocessing, Resize};
 use crate::spec::ListedLabels;
 
 /// Largest side of an input, pixels.
@@ -61,6 +61,12 @@ impl Usual {
     }
 }
 
+/// The share of a picture that is usually kept, for an architecture by its name.
+pub(crate) fn crop_share_of(architecture: &str) -> f64 {
+    let usual = Architecture::named(architecture).as_ref().map(Usual::of);
+    usual.unwrap_or(Usual::IMAGENET).crop_share
+}
+
 /// The side of which a crop of `side` keeps this share, as Python's `int(side / share)`.
 pub(super) fn enlarged(side: usize, share: f64) -> usize {
     (side as f64 / share) as usize
@@ -74,16 +80,14 @@ fn usual_scale(channels: usize) -> (Vec<f32>, Vec<f32>) {
     }
 }
 
-impl Preprocessing {
-    /// Grey instead of colour or the reverse, with the usual mean and deviation; `None` for inputs
-    /// that are neither.
-    pub(super) fn refit(&self, channels: usize) -> Option<Self> {
-        if channels == self.channels {
-            return Some(self.clone());
-        }
-        let (mean, std) = usual_scale(channels);
-        matches!(channels, 1 | 3).then(|| Self { channels, mean, std, ..self.clone() })
+/// Grey instead of colour or the reverse, with the usual mean and deviation; `None` for inputs
+/// that are neither.
+pub(super) fn refit(input: &Preprocessing, channels: usize) -> Option<Preprocessing> {
+    if channels == input.channels {
+        return Some(input.clone());
     }
+    let (mean, std) = usual_scale(channels);
+    matches!(channels, 1 | 3).then(|| Preprocessing { channels, mean, std, ..input.clone() })
 }
 
 /// timm's `pretrained_cfg`.

@@ -16,9 +16,9 @@ use crate::folder::{CONFIG_BYTES_MAX, PREPROCESSOR_FILE};
 use crate::image::assemble::check_map;
 use crate::image::hugging_face::MODEL_TYPE;
 use crate::image::preprocessing::{crop_share, enlarged, scale, sides};
-use crate::image::{ImageSpec, Interpolation, Middle, Preprocessing, Resize};
 use crate::json::{self, Few};
 use crate::keys;
+use crate::model::{Input, Interpolation, Middle, ModelSpec, Preprocessing, Resize};
 
 /// From this shortest edge on, ConvNext's processor squashes a picture and crops nothing.
 const SQUASHED_FROM: usize = 384;
@@ -110,15 +110,16 @@ const PROCESSORS: [Processor; 5] = [
 
 /// Takes the `preprocessor_config.json` in `dir` into account where there is one, and `spec` is
 /// from a Hugging Face configuration.
-pub(crate) fn read_preprocessor(spec: &mut ImageSpec, dir: &Path) -> Result<()> {
+pub(crate) fn read_preprocessor(spec: &mut ModelSpec, dir: &Path) -> Result<()> {
     let file = dir.join(PREPROCESSOR_FILE);
-    if spec.architecture != MODEL_TYPE || !is_there(&file) {
+    let Input::Pixels(input) = &mut spec.input else { return Ok(()) };
+    if spec.name != MODEL_TYPE || !is_there(&file) {
         return Ok(());
     }
     let content = read_whole(&file, CONFIG_BYTES_MAX)?;
     let found: Preprocessor = json::parse(&content, &file)?;
     keys::check(&content, &[keys::images::PREPROCESSOR], &file)?;
-    found.change(&mut spec.preprocessing, &file)?;
+    found.change(input, &file)?;
     check_map(spec, "size", &file)
 }
 

@@ -60,20 +60,11 @@ use crate::error::{Error, Result};
 use crate::hash::{ModelHash, RampHash};
 use crate::json::objects;
 use crate::model::ModelSpec;
+pub use crate::spec::Pool;
 use crate::spec::{Activation, CLASSES_MAX, HIDDEN_MAX, LAYERS_MAX, Task};
 
 /// Most ramps of a bundle: one after each layer but the last.
 pub const RAMPS_MAX: usize = LAYERS_MAX - 1;
-
-/// How a row's tokens become one vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Pool {
-    /// The first token's.
-    First,
-    /// The mean over all tokens.
-    Mean,
-}
 
 /// A linear layer: `weight * x + bias`.
 #[derive(Debug, Clone, PartialEq)]
@@ -235,17 +226,16 @@ impl RampBundle {
         if let Some(last) = self.ramps.last()
             && last.site + 1 >= spec.sites()
         {
-            let expected = format!("before the last of {} {}", spec.sites(), sites_word(spec));
+            let expected = format!("before the last of {} segments", spec.sites());
             return Err(Error::refused(file, "site", expected, last.site));
         }
         self.ramps.iter().try_for_each(|ramp| {
             same("width", spec.site_width(ramp.site), ramp.width())?;
-            match (spec, ramp.pool) {
-                (ModelSpec::Image(_), Pool::First) => {
-                    Err(Error::refused(file, "pool", "mean, as for all images", "first"))
-                }
-                _ => Ok(()),
+            if ramp.pool == Pool::First && spec.network.attention_heads().is_none() {
+                let expected = "mean: no token of this model is apart from others";
+                return Err(Error::refused(file, "pool", expected, "first"));
             }
+            Ok(())
         })
     }
 
@@ -253,13 +243,6 @@ impl RampBundle {
     fn common_width(&self) -> Option<usize> {
         let width = self.ramps.first()?.width();
         self.ramps.iter().all(|ramp| ramp.width() == width).then_some(width)
-    }
-}
-
-fn sites_word(spec: &ModelSpec) -> &'static str {
-    match spec {
-        ModelSpec::Text(_) => "layers",
-        ModelSpec::Image(_) => "segments",
     }
 }
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use half::{bf16, f16};
-use offramp_weights::image::{Filter, ImageSpec};
-use offramp_weights::{Elem, ModelSpec, Names, Part, TextSpec};
+use offramp_weights::network::TensorForm;
+use offramp_weights::{Elem, ModelSpec};
 
 /// A tensor to be written.
 #[derive(Debug, Clone)]
@@ -67,34 +67,29 @@ pub(crate) const CONFIG: &str = r#"{
 }"#;
 
 /// The spec of [`CONFIG`].
-pub(crate) fn spec() -> TextSpec {
+pub(crate) fn spec() -> ModelSpec {
     parse(CONFIG)
 }
 
-/// The spec of a transformer's configuration.
-pub(crate) fn parse(config: &str) -> TextSpec {
-    let spec = ModelSpec::parse(config.as_bytes(), "config.json".as_ref()).unwrap();
-    spec.text().unwrap().clone()
+/// The spec of a configuration.
+pub(crate) fn parse(config: &str) -> ModelSpec {
+    ModelSpec::parse(config.as_bytes(), "config.json".as_ref()).unwrap()
 }
 
-/// All tensors of `spec` as f32, each with other values.
-pub(crate) fn tensors(spec: &TextSpec, names: &Names) -> Vec<Put> {
-    let layers = (0..spec.layers).flat_map(|layer| Part::LAYER.map(|part| (part, layer)));
-    let once = [&Part::EMBEDDINGS[..], &Part::POOLER, &Part::CLASSIFIER].concat();
-    let parts = once.into_iter().map(|part| (part, 0)).chain(layers);
-    let put = |(number, (part, layer)): (usize, (Part, usize))| {
-        let shape = part.shape(spec);
+/// All tensors of `spec` as f32, under the names it has, each with other values.
+pub(crate) fn tensors(spec: &ModelSpec) -> Vec<Put> {
+    let put = |(number, TensorForm { name, shape }): (usize, TensorForm)| {
         let count: usize = shape.iter().product();
-        let values: Vec<_> = (0..count).map(|i| number as f32 + i as f32 / 64.0).collect();
-        Put::floats(&names.of(part, layer), Elem::F32, &shape, &values)
+        let start = (1 + number) as f32 / 8.0;
+        let values: Vec<_> = (0..count).map(|i| start + i as f32 / 64.0).collect();
+        Put::floats(&name, Elem::F32, &shape, &values)
     };
-    parts.enumerate().map(put).collect()
+    spec.network.tensors().enumerate().map(put).collect()
 }
 
 /// All tensors of the model of [`CONFIG`].
 pub(crate) fn bert() -> Vec<Put> {
-    let spec = spec();
-    tensors(&spec, &Names::new(spec.family, true))
+    tensors(&spec())
 }
 
 /// A ResNet of three blocks over grey pictures, with three named classes.
@@ -103,31 +98,6 @@ pub(crate) const IMAGE_CONFIG: &str = r#"{
   "label_names": ["no", "yes", "maybe"],
   "pretrained_cfg": {"input_size": [1, 8, 6], "mean": [0.5], "std": [0.25], "crop_pct": 0.9}
 }"#;
-
-/// The spec of an image network's configuration.
-pub(crate) fn parse_image(config: &str) -> ImageSpec {
-    let spec = ModelSpec::parse(config.as_bytes(), "config.json".as_ref()).unwrap();
-    spec.image().unwrap().clone()
-}
-
-/// All tensors of `spec` as f32, under the names it has, each with other values.
-pub(crate) fn image_tensors(spec: &ImageSpec) -> Vec<Put> {
-    let mut shapes = vec![(spec.head.weight.clone(), vec![spec.head.classes, spec.head.features])];
-    shapes.push((spec.head.bias.clone(), vec![spec.head.classes]));
-    for conv in spec.convs() {
-        let Filter::Trained { weight, bias, norm } = &conv.filter else { continue };
-        shapes.push((weight.clone(), vec![conv.outputs, conv.inputs, conv.kernel, conv.kernel]));
-        let parts = ["weight", "bias", "running_mean", "running_var"];
-        let norms = norm.iter().flat_map(|norm| parts.map(|part| format!("{norm}.{part}")));
-        shapes.extend(bias.iter().cloned().chain(norms).map(|name| (name, vec![conv.outputs])));
-    }
-    let put = |(number, (name, shape)): (usize, (String, Vec<usize>))| {
-        let count: usize = shape.iter().product();
-        let values: Vec<_> = (0..count).map(|i| (1 + number) as f32 + i as f32 / 64.0).collect();
-        Put::floats(&name, Elem::F32, &shape, &values)
-    };
-    shapes.into_iter().enumerate().map(put).collect()
-}
 
 /// Writes one file into `dir`.
 pub(crate) fn write(dir: &Path, name: &str, content: &[u8]) {

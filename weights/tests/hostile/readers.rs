@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use offramp_weights::{
     Checkpoint, Dense, FittedOn, ModelHash, ModelSpec, Policy, Pool, Ramp, RampBundle, RampHash,
-    SiteThreshold, Task, ThresholdFile, TrainingNotes, resolve, resolve_image,
+    SiteThreshold, Task, ThresholdFile, TrainingNotes, resolve,
 };
 
 use crate::common::{self, CONFIG, IMAGE_CONFIG};
@@ -44,7 +44,7 @@ pub(crate) fn readers() -> [Reader; READERS] {
         reader("weights", "model.safetensors", weights),
         reader("config", "config.json", |dir| ModelSpec::read(dir).is_ok()),
         reader("ramps", "ramps.safetensors", |dir| {
-            let spec = ModelSpec::Text(common::spec());
+            let spec = common::spec();
             RampBundle::read(&dir.join("ramps.safetensors"), &spec, &MODEL).is_ok()
         }),
         reader("thresholds", "thresholds.json", |dir| {
@@ -79,12 +79,15 @@ fn weights(dir: &Path) -> bool {
 /// The same for a network over images, whose convolutions are read by outputs.
 fn image_weights(dir: &Path) -> bool {
     let Ok(checkpoint) = Checkpoint::open(dir) else { return false };
-    let mut spec = common::parse_image(IMAGE_CONFIG);
-    let is_whole = resolve_image(&mut spec, &checkpoint).is_ok();
-    let mut convs = spec.convs();
-    let are_sound = convs.all(|conv| conv.rows(&checkpoint, 0..conv.outputs).is_ok());
-    let head = checkpoint.tensor(&spec.head.weight).and_then(|head| head.to_vec());
-    is_whole && are_sound && head.is_ok()
+    let mut spec = common::parse(IMAGE_CONFIG);
+    let is_whole = resolve(&mut spec, &checkpoint).is_ok();
+    let mut convs = spec.network.convs();
+    let are_sound = convs.all(|conv| {
+        conv.weights(&checkpoint, 0..conv.outputs).and(conv.biases(&checkpoint)).is_ok()
+    });
+    let heads = spec.network.head.classifier.iter().flat_map(|head| &head.weights);
+    let mut heads = heads.map(|name| checkpoint.tensor(name).and_then(|head| head.to_vec()));
+    is_whole && are_sound && heads.all(|head| head.is_ok())
 }
 
 fn reader(name: &'static str, file: &'static str, read: fn(&Path) -> bool) -> Reader {
@@ -97,8 +100,8 @@ fn reader(name: &'static str, file: &'static str, read: fn(&Path) -> bool) -> Re
     common::write(dir.path(), "config.json", config.as_bytes());
     match name {
         "image weights" => {
-            let spec = common::parse_image(IMAGE_CONFIG);
-            let puts = common::image_tensors(&spec);
+            let spec = common::parse(IMAGE_CONFIG);
+            let puts = common::tensors(&spec);
             common::write(dir.path(), file, &common::safetensors(&puts));
         }
         "preprocessor" => common::write(dir.path(), file, PREPROCESSOR),

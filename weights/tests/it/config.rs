@@ -1,16 +1,43 @@
 //! config.json: what is understood, and what is refused by name.
 
-use offramp_weights::{Activation, ErrorKind, Family, ModelSpec, TextSpec};
+use offramp_weights::network::{Attention, Embed, Linear, Norm, Residual, Step};
+use offramp_weights::{Activation, ErrorKind, ModelSpec, Pool, TextSpec};
 
 use crate::common::CONFIG;
 
-fn parse(json: &str) -> Result<TextSpec, String> {
+fn parse(json: &str) -> Result<ModelSpec, String> {
     let spec = ModelSpec::parse(json.as_bytes(), "config.json".as_ref());
-    spec.map(|spec| spec.text().unwrap().clone()).map_err(|error| error.to_string())
+    spec.map_err(|error| error.to_string())
+}
+
+fn text(spec: &ModelSpec) -> &TextSpec {
+    spec.text().unwrap()
+}
+
+/// Layers, hidden width, heads and inner width.
+fn sizes(spec: &ModelSpec) -> (usize, usize, usize, usize) {
+    let inner = spec.network.inner().unwrap().outputs;
+    (spec.sites(), spec.site_width(0), spec.network.attention_heads().unwrap(), inner)
+}
+
+/// Of the feed-forward blocks.
+fn activation(spec: &ModelSpec) -> Activation {
+    spec.network.inner().unwrap().activation.unwrap()
+}
+
+fn norm_eps(spec: &ModelSpec) -> f32 {
+    let Step::Embed(embed) = &spec.network.segments[0].steps[0] else { panic!("{spec:?}") };
+    embed.norm.eps
+}
+
+/// Of the dense layer of the head.
+fn head_activation(spec: &ModelSpec) -> Activation {
+    let [Step::Linear(dense)] = &spec.network.tail[..] else { panic!("{spec:?}") };
+    dense.activation.unwrap()
 }
 
 /// The answer to [`CONFIG`] with one text in it replaced.
-fn with(from: &str, to: &str) -> Result<TextSpec, String> {
+fn with(from: &str, to: &str) -> Result<ModelSpec, String> {
     assert!(CONFIG.contains(from), "{from}");
     parse(&CONFIG.replacen(from, to, 1))
 }
@@ -23,39 +50,74 @@ fn refused(from: &str, to: &str, expected: &str) {
 #[test]
 fn bert() {
     let spec = parse(CONFIG).unwrap();
-    let labels = ["no", "yes", "maybe"].map(String::from).to_vec();
     let expected = TextSpec {
-        family: Family::Bert,
-        layers: 2,
-        hidden: 4,
-        heads: 2,
-        intermediate: 6,
+        family: "bert",
+        tokenizer: "Bert",
         vocab: 10,
         positions: 8,
         position_offset: 0,
         pad_token: 0,
         kinds: 2,
-        norm_eps: 1e-12,
-        activation: Activation::GeluErf,
-        has_pooler: true,
-        classes: 3,
-        labels,
-        labels_are_told: true,
         tokenizer_class: None,
-        scores: Default::default(),
     };
-    assert_eq!(spec, expected);
-    assert_eq!((spec.head_dim(), spec.row_tokens_max()), (2, 8));
-    assert_eq!(spec.head_activation(), Activation::Tanh);
+    assert_eq!((spec.name(), text(&spec)), ("bert", &expected));
+    assert_eq!(
+        (spec.labels(), spec.told.classes),
+        (&["no", "yes", "maybe"].map(String::from)[..], true)
+    );
+    assert_eq!((sizes(&spec), text(&spec).row_tokens_max()), ((2, 4, 2, 6), 8));
+    assert_eq!(head_activation(&spec), Activation::Tanh);
+}
+
+/// The second layer of the tiny model, step by step.
+#[test]
+fn a_layer_is_two_sums_and_their_norms() {
+    let spec = parse(CONFIG).unwrap();
+    let name = |rest: &str| format!("bert.encoder.layer.1.{rest}");
+    let linear = |stems: &[&str], inputs, outputs, activation| {
+        let named = |part| stems.iter().map(|stem| name(&format!("{stem}.{part}"))).collect();
+        Step::Linear(Linear {
+            weights: named("weight"),
+            biases: named("bias"),
+            inputs,
+            outputs,
+            activation,
+        })
+    };
+    let norm = |stem: &str| {
+        let scale = name(&format!("{stem}.LayerNorm.weight"));
+        let shift = name(&format!("{stem}.LayerNorm.bias"));
+        Step::Norm(Norm { scale, shift, width: 4, eps: 1e-12 })
+    };
+    let sum = |body| Step::Residual(Residual { body, shortcut: None, relu: false });
+    let qkv = ["attention.self.query", "attention.self.key", "attention.self.value"];
+    let expected = [
+        sum(vec![
+            linear(&qkv, 4, 12, None),
+            Step::Attention(Attention { heads: 2, width: 4 }),
+            linear(&["attention.output.dense"], 4, 4, None),
+        ]),
+        norm("attention.output"),
+        sum(vec![
+            linear(&["intermediate.dense"], 4, 6, Some(Activation::GeluErf)),
+            linear(&["output.dense"], 6, 4, None),
+        ]),
+        norm("output"),
+    ];
+    assert_eq!(spec.network.segments[1].steps, expected);
+    assert_eq!(spec.network.head.pool, Pool::First);
+    let Step::Embed(Embed { rows, .. }) = &spec.network.segments[0].steps[0] else { panic!() };
+    assert_eq!(*rows, [10, 8, 2]);
 }
 
 #[test]
 fn roberta_positions_start_after_the_pad_token() {
     let config = CONFIG.replace("\"bert\"", "\"roberta\"");
     let spec = parse(&config.replace("\"pad_token_id\": 0", "\"pad_token_id\": 1")).unwrap();
-    assert_eq!((spec.family, spec.position_offset, spec.row_tokens_max()), (Family::Roberta, 2, 6));
+    let read = text(&spec);
+    assert_eq!((spec.name(), read.position_offset, read.row_tokens_max()), ("roberta", 2, 6));
     let spec = parse(&config.replace("\"pad_token_id\": 0", "\"pad_token_id\": null")).unwrap();
-    assert_eq!((spec.pad_token, spec.position_offset), (1, 2));
+    assert_eq!((text(&spec).pad_token, text(&spec).position_offset), (1, 2));
     let error = parse(&config.replace("\"pad_token_id\": 0", "\"pad_token_id\": 7")).unwrap_err();
     assert!(error.contains("`max_position_embeddings` must be above 8"), "{error}");
 }
@@ -65,9 +127,10 @@ fn distilbert_has_its_own_words() {
     let config = r#"{"model_type": "distilbert", "dim": 32, "n_layers": 3, "n_heads": 2,
         "hidden_dim": 64, "vocab_size": 100, "max_position_embeddings": 40, "activation": "relu"}"#;
     let spec = parse(config).unwrap();
-    assert_eq!((spec.layers, spec.hidden, spec.heads, spec.intermediate), (3, 32, 2, 64));
-    assert_eq!((spec.kinds, spec.norm_eps, spec.activation), (0, 1e-12, Activation::Relu));
-    assert_eq!(spec.head_activation(), Activation::Relu);
+    assert_eq!(sizes(&spec), (3, 32, 2, 64));
+    let found = (text(&spec).kinds, norm_eps(&spec), activation(&spec));
+    assert_eq!(found, (0, 1e-12, Activation::Relu));
+    assert_eq!(head_activation(&spec), Activation::Relu);
     assert_eq!(spec.labels, ["LABEL_0", "LABEL_1"]);
     let error = parse(&config.replace("n_heads", "heads")).unwrap_err();
     assert_eq!(error, "config.json: `n_heads` must be 1 to 32, found no such key");
@@ -76,10 +139,10 @@ fn distilbert_has_its_own_words() {
 #[test]
 fn the_family_may_be_in_the_architecture_only() {
     let found = with("\"model_type\": \"bert\",", "").unwrap();
-    assert_eq!(found.family, Family::Bert);
+    assert_eq!(found.name(), "bert");
     let config = CONFIG.replace("\"model_type\": \"bert\",", "");
     let named = |name| parse(&config.replace("BertForSequenceClassification", name));
-    assert_eq!(named("RobertaModel").unwrap().family, Family::Roberta);
+    assert_eq!(named("RobertaModel").unwrap().name(), "roberta");
     assert!(named("BertJapaneseThing").is_err());
     let error = named("GPT2LMHeadModel").unwrap_err();
     let expected =
@@ -155,7 +218,7 @@ fn sizes_are_bounded() {
 
 #[test]
 fn the_epsilon_is_a_small_number() {
-    assert_eq!(with("1e-12", "1e-5").unwrap().norm_eps, 1e-5);
+    assert_eq!(norm_eps(&with("1e-12", "1e-5").unwrap()), 1e-5);
     for bad in ["0", "1", "-1e-5", "1e-60", "1e300"] {
         let error = with("1e-12", bad).unwrap_err();
         assert!(error.contains("`layer_norm_eps` must be above 0 and below 1"), "{error}");
@@ -170,7 +233,7 @@ fn the_epsilon_is_a_small_number() {
 
 #[test]
 fn activations() {
-    let named = |name: &str| with("\"gelu\"", &format!("\"{name}\"")).map(|spec| spec.activation);
+    let named = |name: &str| with("\"gelu\"", &format!("\"{name}\"")).map(|spec| activation(&spec));
     assert_eq!(named("gelu_new"), Ok(Activation::GeluTanh));
     assert_eq!(named("gelu_pytorch_tanh"), Ok(Activation::GeluTanh));
     assert_eq!(named("gelu_fast"), Ok(Activation::GeluTanh));

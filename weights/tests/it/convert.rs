@@ -1,7 +1,7 @@
 //! Model folders from bare weights.
 
-use offramp_weights::image::{ChannelOrder, Conversion, ImageSpec, Resize};
-use offramp_weights::{Checkpoint, Elem, ModelSpec, resolve_image};
+use offramp_weights::image::{ChannelOrder, Resize};
+use offramp_weights::{Checkpoint, Conversion, Elem, ModelSpec, resolve};
 
 use crate::common::{self, IMAGE_CONFIG, Put};
 use crate::text;
@@ -18,7 +18,7 @@ fn tiny() -> Conversion {
 }
 
 /// Runs `conversion` over `puts`; gives the folder and what was made, or the error's text.
-fn run(conversion: &Conversion, puts: &[Put]) -> Result<(tempfile::TempDir, ImageSpec), String> {
+fn run(conversion: &Conversion, puts: &[Put]) -> Result<(tempfile::TempDir, ModelSpec), String> {
     let dir = tempfile::tempdir().unwrap();
     common::write(dir.path(), "state.safetensors", &common::safetensors(puts));
     let made = conversion.run(&dir.path().join("state.safetensors"), &dir.path().join("a/b"));
@@ -32,7 +32,7 @@ fn run(conversion: &Conversion, puts: &[Put]) -> Result<(tempfile::TempDir, Imag
 }
 
 fn puts() -> Vec<Put> {
-    common::image_tensors(&common::parse_image(IMAGE_CONFIG))
+    common::tensors(&common::parse(IMAGE_CONFIG))
 }
 
 #[test]
@@ -48,13 +48,14 @@ fn the_folder_reads_as_what_was_made() {
     assert!(config.contains("0.449\n"), "{config}");
     let mode = |name: &str| std::fs::metadata(folder.join(name)).unwrap().permissions();
     assert_eq!(mode("model.safetensors"), mode("config.json"));
-    let mut spec = ModelSpec::read(&folder).unwrap().image().unwrap().clone();
+    let mut spec = ModelSpec::read(&folder).unwrap();
     let checkpoint = Checkpoint::open(&folder).unwrap();
-    resolve_image(&mut spec, &checkpoint).unwrap();
+    resolve(&mut spec, &checkpoint).unwrap();
     assert_eq!(spec, made);
-    assert_eq!((spec.preprocessing.order, spec.labels[2].as_str()), (ChannelOrder::Bgr, "maybe"));
+    let input = spec.image().unwrap();
+    assert_eq!((input.order, spec.labels[2].as_str()), (ChannelOrder::Bgr, "maybe"));
     let resize = Resize::Cover { height: 8, width: 6 };
-    assert_eq!((spec.preprocessing.mean, spec.preprocessing.resize), (vec![0.449], resize));
+    assert_eq!((&input.mean, input.resize), (&vec![0.449], resize));
     let mut names: Vec<_> = puts().into_iter().map(|put| put.name).collect();
     names.sort();
     assert_eq!(checkpoint.names().collect::<Vec<_>>(), names);
@@ -71,13 +72,15 @@ fn the_folder_reads_as_what_was_made() {
 fn only_weights_become_halves() {
     let (dir, made) = run(&Conversion { halves: true, ..tiny() }, &puts()).unwrap();
     let checkpoint = Checkpoint::open(&dir.path().join("a/b")).unwrap();
-    for name in made.tensors() {
-        let tensor = checkpoint.tensor(&name).unwrap();
+    for form in made.network.tensors() {
+        let tensor = checkpoint.tensor(&form.name).unwrap();
         let expected = if tensor.shape().len() > 1 { Elem::F16 } else { Elem::F32 };
-        assert_eq!(tensor.elem(), expected, "{name}");
+        assert_eq!(tensor.elem(), expected, "{form:?}");
     }
     let stored = checkpoint.tensor("fc.weight").unwrap().to_vec().unwrap();
-    let expected: Vec<_> = (0..18).map(|index| 1.0 + index as f32 / 64.0).collect();
+    let expected = puts().into_iter().find(|put| put.name == "fc.weight").unwrap().bytes;
+    let (expected, _) = expected.as_chunks();
+    let expected: Vec<_> = expected.iter().map(|value| f32::from_le_bytes(*value)).collect();
     assert_eq!(stored, expected);
 }
 

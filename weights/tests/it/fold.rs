@@ -1,7 +1,7 @@
 //! Convolutions as they are read: order, norms folded in, and what is refused.
 
-use offramp_weights::image::{Conv, Filter};
-use offramp_weights::{Checkpoint, Elem};
+use offramp_weights::network::{Conv, Filter};
+use offramp_weights::{Checkpoint, Elem, Result};
 
 use crate::common::Put;
 use crate::{folder, text};
@@ -56,31 +56,36 @@ fn open(puts: &[Put]) -> (tempfile::TempDir, Checkpoint) {
     (dir, checkpoint)
 }
 
+/// Weights and biases of all outputs.
+fn read(conv: &Conv, checkpoint: &Checkpoint) -> Result<(Vec<f32>, Vec<f32>)> {
+    Ok((conv.weights(checkpoint, 0..conv.outputs)?, conv.biases(checkpoint)?))
+}
+
 /// The error of reading all outputs after one tensor's values were replaced.
 fn refused(name: &str, values: &[f32]) -> String {
     let mut puts = puts(Elem::F32);
     let put = puts.iter_mut().find(|put| put.name == name).unwrap();
     *put = Put::floats(name, Elem::F32, &put.shape, values);
     let (dir, checkpoint) = open(&puts);
-    text(conv(true, true).rows(&checkpoint, 0..OUTPUTS), dir.path())
+    text(read(&conv(true, true), &checkpoint), dir.path())
 }
 
 #[test]
 fn inputs_come_last() {
     let (_dir, checkpoint) = open(&puts(Elem::F32));
-    let (read, biases) = conv(false, false).rows(&checkpoint, 0..OUTPUTS).unwrap();
+    let (found, biases) = read(&conv(false, false), &checkpoint).unwrap();
     let stored = weights();
     for output in 0..OUTPUTS {
         for (ky, kx) in (0..9).map(|at| (at / KERNEL, at % KERNEL)) {
             for input in 0..INPUTS {
                 let to = ((output * KERNEL + ky) * KERNEL + kx) * INPUTS + input;
                 let from = ((output * INPUTS + input) * KERNEL + ky) * KERNEL + kx;
-                assert_eq!(read[to], stored[from]);
+                assert_eq!(found[to], stored[from]);
             }
         }
     }
     assert_eq!(biases, [0.0; OUTPUTS]);
-    assert_eq!(conv(true, false).rows(&checkpoint, 0..OUTPUTS).unwrap(), (read, BIAS.to_vec()));
+    assert_eq!(read(&conv(true, false), &checkpoint).unwrap(), (found, BIAS.to_vec()));
 }
 
 #[test]
@@ -91,8 +96,8 @@ fn a_norm_is_folded_in() {
         let [gamma, beta] = [values("bn.weight"), values("bn.bias")];
         let [mean, variance] = [values("bn.running_mean"), values("bn.running_var")];
         for has_bias in [true, false] {
-            let plain = conv(has_bias, false).rows(&checkpoint, 0..OUTPUTS).unwrap();
-            let (weights, biases) = conv(has_bias, true).rows(&checkpoint, 0..OUTPUTS).unwrap();
+            let plain = read(&conv(has_bias, false), &checkpoint).unwrap();
+            let (weights, biases) = read(&conv(has_bias, true), &checkpoint).unwrap();
             for output in 0..OUTPUTS {
                 let deviation = (f64::from(variance[output]) + 1e-5).sqrt();
                 let scale = f64::from(gamma[output]) / deviation;
@@ -112,14 +117,13 @@ fn a_norm_is_folded_in() {
 fn outputs_can_be_read_in_pieces() {
     let (_dir, checkpoint) = open(&puts(Elem::F16));
     let conv = conv(true, true);
-    let (weights, biases) = conv.rows(&checkpoint, 0..OUTPUTS).unwrap();
+    let weights = conv.weights(&checkpoint, 0..OUTPUTS).unwrap();
     for first in 0..OUTPUTS {
-        let (piece, bias) = conv.rows(&checkpoint, first..first + 1).unwrap();
+        let piece = conv.weights(&checkpoint, first..first + 1).unwrap();
         assert_eq!(piece, weights[first * 18..(first + 1) * 18]);
-        assert_eq!(bias, biases[first..first + 1]);
     }
-    assert_eq!(conv.rows(&checkpoint, 2..2).unwrap(), (vec![], vec![]));
-    let error = conv.rows(&checkpoint, 2..4).unwrap_err().to_string();
+    assert!(conv.weights(&checkpoint, 2..2).unwrap().is_empty());
+    let error = conv.weights(&checkpoint, 2..4).unwrap_err().to_string();
     assert!(error.contains("expected the elements 2..4, found 3 elements"), "{error}");
 }
 
@@ -155,10 +159,10 @@ fn an_option_a_shortcut_copies_the_channels_to_the_middle() {
         relu: false,
         ..Conv { inputs, outputs, ..conv(false, false) }
     };
-    let (weights, biases) = copy(2, 5).rows(&checkpoint, 0..5).unwrap();
+    let (weights, biases) = read(&copy(2, 5), &checkpoint).unwrap();
     let expected = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0]];
     assert_eq!(weights, expected.concat());
     assert_eq!(biases, [0.0; 5]);
-    let (piece, _) = copy(2, 5).rows(&checkpoint, 2..3).unwrap();
+    let piece = copy(2, 5).weights(&checkpoint, 2..3).unwrap();
     assert_eq!(piece, [0.0, 1.0]);
 }

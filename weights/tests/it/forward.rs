@@ -1,7 +1,8 @@
 //! An image spec run step by step in double precision, as its documentation reads.
 
-use offramp_weights::Checkpoint;
-use offramp_weights::image::{ChannelOrder, Conv, ImageSpec, Step};
+use offramp_weights::image::ChannelOrder;
+use offramp_weights::network::{Conv, Residual, Step};
+use offramp_weights::{Checkpoint, ModelSpec};
 
 /// What a network gives for one picture.
 pub(crate) struct Found {
@@ -11,6 +12,7 @@ pub(crate) struct Found {
 }
 
 /// A map of `height` x `width` pixels of `channels`.
+#[derive(Clone)]
 struct Map {
     height: usize,
     width: usize,
@@ -19,28 +21,30 @@ struct Map {
 }
 
 /// Runs the picture `pixels`, `[height, width, channels]` with red first.
-pub(crate) fn forward(spec: &ImageSpec, checkpoint: &Checkpoint, pixels: &[u8]) -> Found {
+pub(crate) fn forward(spec: &ModelSpec, checkpoint: &Checkpoint, pixels: &[u8]) -> Found {
     let mut map = Map::of_picture(spec, pixels);
     let mut sites = Vec::new();
-    for segment in &spec.segments {
+    for segment in &spec.network.segments {
         map = segment.steps.iter().fold(map, |map, step| map.step(step, checkpoint));
         sites.push(map.mean());
     }
-    let features = spec.tail.iter().fold(map, |map, step| map.step(step, checkpoint)).mean();
+    let features =
+        spec.network.tail.iter().fold(map, |map, step| map.step(step, checkpoint)).mean();
     let values = |name: &str| checkpoint.tensor(name).unwrap().to_vec().unwrap();
-    let weights = values(&spec.head.weight);
-    let biases = values(&spec.head.bias);
+    let classifier = spec.network.head.classifier.as_ref().unwrap();
+    let weights = values(&classifier.weights[0]);
+    let biases = values(&classifier.biases[0]);
     let logit = |(row, bias): (&[f32], &f32)| {
         let dot: f64 = row.iter().zip(&features).map(|(w, x)| f64::from(*w) * x).sum();
         dot + f64::from(*bias)
     };
-    let logits = weights.chunks(spec.head.features).zip(&biases).map(logit).collect();
+    let logits = weights.chunks(classifier.inputs).zip(&biases).map(logit).collect();
     Found { logits, sites }
 }
 
 impl Map {
-    fn of_picture(spec: &ImageSpec, pixels: &[u8]) -> Self {
-        let about = &spec.preprocessing;
+    fn of_picture(spec: &ModelSpec, pixels: &[u8]) -> Self {
+        let about = spec.image().unwrap();
         let (height, width, channels) = (about.height, about.width, about.channels);
         let turned = about.order == ChannelOrder::Bgr;
         let value = |index: usize| {
@@ -83,11 +87,10 @@ impl Map {
                 let mean = |found: &[f64]| found.iter().sum::<f64>() / found.len() as f64;
                 self.windows(*side, *side, range, mean)
             }
-            Step::Residual { path, shortcut } => {
-                let around = shortcut.as_ref().map(|conv| self.conv(conv, checkpoint));
-                let [first, rest @ ..] = &path[..] else { panic!("an empty path") };
-                let start = self.conv(first, checkpoint);
-                let mut out = rest.iter().fold(start, |map, conv| map.conv(conv, checkpoint));
+            Step::Residual(Residual { body, shortcut, relu: true }) => {
+                let around = shortcut.as_ref().map(|step| self.clone().step(step, checkpoint));
+                let mut out =
+                    body.iter().fold(self.clone(), |map, step| map.step(step, checkpoint));
                 let around = around.as_ref().unwrap_or(&self);
                 assert_eq!((out.height, out.width), (around.height, around.width));
                 for (value, other) in out.values.iter_mut().zip(&around.values) {
@@ -95,6 +98,7 @@ impl Map {
                 }
                 out
             }
+            other => panic!("no step over images: {other:?}"),
         }
     }
 
@@ -120,7 +124,8 @@ impl Map {
     fn conv(&self, conv: &Conv, checkpoint: &Checkpoint) -> Self {
         assert_eq!(self.channels, conv.inputs);
         let (height, width) = conv.map((self.height, self.width)).unwrap();
-        let (weights, biases) = conv.rows(checkpoint, 0..conv.outputs).unwrap();
+        let weights = conv.weights(checkpoint, 0..conv.outputs).unwrap();
+        let biases = conv.biases(checkpoint).unwrap();
         let mut values = Vec::with_capacity(height * width * conv.outputs);
         for (y, x) in (0..height * width).map(|at| (at / width, at % width)) {
             for (row, bias) in weights.chunks(conv.columns()).zip(&biases) {

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use offramp_weights::image::{ChannelOrder, Filter, ImageSpec, Interpolation, Resize, Step};
-use offramp_weights::{Checkpoint, ModelSpec, resolve_image};
+use offramp_weights::image::{ChannelOrder, Interpolation, Resize};
+use offramp_weights::network::{Filter, Step};
+use offramp_weights::{Checkpoint, ModelSpec, resolve};
 use serde::Deserialize;
 
 use crate::forward::forward;
@@ -43,11 +44,11 @@ struct Case {
     sites: Vec<Vec<f64>>,
 }
 
-fn open(name: &str) -> (ImageSpec, Checkpoint) {
+fn open(name: &str) -> (ModelSpec, Checkpoint) {
     let dir: PathBuf = Path::new(DIR).join(name);
-    let mut spec = ModelSpec::read(&dir).unwrap().image().unwrap().clone();
+    let mut spec = ModelSpec::read(&dir).unwrap();
     let checkpoint = Checkpoint::open(&dir).unwrap();
-    resolve_image(&mut spec, &checkpoint).unwrap();
+    resolve(&mut spec, &checkpoint).unwrap();
     (spec, checkpoint)
 }
 
@@ -55,17 +56,18 @@ fn open(name: &str) -> (ImageSpec, Checkpoint) {
 fn every_network_resolves_and_reads() {
     for (name, [channels, height, width], segments, last) in CASES {
         let (spec, checkpoint) = open(name);
-        let found = &spec.preprocessing;
+        let found = spec.image().unwrap();
         assert_eq!(
             [found.channels, found.height, found.width],
             [channels, height, width],
             "{name}"
         );
-        let found = (spec.segments.len(), spec.segments.last().unwrap().width());
+        let found = (spec.sites(), spec.site_width(spec.sites() - 1));
         assert_eq!(found, (segments, last), "{name}");
-        assert_eq!((spec.head.classes, spec.labels.len()), (5, 5), "{name}");
-        for conv in spec.convs() {
-            let (weights, biases) = conv.rows(&checkpoint, 0..conv.outputs).unwrap();
+        assert_eq!((spec.classes(), spec.labels.len()), (5, 5), "{name}");
+        for conv in spec.network.convs() {
+            let weights = conv.weights(&checkpoint, 0..conv.outputs).unwrap();
+            let biases = conv.biases(&checkpoint).unwrap();
             assert_eq!(weights.len(), conv.outputs * conv.columns(), "{name}");
             assert_eq!(biases.len(), conv.outputs, "{name}");
         }
@@ -116,7 +118,7 @@ fn no_network_is_left_out() {
 /// Each checkpoint spells its names in its own way.
 #[test]
 fn names_are_those_of_the_checkpoint() {
-    let head = |name| open(name).0.head.weight;
+    let head = |name| open(name).0.network.head.classifier.unwrap().weights.remove(0);
     assert_eq!(head("resnet-basic"), "fc.weight");
     assert_eq!(head("resnet-bottleneck"), "fc.weight");
     assert_eq!(head("resnet-cifar"), "linear.weight");
@@ -126,14 +128,14 @@ fn names_are_those_of_the_checkpoint() {
     let (spec, _) = open("resnet-folded");
     let is_folded =
         |filter: &Filter| matches!(filter, Filter::Trained { bias: Some(_), norm: None, .. });
-    assert!(spec.convs().all(|conv| is_folded(&conv.filter)));
+    assert!(spec.network.convs().all(|conv| is_folded(&conv.filter)));
 }
 
 #[test]
 fn shortcuts_are_copies_unless_the_checkpoint_has_trained_ones() {
     let copies = |name| {
         let (spec, _) = open(name);
-        spec.convs().filter(|conv| conv.filter == Filter::Copy).count()
+        spec.network.convs().filter(|conv| conv.filter == Filter::Copy).count()
     };
     assert_eq!(copies("resnet-cifar"), 2);
     assert_eq!(copies("resnet-cifar-trained"), 0);
@@ -142,11 +144,11 @@ fn shortcuts_are_copies_unless_the_checkpoint_has_trained_ones() {
 #[test]
 fn what_a_picture_becomes() {
     let (spec, _) = open("resnet-hf-v1");
-    let found = spec.preprocessing;
+    let found = spec.image().unwrap();
     let squashed = Resize::Squash { height: found.height, width: found.width };
     assert_eq!((found.resize, found.interpolation), (squashed, Interpolation::Bicubic));
-    assert_eq!((found.mean, found.std), (vec![0.5; 3], vec![0.25; 3]));
-    let order = |name| open(name).0.preprocessing.order;
+    assert_eq!((&found.mean, &found.std), (&vec![0.5; 3], &vec![0.25; 3]));
+    let order = |name| open(name).0.image().unwrap().order;
     assert_eq!(order("resnet-bottleneck-v1"), ChannelOrder::Bgr);
     assert_eq!(order("resnet-basic"), ChannelOrder::Rgb);
 }
@@ -154,7 +156,8 @@ fn what_a_picture_becomes() {
 /// torchvision makes any map 7x7, timm only small ones.
 #[test]
 fn timm_leaves_large_maps_as_they_are() {
-    let means = |name| open(name).0.tail.iter().any(|step| matches!(step, Step::MeanTo { .. }));
+    let is_mean = |step: &Step| matches!(step, Step::MeanTo { .. });
+    let means = |name| open(name).0.network.tail.iter().any(is_mean);
     assert!(means("vgg") && means("vgg-bn") && means("vgg-timm"));
     assert!(!means("vgg-timm-large"));
 }

@@ -1,30 +1,43 @@
 //! config.json of image networks: what is understood, and what is refused by name.
 
 use offramp_weights::ModelSpec;
-use offramp_weights::image::{
-    ChannelOrder, Conv, Filter, ImageSpec, Interpolation, Middle, Preprocessing, Resize, Step,
-};
+use offramp_weights::image::{ChannelOrder, Interpolation, Middle, Preprocessing, Resize};
+use offramp_weights::network::{Conv, Filter, Residual, Step};
 
 use crate::common::{self, IMAGE_CONFIG};
 
-fn parse(json: &str) -> Result<ImageSpec, String> {
+fn parse(json: &str) -> Result<ModelSpec, String> {
     let spec = ModelSpec::parse(json.as_bytes(), "config.json".as_ref());
-    spec.map(|spec| spec.image().unwrap().clone()).map_err(|error| error.to_string())
+    spec.map_err(|error| error.to_string())
 }
 
 /// A bare configuration of `architecture`, with `more` keys.
-fn named(architecture: &str, more: &str) -> Result<ImageSpec, String> {
+fn named(architecture: &str, more: &str) -> Result<ModelSpec, String> {
     parse(&format!(r#"{{"architecture": "{architecture}"{more}}}"#))
 }
 
 #[track_caller]
-fn refused(found: Result<ImageSpec, String>, expected: &str) {
+fn refused(found: Result<ModelSpec, String>, expected: &str) {
     assert_eq!(found.unwrap_err(), format!("config.json: {expected}"));
 }
 
 /// The convolutions behind each other, without names: inputs, outputs, kernel, stride.
-fn shapes(spec: &ImageSpec) -> Vec<[usize; 4]> {
-    spec.convs().map(|conv| [conv.inputs, conv.outputs, conv.kernel, conv.stride]).collect()
+fn shapes(spec: &ModelSpec) -> Vec<[usize; 4]> {
+    spec.network.convs().map(|conv| [conv.inputs, conv.outputs, conv.kernel, conv.stride]).collect()
+}
+
+/// Channels that the classifier reads.
+fn features(spec: &ModelSpec) -> usize {
+    spec.network.head.classifier.as_ref().unwrap().inputs
+}
+
+/// The convolutions of a block's body.
+fn path(block: &Residual) -> Vec<&Conv> {
+    let convs = block.body.iter().map(|step| match step {
+        Step::Conv(conv) => conv,
+        other => panic!("{other:?}"),
+    });
+    convs.collect()
 }
 
 #[test]
@@ -41,13 +54,13 @@ fn a_small_residual_network() {
         mean: vec![0.5],
         std: vec![0.25],
     };
-    assert_eq!(spec.preprocessing, expected);
+    assert_eq!(*spec.image().unwrap(), expected);
     assert_eq!(spec.labels, ["no", "yes", "maybe"]);
-    let names: Vec<_> = spec.segments.iter().map(|segment| segment.name.as_str()).collect();
+    let names: Vec<_> = spec.network.segments.iter().map(|segment| segment.name.as_str()).collect();
     assert_eq!(names, ["layer1.0", "layer2.0", "layer3.0"]);
-    let widths: Vec<_> = spec.segments.iter().map(|segment| segment.width()).collect();
+    let widths: Vec<_> = spec.network.segments.iter().map(|segment| segment.width()).collect();
     assert_eq!(widths, [2, 4, 6]);
-    assert_eq!((spec.tail.len(), spec.head.features, spec.head.classes), (0, 6, 3));
+    assert_eq!((spec.network.tail.len(), features(&spec), spec.classes()), (0, 6, 3));
     let stem = Conv {
         filter: Filter::Trained {
             weight: "conv1.weight".into(),
@@ -61,15 +74,17 @@ fn a_small_residual_network() {
         padding: 1,
         relu: true,
     };
-    let [Step::Conv(first), Step::Residual { path, shortcut: None }] = &spec.segments[0].steps[..]
-    else {
-        panic!("{:?}", spec.segments[0].steps)
+    let [Step::Conv(first), Step::Residual(block)] = &spec.network.segments[0].steps[..] else {
+        panic!("{:?}", spec.network.segments[0].steps)
     };
     assert_eq!(*first, stem);
-    assert_eq!(path.iter().map(|conv| conv.relu).collect::<Vec<_>>(), [true, false]);
-    let [Step::Residual { path, shortcut: Some(shortcut) }] = &spec.segments[1].steps[..] else {
-        panic!("{:?}", spec.segments[1].steps)
+    assert_eq!((&block.shortcut, block.relu), (&None, true));
+    assert_eq!(path(block).iter().map(|conv| conv.relu).collect::<Vec<_>>(), [true, false]);
+    let [Step::Residual(block)] = &spec.network.segments[1].steps[..] else {
+        panic!("{:?}", spec.network.segments[1].steps)
     };
+    let path = path(block);
+    let Some(Step::Conv(shortcut)) = block.shortcut.as_deref() else { panic!("{block:?}") };
     assert_eq!((path[0].stride, path[1].stride), (2, 1));
     assert_eq!(shortcut.filter, Filter::Copy);
     assert_eq!((shortcut.inputs, shortcut.outputs, shortcut.stride), (2, 4, 2));
@@ -93,16 +108,16 @@ fn architectures_have_their_known_sizes() {
         ("vgg16", 5, 15, 4096),
         ("vgg19_bn", 5, 18, 4096),
     ];
-    for (name, segments, convs, features) in known {
+    for (name, segments, convs, width) in known {
         let spec = named(name, "").unwrap();
-        let found = (spec.segments.len(), spec.convs().count(), spec.head.features);
-        assert_eq!(found, (segments, convs, features), "{name}");
-        assert_eq!((spec.head.classes, spec.labels[999].as_str()), (1000, "LABEL_999"), "{name}");
+        let found = (spec.sites(), spec.network.convs().count(), features(&spec));
+        assert_eq!(found, (segments, convs, width), "{name}");
+        assert_eq!((spec.classes(), spec.labels[999].as_str()), (1000, "LABEL_999"), "{name}");
     }
     let parameters = |name: &str| {
         let spec = named(name, "").unwrap();
-        let convs: usize = spec.convs().map(|conv| conv.outputs * conv.columns()).sum();
-        convs + spec.head.features * spec.head.classes
+        let convs: usize = spec.network.convs().map(|conv| conv.outputs * conv.columns()).sum();
+        convs + features(&spec) * spec.classes()
     };
     assert_eq!(parameters("resnet50"), 25_502_912);
     assert_eq!(parameters("vgg16"), 138_344_128);
@@ -112,8 +127,8 @@ fn architectures_have_their_known_sizes() {
 fn a_bottleneck_strides_in_its_3x3_or_in_its_first() {
     let first_of_stage = |more: &str| {
         let spec = named("resnet50", more).unwrap();
-        let [Step::Residual { path, .. }] = &spec.segments[3].steps[..] else { panic!() };
-        path.iter().map(|conv| conv.stride).collect::<Vec<_>>()
+        let [Step::Residual(block)] = &spec.network.segments[3].steps[..] else { panic!() };
+        path(block).iter().map(|conv| conv.stride).collect::<Vec<_>>()
     };
     assert_eq!(first_of_stage(""), [1, 2, 1]);
     assert_eq!(first_of_stage(r#", "stride_in_1x1": true"#), [2, 1, 1]);
@@ -130,7 +145,7 @@ fn vgg_numbers_its_layers_as_torchvision() {
             Filter::Trained { weight, .. } => weight.trim_end_matches(".weight").to_owned(),
             Filter::Copy => panic!("a copy"),
         };
-        spec.convs().map(weight).collect::<Vec<_>>().join(" ")
+        spec.network.convs().map(weight).collect::<Vec<_>>().join(" ")
     };
     let expected = "features.0 features.2 features.5 features.7 features.10 features.12 \
                     features.14 features.17 features.19 features.21 features.24 features.26 \
@@ -140,9 +155,9 @@ fn vgg_numbers_its_layers_as_torchvision() {
                     features.22 features.25 classifier.0 classifier.3";
     assert_eq!(weights("vgg11_bn"), expected);
     let spec = named("vgg16", "").unwrap();
-    let names: Vec<_> = spec.segments.iter().map(|segment| segment.name.as_str()).collect();
+    let names: Vec<_> = spec.network.segments.iter().map(|segment| segment.name.as_str()).collect();
     assert_eq!(names, ["features.4", "features.9", "features.16", "features.23", "features.30"]);
-    assert_eq!(spec.tail[0], Step::MeanTo { side: 7 });
+    assert_eq!(spec.network.tail[0], Step::MeanTo { side: 7 });
     assert_eq!(shapes(&spec)[13..], [[512, 4096, 7, 1], [4096, 4096, 1, 1]]);
 }
 
@@ -152,8 +167,8 @@ fn hugging_faces_words() {
         "depths": [2, 1], "layer_type": "bottleneck", "hidden_act": "relu", "num_channels": 1,
         "downsample_in_first_stage": true, "id2label": {"0": "cat", "1": "dog"}}"#;
     let spec = parse(config).unwrap();
-    assert_eq!((spec.architecture.as_str(), spec.labels.len()), ("resnet", 2));
-    assert_eq!(spec.preprocessing.channels, 1);
+    assert_eq!((spec.name(), spec.labels.len()), ("resnet", 2));
+    assert_eq!(spec.image().unwrap().channels, 1);
     let expected = [
         [1, 8, 7, 2],
         [8, 2, 1, 1],
@@ -169,11 +184,11 @@ fn hugging_faces_words() {
         [8, 16, 1, 2],
     ];
     assert_eq!(shapes(&spec), expected);
-    assert_eq!(spec.segments[1].name, "stages.0.layers.1");
-    let names = spec.tensors();
+    assert_eq!(spec.network.segments[1].name, "stages.0.layers.1");
+    let names: Vec<_> = spec.network.tensors().map(|form| form.name).collect();
     let last = "resnet.encoder.stages.1.layers.0.layer.2.normalization.running_var";
-    assert!(names.contains(last), "{names:?}");
-    assert!(names.contains("resnet.encoder.stages.1.layers.0.shortcut.convolution.weight"));
+    let shortcut = "resnet.encoder.stages.1.layers.0.shortcut.convolution.weight";
+    assert!([last, shortcut].iter().all(|name| names.iter().any(|own| own == name)), "{names:?}");
     let with = |from: &str, to: &str| parse(&config.replacen(from, to, 1));
     refused(with("\"relu\"", "\"gelu\""), "`hidden_act` must be `relu`, found `gelu`");
     refused(with("bottleneck", "wide"), "`layer_type` must be basic or bottleneck, found `wide`");
@@ -191,21 +206,24 @@ fn hugging_faces_words() {
 #[test]
 fn what_is_not_given_is_as_usual() {
     let spec = named("resnet50", "").unwrap();
-    let found = spec.preprocessing;
+    let found = spec.image().unwrap();
     assert_eq!((found.channels, found.height, found.width), (3, 224, 224));
     assert_eq!(found.resize, Resize::Shorter { side: 256 });
     assert_eq!(found.interpolation, Interpolation::Bicubic);
     assert_eq!((found.mean[0], found.std[2]), (0.485, 0.225));
-    let found = named("resnet20", "").unwrap().preprocessing;
+    let small = named("resnet20", "").unwrap();
+    let found = small.image().unwrap();
     assert_eq!((found.channels, found.height), (3, 32));
     assert_eq!(found.resize, Resize::Shorter { side: 32 });
     assert_eq!(found.interpolation, Interpolation::Bilinear);
     let grey = named("vgg11", r#", "pretrained_cfg": {"input_size": [1, 64, 64]}"#).unwrap();
-    assert_eq!((grey.preprocessing.mean, grey.preprocessing.std), (vec![0.449], vec![0.226]));
+    let found = grey.image().unwrap();
+    assert_eq!((&found.mean, &found.std), (&vec![0.449], &vec![0.226]));
     let grey = named("vgg11", r#", "pretrained_cfg": {"mean": [0.3], "std": [0.2]}"#).unwrap();
-    assert_eq!((grey.preprocessing.channels, grey.convs().next().unwrap().inputs), (1, 1));
+    let inputs = grey.network.convs().next().unwrap().inputs;
+    assert_eq!((grey.image().unwrap().channels, inputs), (1, 1));
     let found = named("vgg11", r#", "channel_order": "bgr""#).unwrap();
-    assert_eq!(found.preprocessing.order, ChannelOrder::Bgr);
+    assert_eq!(found.image().unwrap().order, ChannelOrder::Bgr);
 }
 
 #[test]
@@ -327,7 +345,7 @@ fn a_spec_answers_for_text_and_images_alike() {
     assert_eq!((image.name(), image.classes(), image.sites()), ("resnet20", 3, 3));
     assert_eq!([0, 1, 2, 3].map(|site| image.site_width(site)), [2, 4, 6, 0]);
     assert!(image.text().is_none() && image.image().is_some());
-    let text = ModelSpec::Text(common::spec());
+    let text = common::spec();
     assert_eq!((text.name(), text.classes(), text.sites()), ("bert", 3, 2));
     assert_eq!([0, 1, 2].map(|site| text.site_width(site)), [4, 4, 0]);
     assert_eq!(text.labels(), image.labels());

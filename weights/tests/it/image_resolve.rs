@@ -1,18 +1,18 @@
 //! Image specs against checkpoints.
 
-use offramp_weights::image::{Filter, ImageSpec};
-use offramp_weights::{Checkpoint, Elem, ErrorKind, resolve_image};
+use offramp_weights::network::Filter;
+use offramp_weights::{Checkpoint, Elem, ErrorKind, ModelSpec, resolve};
 
 use crate::common::{self, IMAGE_CONFIG, Put};
 use crate::{folder, text};
 
 /// The spec as resolved against `puts`, or the error's text.
-fn resolved(config: &str, puts: &[Put]) -> Result<ImageSpec, String> {
+fn resolved(config: &str, puts: &[Put]) -> Result<ModelSpec, String> {
     let dir = folder(config, puts);
     let checkpoint = Checkpoint::open(dir.path()).unwrap();
-    let mut spec = common::parse_image(config);
+    let mut spec = common::parse(config);
     let before = spec.clone();
-    match resolve_image(&mut spec, &checkpoint) {
+    match resolve(&mut spec, &checkpoint) {
         Ok(()) => Ok(spec),
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::Tensor);
@@ -23,9 +23,14 @@ fn resolved(config: &str, puts: &[Put]) -> Result<ImageSpec, String> {
     }
 }
 
+/// The weight of the classifier.
+fn weight(spec: &ModelSpec) -> &str {
+    &spec.network.head.classifier.as_ref().unwrap().weights[0]
+}
+
 /// The tensors of the tiny network.
 fn puts() -> Vec<Put> {
-    common::image_tensors(&common::parse_image(IMAGE_CONFIG))
+    common::tensors(&common::parse(IMAGE_CONFIG))
 }
 
 /// The same under other names.
@@ -40,7 +45,7 @@ fn ones(name: &str, shape: &[usize]) -> Put {
 #[test]
 fn a_whole_network() {
     let spec = resolved(IMAGE_CONFIG, &puts()).unwrap();
-    assert_eq!(spec, common::parse_image(IMAGE_CONFIG));
+    assert_eq!(spec, common::parse(IMAGE_CONFIG));
 }
 
 #[test]
@@ -49,22 +54,22 @@ fn a_prefix_is_found() {
         ["module.", "model.", "backbone.", "timm_model.", "module._orig_mod.", "net.model."]
     {
         let spec = resolved(IMAGE_CONFIG, &renamed(|name| format!("{prefix}{name}"))).unwrap();
-        assert_eq!(spec, common::parse_image(IMAGE_CONFIG), "{prefix}");
+        assert_eq!(spec, common::parse(IMAGE_CONFIG), "{prefix}");
     }
     // The classifier alone may stand outside.
     let outside = |name: &str| match name.starts_with("fc") {
         true => name.to_owned(),
         false => format!("backbone.{name}"),
     };
-    assert_eq!(resolved(IMAGE_CONFIG, &renamed(outside)).unwrap().head.weight, "fc.weight");
+    assert_eq!(weight(&resolved(IMAGE_CONFIG, &renamed(outside)).unwrap()), "fc.weight");
 }
 
 #[test]
 fn the_classifier_has_several_names() {
     for name in ["linear", "classifier", "head.fc"] {
         let spec = resolved(IMAGE_CONFIG, &renamed(|old| old.replace("fc", name))).unwrap();
-        assert_eq!(spec.head.weight, format!("{name}.weight"));
-        assert_eq!(spec.head.bias, format!("{name}.bias"));
+        assert_eq!(weight(&spec), format!("{name}.weight"));
+        assert_eq!(spec.network.head.classifier.unwrap().biases, [format!("{name}.bias")]);
     }
     let mut bare = puts();
     bare.retain(|put| put.name != "fc.bias");
@@ -89,7 +94,7 @@ fn the_classifier_says_how_many_classes() {
     assert!(error.ends_with("expected shape [3, 6], found shape [5, 6]"), "{error}");
     let unnamed = unnamed.replace("\"num_classes\": 3,", "");
     let spec = with_rows(&unnamed, 5).unwrap();
-    assert_eq!((spec.head.classes, spec.labels[4].as_str()), (5, "LABEL_4"));
+    assert_eq!((spec.classes(), spec.labels[4].as_str()), (5, "LABEL_4"));
     let error = with_rows(&unnamed, 0).unwrap_err();
     assert!(error.ends_with("expected shape [classes, 6], found shape [0, 6]"), "{error}");
 }
@@ -105,8 +110,9 @@ fn the_first_convolution_tells_grey_from_colour() {
     let sizes = "\"input_size\": [1, 8, 6], \"mean\": [0.5], \"std\": [0.25], ";
     assert!(IMAGE_CONFIG.contains(sizes));
     let spec = coloured(&IMAGE_CONFIG.replace(sizes, "")).unwrap();
-    assert_eq!((spec.preprocessing.channels, spec.preprocessing.mean[0]), (3, 0.485));
-    assert_eq!(spec.convs().next().unwrap().inputs, 3);
+    let input = spec.image().unwrap();
+    assert_eq!((input.channels, input.mean[0]), (3, 0.485));
+    assert_eq!(spec.network.convs().next().unwrap().inputs, 3);
     // Each of these has said how many channels there are.
     for told in ["\"input_size\": [1, 8, 6], ", "\"mean\": [0.5], ", ""] {
         let args = if told.is_empty() { "\"model_args\": {\"in_chans\": 1}, " } else { "" };
@@ -129,7 +135,7 @@ fn shortcuts_may_be_trained() {
             }
         }
         let spec = resolved(IMAGE_CONFIG, &puts).unwrap();
-        assert!(spec.convs().all(|conv| conv.filter != Filter::Copy), "{kind}");
+        assert!(spec.network.convs().all(|conv| conv.filter != Filter::Copy), "{kind}");
         puts.retain(|put| put.name != format!("layer3.0.{kind}.1.running_var"));
         let error = resolved(IMAGE_CONFIG, &puts).unwrap_err();
         assert!(error.contains("no tensor `layer3.0."), "{error}");
@@ -148,7 +154,7 @@ fn norms_may_be_folded_already() {
         Filter::Trained { bias, norm, .. } => bias.is_some() && norm.is_none(),
         Filter::Copy => true,
     };
-    assert!(spec.convs().all(|conv| is_bare(&conv.filter)));
+    assert!(spec.network.convs().all(|conv| is_bare(&conv.filter)));
     // Half a norm is none that was folded.
     let mut half = puts();
     half.retain(|put| put.name != "bn1.running_mean");
@@ -179,10 +185,10 @@ fn every_tensor_is_checked() {
 #[test]
 fn a_deeper_checkpoint_is_refused() {
     let deeper = IMAGE_CONFIG.replace("[1, 1, 1]", "[1, 1, 2]");
-    let puts = common::image_tensors(&common::parse_image(&deeper));
+    let puts = common::tensors(&common::parse(&deeper));
     let error = resolved(IMAGE_CONFIG, &puts).unwrap_err();
-    let expected = "model.safetensors: tensor `layer3.1.bn1.bias`: expected no such tensor in a \
-                    resnet20, found one: config.json is of another network";
+    let expected = "model.safetensors: tensor `layer3.1.bn1.weight`: expected no such tensor in a \
+                    resnet20 of 3 segments, found one: config.json is of another network";
     assert_eq!(error, expected);
     // What is no part of such a network does no harm, nor do counters.
     let mut more = self::puts();
@@ -197,7 +203,7 @@ const VGG: &str = r#"{"architecture": "vgg11", "depths": [1, 1], "widths": [2, 3
 
 #[test]
 fn linear_layers_are_flat_or_not() {
-    let puts = common::image_tensors(&common::parse_image(VGG));
+    let puts = common::tensors(&common::parse(VGG));
     assert!(resolved(VGG, &puts).is_ok());
     let flat = |put: Put| match &*put.name {
         "classifier.0.weight" => Put { shape: vec![4, 3 * 49], ..put },
@@ -221,17 +227,17 @@ fn timms_vgg_reads_no_map_that_is_both_small_and_large() {
             let name = name.replace("classifier.3", "pre_logits.fc2");
             Put { name: name.replace("classifier.6", "head.fc"), ..put }
         };
-        let puts = common::image_tensors(&common::parse_image(config)).into_iter().map(rename);
+        let puts = common::tensors(&common::parse(config)).into_iter().map(rename);
         let dir = folder(config, &puts.collect::<Vec<_>>());
         let checkpoint = Checkpoint::open(dir.path()).unwrap();
-        let mut spec = common::parse_image(config);
-        resolve_image(&mut spec, &checkpoint).map(|()| spec).map_err(|error| error.to_string())
+        let mut spec = common::parse(config);
+        resolve(&mut spec, &checkpoint).map(|()| spec).map_err(|error| error.to_string())
     };
     let spec = timm(VGG).unwrap();
-    assert_eq!((spec.head.weight.as_str(), spec.tail.len()), ("head.fc.weight", 2));
+    assert_eq!((weight(&spec), spec.network.tail.len()), ("head.fc.weight", 2));
     let error = timm(&VGG.replace("[1, 32, 28]", "[1, 32, 24]")).unwrap_err();
     let expected = "config.json: `input_size` must be one that leaves 7 pixels on both sides or on \
                     neither, found one that leaves 8x6";
     assert!(error.ends_with(expected), "{error}");
-    assert_eq!(timm(&VGG.replace("[1, 32, 28]", "[1, 16, 24]")).unwrap().tail.len(), 3);
+    assert_eq!(timm(&VGG.replace("[1, 32, 28]", "[1, 16, 24]")).unwrap().network.tail.len(), 3);
 }

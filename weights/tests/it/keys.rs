@@ -22,7 +22,7 @@ fn text(key: &str) -> Result<TextSpec, String> {
 /// How a picture becomes an input in a ResNet with these keys.
 fn image(keys: &str) -> Result<Preprocessing, String> {
     let config = format!(r#"{{"architecture": "resnet18", {keys}}}"#);
-    parse(&config).map(|spec| spec.image().unwrap().preprocessing.clone())
+    parse(&config).map(|spec| spec.image().unwrap().clone())
 }
 
 const HUGGING_FACE: &str = r#"{"model_type": "resnet", "depths": [1, 1, 1, 1]}"#;

@@ -14,7 +14,7 @@ fn read_beside(config: &str, preprocessor: &str) -> Result<Preprocessing> {
     let dir = tempfile::tempdir().unwrap();
     common::write(dir.path(), "config.json", config.as_bytes());
     common::write(dir.path(), "preprocessor_config.json", preprocessor.as_bytes());
-    ModelSpec::read(dir.path()).map(|spec| spec.image().unwrap().preprocessing.clone())
+    ModelSpec::read(dir.path()).map(|spec| spec.image().unwrap().clone())
 }
 
 /// Sides of the input, and what a picture is resized to.
@@ -94,7 +94,7 @@ fn shares_are_pythons_to_the_pixel() {
                 "crop_pct": {share}}}"#
             );
             let spec = ModelSpec::parse(config.as_bytes(), "config.json".as_ref()).unwrap();
-            match spec.image().unwrap().preprocessing.resize {
+            match spec.image().unwrap().resize {
                 Resize::Shorter { side } => side,
                 other => panic!("{other:?}"),
             }

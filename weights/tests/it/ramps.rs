@@ -4,7 +4,7 @@ use std::path::Path;
 
 use offramp_weights::{
     Activation, Dense, ErrorKind, ModelHash, ModelSpec, Pool, Ramp, RampBundle, SiteNotes, Task,
-    TextSpec, TrainingNotes,
+    TrainingNotes,
 };
 use safetensors::SafeTensors;
 
@@ -14,9 +14,13 @@ use crate::text;
 const MODEL: ModelHash = ModelHash([0xab; 32]);
 
 /// Six layers, width 4, three classes.
-pub(crate) fn spec() -> TextSpec {
-    let config = CONFIG.replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 6");
-    common::parse(&config)
+pub(crate) fn spec() -> ModelSpec {
+    deep(6)
+}
+
+fn deep(layers: usize) -> ModelSpec {
+    let layers = format!("\"num_hidden_layers\": {layers}");
+    common::parse(&CONFIG.replace("\"num_hidden_layers\": 2", &layers))
 }
 
 fn dense(outputs: usize, inputs: usize, seed: f32) -> Dense {
@@ -54,7 +58,7 @@ fn reread(bundle: &RampBundle, change: impl Fn(Vec<u8>) -> Vec<u8>) -> Result<Ra
 }
 
 fn read(path: &Path) -> offramp_weights::Result<RampBundle> {
-    RampBundle::read(path, &ModelSpec::Text(spec()), &MODEL)
+    RampBundle::read(path, &spec(), &MODEL)
 }
 
 /// The answer to a file in which one text is replaced by another, of any length.
@@ -165,16 +169,19 @@ fn bundles_that_do_not_fit_the_model() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ramps.safetensors");
     bundle().write(&path).unwrap();
-    let fits = |spec: TextSpec| {
-        RampBundle::read(&path, &ModelSpec::Text(spec), &MODEL).map_err(|e| e.to_string())
-    };
+    let fits =
+        |spec: ModelSpec| RampBundle::read(&path, &spec, &MODEL).map_err(|error| error.to_string());
     assert!(fits(spec()).is_ok());
-    assert!(fits(TextSpec { layers: 5, ..spec() }).is_ok());
-    let error = fits(TextSpec { layers: 4, ..spec() }).unwrap_err();
-    assert!(error.ends_with("`site` must be before the last of 4 layers, found 3"), "{error}");
-    let error = fits(TextSpec { hidden: 8, ..spec() }).unwrap_err();
+    assert!(fits(deep(5)).is_ok());
+    let error = fits(deep(4)).unwrap_err();
+    assert!(error.ends_with("`site` must be before the last of 4 segments, found 3"), "{error}");
+    let wide = CONFIG.replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 6");
+    let wide = common::parse(&wide.replace("\"hidden_size\": 4", "\"hidden_size\": 8"));
+    let error = fits(wide).unwrap_err();
     assert!(error.ends_with("`width` must be 8, as the model's, found 4"), "{error}");
-    let error = fits(TextSpec { classes: 0, ..spec() }).unwrap_err();
+    let mut bare = spec();
+    bare.network.head.classifier = None;
+    let error = fits(bare).unwrap_err();
     assert!(error.ends_with("`classes` must be 0, as the model's, found 3"), "{error}");
 }
 
@@ -285,14 +292,13 @@ fn the_largest_number_of_ramps_is_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ramps.safetensors");
     largest.write(&path).unwrap();
-    let deep = ModelSpec::Text(TextSpec { layers: 128, ..spec() });
-    assert_eq!(RampBundle::read(&path, &deep, &MODEL).unwrap(), largest);
+    assert_eq!(RampBundle::read(&path, &deep(128), &MODEL).unwrap(), largest);
 }
 
 /// Ramps of an image network look at as many values as their segments have channels.
 #[test]
 fn ramps_of_an_image_network_have_their_own_widths() {
-    let spec = ModelSpec::Image(common::parse_image(common::IMAGE_CONFIG));
+    let spec = common::parse(common::IMAGE_CONFIG);
     let ramp = |site, inputs| {
         let head = dense(3, inputs, 0.1);
         Ramp { site, pool: Pool::Mean, hidden: None, head }
@@ -318,7 +324,7 @@ fn ramps_of_an_image_network_have_their_own_widths() {
     let error = fits(vec![ramp(0, 2), ramp(2, 6)]).unwrap_err();
     assert!(error.ends_with("`site` must be before the last of 3 segments, found 2"), "{error}");
     let error = fits(vec![Ramp { pool: Pool::First, ..ramp(0, 2) }]).unwrap_err();
-    assert!(error.ends_with("`pool` must be mean, as for all images, found first"), "{error}");
+    assert!(error.ends_with("apart from others, found first"), "{error}");
 }
 
 #[test]
@@ -327,7 +333,7 @@ fn ramps_that_learnt_another_task_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ramps.safetensors");
     let multi = ScoreKeys { problem: Some(Problem::MultiLabel), link: None };
-    let of = |scores| ModelSpec::Text(TextSpec { scores, ..spec() });
+    let of = |scores| ModelSpec { scores, ..spec() };
     let read = |task, scores| {
         RampBundle { task, ..bundle() }.write(&path).unwrap();
         RampBundle::read(&path, &of(scores), &MODEL).map(|bundle| bundle.task)

@@ -1,20 +1,19 @@
 //! Specs against checkpoints.
 
-use offramp_weights::{
-    Checkpoint, Elem, ErrorKind, ModelSpec, Names, Part, Task, TextSpec, resolve,
-};
+use offramp_weights::network::Step;
+use offramp_weights::{Checkpoint, Elem, ErrorKind, ModelSpec, Pool, Task, resolve};
 
 use crate::common::{self, CONFIG, Put};
 use crate::{folder, text};
 
 /// The spec as resolved against `puts`, or the error's text.
-fn resolved(config: &str, puts: &[Put]) -> Result<(TextSpec, Names), String> {
+fn resolved(config: &str, puts: &[Put]) -> Result<ModelSpec, String> {
     let dir = folder(config, puts);
     let checkpoint = Checkpoint::open(dir.path()).unwrap();
-    let mut spec = ModelSpec::read(dir.path()).unwrap().text().unwrap().clone();
+    let mut spec = ModelSpec::read(dir.path()).unwrap();
     let before = spec.clone();
     match resolve(&mut spec, &checkpoint) {
-        Ok(names) => Ok((spec, names)),
+        Ok(()) => Ok(spec),
         Err(error) => {
             assert!(matches!(error.kind(), ErrorKind::Tensor | ErrorKind::Refused), "{error}");
             assert_eq!(spec, before);
@@ -37,12 +36,20 @@ fn reshaped(name: &str, shape: &[usize]) -> Vec<Put> {
     puts
 }
 
+/// The weight of the dense layer on the first token, where there is one.
+fn dense(spec: &ModelSpec) -> Option<&str> {
+    match &spec.network.tail[..] {
+        [Step::Linear(dense)] => Some(&dense.weights[0]),
+        _ => None,
+    }
+}
+
 #[test]
 fn a_whole_model() {
-    let (spec, names) = resolved(CONFIG, &common::bert()).unwrap();
-    assert_eq!((spec.classes, spec.has_pooler), (3, true));
+    let spec = resolved(CONFIG, &common::bert()).unwrap();
+    assert_eq!(spec, common::spec());
+    assert_eq!((spec.classes(), dense(&spec)), (3, Some("bert.pooler.dense.weight")));
     assert_eq!(spec.labels, ["no", "yes", "maybe"]);
-    assert_eq!(names, Names::new(spec.family, true));
 }
 
 #[test]
@@ -51,28 +58,32 @@ fn a_bare_encoder_has_no_classes() {
         let strip = |put: Put| Put { name: put.name.replace("bert.", ""), ..put };
         resolved(CONFIG, &puts.into_iter().map(strip).collect::<Vec<_>>()).unwrap()
     };
-    let (spec, names) = bare(without("classifier"));
-    assert_eq!((spec.classes, spec.labels.len(), spec.has_pooler), (0, 0, true));
-    assert_eq!(names.of(Part::Pooler, 0), "pooler.dense.weight");
+    let spec = bare(without("classifier"));
+    assert_eq!((spec.classes(), spec.labels.len()), (0, 0));
+    assert_eq!(dense(&spec), Some("pooler.dense.weight"));
+    assert_eq!(spec.network.head.pool, Pool::First);
     let mut puts = without("classifier");
     puts.retain(|put| !put.name.contains("pooler"));
-    assert!(!bare(puts).0.has_pooler);
+    let spec = bare(puts);
+    assert_eq!((dense(&spec), spec.network.head.pool), (None, Pool::Mean));
 }
 
 #[test]
 fn roberta_keeps_its_pooler_elsewhere() {
     let config = CONFIG.replace("\"bert\"", "\"roberta\"");
-    let spec = common::parse(&config);
-    let puts = common::tensors(&spec, &Names::new(spec.family, true));
-    let (_, names) = resolved(&config, &puts).unwrap();
-    assert_eq!(names.of(Part::Pooler, 0), "classifier.dense.weight");
-    assert_eq!(names.of(Part::Classifier, 0), "classifier.out_proj.weight");
+    let puts = common::tensors(&common::parse(&config));
+    let spec = resolved(&config, &puts).unwrap();
+    assert_eq!(dense(&spec), Some("classifier.dense.weight"));
+    let classifier = spec.network.head.classifier.unwrap();
+    assert_eq!(classifier.weights, ["classifier.out_proj.weight"]);
 
-    let mut puts = common::tensors(&spec, &Names::new(spec.family, false).without_head());
-    puts.retain(|put| !put.name.starts_with("classifier"));
-    let (spec, names) = resolved(&config, &puts).unwrap();
-    assert_eq!((spec.classes, spec.has_pooler), (0, true));
-    assert_eq!(names.of(Part::Pooler, 0), "pooler.dense.weight");
+    let bare = |put: Put| {
+        let name = put.name.replace("classifier.dense", "pooler.dense");
+        Put { name: name.replace("roberta.", ""), ..put }
+    };
+    let bare = puts.into_iter().map(bare).filter(|put| !put.name.starts_with("classifier"));
+    let spec = resolved(&config, &bare.collect::<Vec<_>>()).unwrap();
+    assert_eq!((spec.classes(), dense(&spec)), (0, Some("pooler.dense.weight")));
 }
 
 #[test]
@@ -83,13 +94,10 @@ fn old_layer_norm_names() {
     };
     let puts: Vec<_> = common::bert().into_iter().map(old).collect();
     assert_eq!(puts.iter().filter(|put| put.name.ends_with("gamma")).count(), 5);
-    let dir = folder(CONFIG, &puts);
-    let checkpoint = Checkpoint::open(dir.path()).unwrap();
-    let names = resolve(&mut common::spec(), &checkpoint).unwrap();
-    let scale = names.find(&checkpoint, Part::OutNormScale, 1).unwrap();
-    assert_eq!(scale.name(), "bert.encoder.layer.1.output.LayerNorm.gamma");
-    let shift = names.find(&checkpoint, Part::OutNormShift, 1).unwrap();
-    assert_ne!(scale.to_vec().unwrap(), shift.to_vec().unwrap());
+    let spec = resolved(CONFIG, &puts).unwrap();
+    let Some(Step::Norm(norm)) = spec.network.segments[1].steps.last() else { panic!("{spec:?}") };
+    assert_eq!(norm.scale, "bert.encoder.layer.1.output.LayerNorm.gamma");
+    assert_eq!(norm.shift, "bert.encoder.layer.1.output.LayerNorm.beta");
 }
 
 #[test]
@@ -132,8 +140,8 @@ fn the_classifier_says_how_many_classes() {
     let counted = unnamed.replacen('{', "{\"num_labels\": 3,", 1);
     let error = with_rows(&counted, 5).unwrap_err();
     assert!(error.ends_with("expected shape [3, 4], found shape [5, 4]"), "{error}");
-    let (spec, _) = with_rows(&unnamed, 5).unwrap();
-    assert_eq!((spec.classes, spec.labels[4].as_str()), (5, "LABEL_4"));
+    let spec = with_rows(&unnamed, 5).unwrap();
+    assert_eq!((spec.classes(), spec.labels[4].as_str()), (5, "LABEL_4"));
     let error = with_rows(&unnamed, 0).unwrap_err();
     assert!(error.ends_with("expected shape [classes, 4], found shape [0, 4]"), "{error}");
 }
@@ -142,7 +150,9 @@ fn the_classifier_says_how_many_classes() {
 fn a_deeper_checkpoint_is_refused() {
     let config = CONFIG.replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
     let error = resolved(&config, &common::bert()).unwrap_err();
-    assert!(error.ends_with("expected 1 layers, as config.json says, found one more"), "{error}");
+    let expected = "expected no such tensor in a bert of 1 segments, found one: config.json is of \
+                    another network";
+    assert!(error.contains("layer.1.") && error.ends_with(expected), "{error}");
 }
 
 #[test]
@@ -155,9 +165,7 @@ fn the_task_follows_the_classifier_and_the_configuration() {
         puts.push(Put::floats("classifier.bias", Elem::F32, &[1], &[0.5]));
         puts
     };
-    let task = |config: &str, puts: &[Put]| {
-        resolved(config, puts).map(|(spec, _)| ModelSpec::Text(spec).task())
-    };
+    let task = |config: &str, puts: &[Put]| resolved(config, puts).map(|spec| spec.task());
     let (multi, regression) = (
         with(r#""problem_type": "multi_label_classification", "#),
         with(r#""problem_type": "regression", "#),
@@ -217,7 +225,7 @@ fn tensors_of_the_models_own_kind_must_have_a_place() {
     for name in names {
         let error = resolved(CONFIG, &and(name)).unwrap_err();
         let expected = format!(
-            "model.safetensors: tensor `{name}`: expected no such tensor in a bert of 2 layers"
+            "model.safetensors: tensor `{name}`: expected no such tensor in a bert of 2 segments"
         );
         assert!(error.starts_with(&expected), "{error}");
     }
@@ -252,8 +260,7 @@ fn what_the_model_does_not_need_may_be_there() {
         assert_eq!(resolved(CONFIG, &and(name)).unwrap(), plain, "{name}");
     }
     let config = CONFIG.replace("\"bert\"", "\"roberta\"");
-    let spec = common::parse(&config);
-    let mut puts = common::tensors(&spec, &Names::new(spec.family, true));
+    let mut puts = common::tensors(&common::parse(&config));
     puts.push(Put::floats("roberta.pooler.dense.weight", Elem::F32, &[1], &[0.5]));
     assert!(resolved(&config, &puts).is_ok());
 }

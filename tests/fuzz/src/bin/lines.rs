@@ -8,14 +8,14 @@ use libfuzzer_sys::fuzz_target;
 use offramp::{Row, Tokenizer};
 use offramp_fuzz::{bounded, plant, tree, under};
 use offramp_tools::readers;
-use offramp_weights::ModelSpec;
+use offramp_weights::{Input, ModelSpec};
 use serde_json::value::RawValue;
 
 const MODEL: &str = "tools/models/trec-questions";
 const HELD_MAX: usize = 8 << 20;
 
 static TOKENIZER: LazyLock<(Arc<Tokenizer>, usize)> = LazyLock::new(|| {
-    let ModelSpec::Text(spec) = ModelSpec::read(&tree(MODEL)).expect("a shipped model") else {
+    let Input::Tokens(spec) = ModelSpec::read(&tree(MODEL)).expect("a shipped model").input else {
         panic!("a model over text");
     };
     let tokenizer = Tokenizer::open(&tree(MODEL), &spec).expect("a tokenizer");

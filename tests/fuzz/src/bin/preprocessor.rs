@@ -30,8 +30,8 @@ fuzz_target!(
 );
 
 fn read(dir: &std::path::Path) {
-    let Ok(ModelSpec::Image(spec)) = ModelSpec::read(dir) else { return };
-    let input = &spec.preprocessing;
+    let Ok(spec) = ModelSpec::read(dir) else { return };
+    let Some(input) = spec.image() else { return };
     let sides = 1..=SIDE_MAX;
     assert!(sides.contains(&input.height) && sides.contains(&input.width));
     assert!(input.mean.iter().all(|mean| mean.is_finite()));

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use offramp_fuzz::{Rewritten, bounded, folder, header, plant, tree, under, with_data};
-use offramp_weights::{Checkpoint, Error, ModelSpec, resolve, resolve_image};
+use offramp_weights::{Checkpoint, Error, ModelSpec, resolve};
 use safetensors::SafeTensors;
 
 const GOLDEN: [&str; 2] = ["tests/data/golden", "tests/data/golden-images"];
@@ -70,10 +70,7 @@ fn read(dir: &Path) -> Option<Vec<String>> {
     let whole = |name: &String| checkpoint.tensor(name).map(|tensor| tensor.name().to_owned());
     let names = names.iter().map(whole).collect::<Result<_, _>>().expect("they were just read");
     for spec in &STATE.specs {
-        match spec.clone() {
-            ModelSpec::Text(mut spec) => drop(resolve(&mut spec, &checkpoint)),
-            ModelSpec::Image(mut spec) => drop(resolve_image(&mut spec, &checkpoint)),
-        }
+        drop(resolve(&mut spec.clone(), &checkpoint));
     }
     Some(names)
 }

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use offramp::{InputError, Tokenizer};
 use offramp_fuzz::tiny::{BYTES, PIECES, WORDS};
 use offramp_fuzz::{bounded, folder, plant, tree, under};
-use offramp_weights::{ModelSpec, TextSpec};
+use offramp_weights::{Input, ModelSpec, TextSpec};
 use serde_json::Value;
 use tokenizers::{Tokenizer as Whole, TruncationDirection as Direction, TruncationParams};
 
@@ -35,7 +35,7 @@ static BOTH: LazyLock<Vec<Both>> = LazyLock::new(|| {
 
 /// A tokenizer that cuts on this side.
 fn both(json: &[u8], direction: Direction, row_tokens: usize) -> Both {
-    let ModelSpec::Text(spec) = ModelSpec::read(&tree(MODEL)).expect("a shipped model") else {
+    let Input::Tokens(spec) = ModelSpec::read(&tree(MODEL)).expect("a shipped model").input else {
         panic!("a model over text");
     };
     let spec = TextSpec { positions: row_tokens + spec.position_offset, ..spec };

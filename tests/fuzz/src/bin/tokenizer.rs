@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use offramp::Tokenizer;
 use offramp_fuzz::tiny::{BYTES, PIECES, WORDS};
 use offramp_fuzz::{Rewritten, bounded, folder, plant, tree};
-use offramp_weights::{ModelSpec, TextSpec};
+use offramp_weights::{Input, ModelSpec, TextSpec};
 
 /// Split by whatever is accepted.
 const TEXTS: [&str; 4] = ["", "a thé ab\u{301}c", "[CLS] the <s>  \t\u{0}", "漢字 abababababab ab"];
@@ -25,7 +25,7 @@ struct State {
 static STATE: LazyLock<State> = LazyLock::new(|| {
     let dir = folder();
     let model = ModelSpec::read(&tree("tests/data/golden/bert-cls")).expect("a golden model");
-    let ModelSpec::Text(spec) = model else { panic!("a model over text") };
+    let Input::Tokens(spec) = model.input else { panic!("a model over text") };
     let spec = TextSpec { positions: ROW_TOKENS, ..spec };
     let file = Rewritten::new(&dir, "tokenizer.json");
     State { dir, file, spec }

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use offramp::Tokenizer;
 use offramp_fuzz::tiny::WORDS;
 use offramp_fuzz::{Rewritten, bounded, folder, is_drawn, plant, tree};
-use offramp_weights::{ModelSpec, TextSpec, TokenizerConfig};
+use offramp_weights::{Input, ModelSpec, TextSpec, TokenizerConfig};
 
 const ROW_TOKENS: usize = 6;
 const TEXT: &str = "A thé 漢c abc the the the";
@@ -38,7 +38,7 @@ static STATE: LazyLock<State> = LazyLock::new(|| {
     let dir = folder();
     std::fs::write(dir.join("tokenizer.json"), WORDS).expect("in memory");
     let model = ModelSpec::read(&tree("tests/data/golden/bert-cls")).expect("a golden model");
-    let ModelSpec::Text(spec) = model else { panic!("a model over text") };
+    let Input::Tokens(spec) = model.input else { panic!("a model over text") };
     let spec = TextSpec { positions: ROW_TOKENS, ..spec };
     let file = Rewritten::new(&dir, "tokenizer_config.json");
     State { dir, file, spec }

@@ -12,10 +12,10 @@ use crate::disk::{write_atomically, write_atomically_with};
 use crate::error::{Error, Result};
 use crate::file::{Checkpoint, Elem, Tensor, WEIGHTS_FILE};
 use crate::folder::CONFIG_FILE;
-use crate::image::architecture::Architecture;
-use crate::image::config;
-use crate::image::preprocessing::Usual;
-use crate::image::{ChannelOrder, ImageSpec, Interpolation, Preprocessing, resolve_image};
+use crate::image;
+use crate::model::{ChannelOrder, Input, Interpolation, ModelSpec, Preprocessing};
+use crate::network::TensorForm;
+use crate::resolve::resolve;
 
 /// Values looked at together.
 const CHUNK: usize = 64 << 10;
@@ -24,8 +24,6 @@ const CHUNK: usize = 64 << 10;
 ///
 /// The keys of `config.json` are written as [`ModelSpec::parse`] reads them; their meanings and
 /// bounds are its.
-///
-/// [`ModelSpec::parse`]: crate::ModelSpec::parse
 #[derive(Debug, Clone, Default)]
 pub struct Conversion {
     /// `resnet50`, `vgg16_bn`.
@@ -63,12 +61,12 @@ impl Conversion {
     /// is not there, from the safetensors file `weights`; returns what was made.
     ///
     /// Errors: `weights` absent or damaged, of another network, or with values that are not
-    /// finite; a setting that is refused when read; `out` not writable.
-    pub fn run(&self, weights: &Path, out: &Path) -> Result<ImageSpec> {
+    /// finite; a setting that [`ModelSpec::parse`] refuses; `out` not writable.
+    pub fn run(&self, weights: &Path, out: &Path) -> Result<ModelSpec> {
         let checkpoint = Checkpoint::of_file(weights)?;
         let config = out.join(CONFIG_FILE);
         let mut spec = parse(&self.asked(), &config)?;
-        resolve_image(&mut spec, &checkpoint)?;
+        resolve(&mut spec, &checkpoint)?;
         let stored = self.stored(&spec, &checkpoint)?;
         fs::create_dir_all(out).map_err(|source| Error::io(out, "create", source))?;
         write_tensors(stored, &out.join(WEIGHTS_FILE))?;
@@ -76,7 +74,7 @@ impl Conversion {
         write_atomically(&config, format!("{known:#}\n").as_bytes())?;
         // What was written is read back: the names are new.
         let mut made = parse(&known, &config)?;
-        resolve_image(&mut made, &Checkpoint::open(out)?)?;
+        resolve(&mut made, &Checkpoint::open(out)?)?;
         Ok(made)
     }
 
@@ -96,18 +94,18 @@ impl Conversion {
     }
 
     /// The keys with what the checkpoint told.
-    fn known(&self, spec: &ImageSpec) -> Value {
-        let Preprocessing { height, width, channels, interpolation, .. } = spec.preprocessing;
-        let usual = Architecture::named(&self.architecture).as_ref().map(Usual::of);
-        let usual = usual.unwrap_or(Usual::IMAGENET).crop_share;
+    fn known(&self, spec: &ModelSpec) -> Value {
+        let Input::Pixels(input) = &spec.input else { return self.asked() };
+        let Preprocessing { height, width, channels, interpolation, .. } = *input;
+        let usual = image::crop_share_of(&self.architecture);
         let pretrained = json!({
             "input_size": [channels, height, width],
-            "mean": plain(&spec.preprocessing.mean),
-            "std": plain(&spec.preprocessing.std),
+            "mean": plain(&input.mean),
+            "std": plain(&input.std),
             "crop_pct": self.crop_share.map_or(json!(usual), decimal),
             "interpolation": interpolation.to_string(),
         });
-        let config = json!({ "num_classes": spec.head.classes, "pretrained_cfg": pretrained });
+        let config = json!({ "num_classes": spec.classes(), "pretrained_cfg": pretrained });
         self.with_structure(config)
     }
 
@@ -140,21 +138,21 @@ impl Conversion {
     /// The tensors that the network reads, by their names without those of wrappers.
     fn stored<'a>(
         &self,
-        spec: &ImageSpec,
+        spec: &ModelSpec,
         checkpoint: &'a Checkpoint,
     ) -> Result<Vec<(String, Stored<'a>)>> {
-        let store = |name: &String| {
-            let tensor = checkpoint.tensor(name)?;
+        let store = |form: TensorForm| {
+            let tensor = checkpoint.tensor(&form.name)?;
             let halves = self.halves && tensor.shape().len() > 1 && tensor.elem() == Elem::F32;
             check(&tensor, halves)?;
-            Ok((name.clone(), Stored { tensor, halves }))
+            Ok((form.name, Stored { tensor, halves }))
         };
-        spec.tensors().iter().map(store).collect()
+        spec.network.tensors().map(store).collect()
     }
 }
 
-fn parse(made: &Value, file: &Path) -> Result<ImageSpec> {
-    config::parse(made.to_string().as_bytes(), file)
+fn parse(config: &Value, file: &Path) -> Result<ModelSpec> {
+    image::parse(config.to_string().as_bytes(), file)
 }
 
 /// The shortest decimals that read back as `values`: `0.485`, where JSON's double would show more.
