@@ -11,7 +11,7 @@ use offramp_kernels::cpu::simd::Simd;
 use offramp_kernels::cpu::team::Team;
 use offramp_kernels::cpu::{CpuDevice, Isa};
 use offramp_kernels::{
-    Activation, ArenaLayout, Conv2d, Device, Grid, LiveBound, PassInput, RowInput, Score, Span,
+    Activation, Admission, ArenaLayout, Conv2d, Device, Grid, LiveBound, RowInput, Score, Span,
     WeightForm, WeightId,
 };
 
@@ -127,7 +127,7 @@ fn device(op: &Conv2d, images: usize, weight: &[f32], x: &[f32]) -> CpuDevice {
     let mut device = CpuDevice::new(THREADS).expect("a device");
     device.reserve(&layout).expect("room");
     device.load(WeightId(0), 0, weight).expect("a weight");
-    let pass = PassInput {
+    let pass = Admission {
         input: RowInput::Images(&vec![0; images]),
         stays: &vec![true; images],
         windows: &[],

@@ -13,7 +13,7 @@ use offramp_kernels::cpu::simd::Simd;
 use offramp_kernels::cpu::team::Team;
 use offramp_kernels::cpu::{CpuDevice, Isa};
 use offramp_kernels::{
-    Activation, ArenaLayout, Compact, Decision, Device, ExitId, LiveBound, PassInput, Pool, Ramp,
+    Activation, Admission, ArenaLayout, Compact, Decision, Device, ExitId, LiveBound, Pool, Ramp,
     RampHead, RowInput, RowTokens, Score, Span, Token, WeightForm, WeightId,
 };
 
@@ -148,7 +148,7 @@ impl Site {
         let (stays, thresholds) = ([false; ROWS], [threshold, 0.0]);
         let (score, thresholds) = (Score::Confidence, &thresholds);
         let (stays, windows) = (&stays, &[]);
-        let pass = PassInput {
+        let pass = Admission {
             input: RowInput::Text { tokens, offsets },
             stays,
             windows,

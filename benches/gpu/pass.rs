@@ -1,7 +1,7 @@
 //! The pass that kernels are run in.
 
 use offramp::Shape;
-use offramp_kernels::{Device, ExitWindow, PassInput, Result, RowInput, Score, Token};
+use offramp_kernels::{Admission, Device, ExitWindow, Result, RowInput, Score, Token};
 
 use crate::case::Case;
 
@@ -52,7 +52,7 @@ impl Pass {
     fn begin_within(&self, device: &mut dyn Device, windows: &[ExitWindow]) -> Result<()> {
         let Self { tokens, offsets, stays, thresholds, .. } = self;
         let score = Score::Confidence;
-        device.begin(&PassInput {
+        device.begin(&Admission {
             input: RowInput::Text { tokens, offsets },
             stays,
             windows,

@@ -141,7 +141,7 @@ fn logits(engine: &mut Engine, rows: &[Row]) -> Result<Vec<Vec<f32>>> {
     let batch = filled(engine, rows)?;
     let exits = Exits::off(engine.plan());
     let mut by_slot = vec![Vec::new(); rows.len()];
-    let mut sink = |answer: Answer<'_>| by_slot[answer.slot.0 as usize] = answer.logits.to_vec();
+    let mut sink = |answer: Answer<'_>| by_slot[answer.row] = answer.logits.to_vec();
     engine.run(&batch, &PassSettings::new(&exits, AfterExit::Release), &mut sink)?;
     Ok(by_slot)
 }

@@ -20,7 +20,7 @@ fn main() -> Result<(), offramp::Error> {
     let exits = Exits::off(engine.plan());
     let settings = PassSettings::new(&exits, AfterExit::Release);
     engine.run(&batch, &settings, &mut |answer: Answer<'_>| {
-        let question = QUESTIONS[answer.slot.0 as usize];
+        let question = QUESTIONS[answer.row];
         println!("{:5} {:.3}  {question}", model.label(answer.label), answer.score);
     })?;
     Ok(())

@@ -26,7 +26,7 @@ fn main() -> Result<(), offramp::Error> {
     let exits = Exits::from_file(engine.plan(), thresholds)?;
     let settings = PassSettings::new(&exits, AfterExit::Compact);
     let report = engine.run(&batch, &settings, &mut |answer: Answer<'_>| {
-        let question = QUESTIONS[answer.slot.0 as usize];
+        let question = QUESTIONS[answer.row];
         let (label, depth) = (model.label(answer.label), 100.0 * answer.depth);
         println!("{label:5} after {depth:3.0} % of the layers  {question}");
     })?;

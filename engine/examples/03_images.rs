@@ -33,7 +33,7 @@ fn main() -> Result<(), Error> {
     };
     let settings = PassSettings::new(&exits, AfterExit::Compact);
     engine.run(&batch, &settings, &mut |answer: Answer<'_>| {
-        let name = ["two legs", "two sleeves"][answer.slot.0 as usize];
+        let name = ["two legs", "two sleeves"][answer.row];
         let (label, run) = (model.label(answer.label), 100.0 * answer.depth);
         println!("{name:12} {label:12} {:.3}  {run:.0} % run", answer.score);
     })?;

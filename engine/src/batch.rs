@@ -116,6 +116,11 @@ impl Batch {
         &self.offsets
     }
 
+    /// Tokens of one row.
+    pub(crate) fn row_tokens(&self, row: usize) -> usize {
+        (self.offsets[row + 1] - self.offsets[row]) as usize
+    }
+
     /// What tells its rows from those of all other batches, and from its own at other times.
     pub(crate) fn stamp(&self) -> u64 {
         self.stamp

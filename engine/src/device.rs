@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use offramp_kernels::cpu::CpuDevice;
 use offramp_kernels::{
-    Activation, ArenaLayout, Device, Linear, LinearNorms, LiveBound, Op, PassInput, RowInput,
+    Activation, Admission, ArenaLayout, Device, Linear, LinearNorms, LiveBound, Op, RowInput,
     Score, Span, Token, WeightForm, WeightId,
 };
 
@@ -253,7 +253,7 @@ fn peak_product(device: &mut dyn Device) -> Result<Op> {
     let values: Vec<f32> = (0..len).map(|_| rng.f32() - 0.5).collect();
     device.load(WeightId(0), 0, &values)?;
     device.load(WeightId(1), 0, &values[..n])?;
-    device.begin(&PassInput {
+    device.begin(&Admission {
         input: RowInput::Text {
             tokens: &vec![Token { id: 0, position: 0, kind: 0 }; n],
             offsets: &[0, n as u32],

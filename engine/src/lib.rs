@@ -42,7 +42,7 @@
 //! let settings = PassSettings::new(&exits, AfterExit::Compact);
 //! let mut labels = [""; 2];
 //! engine.run(&batch, &settings, &mut |answer: Answer<'_>| {
-//!     labels[answer.slot.0 as usize] = model.label(answer.label);
+//!     labels[answer.row] = model.label(answer.label);
 //! })?;
 //! assert_eq!(labels, ["HUM", "NUM"]);
 //! # Ok(())
@@ -76,13 +76,13 @@ pub use batch::Batch;
 pub use device::{DeviceChoice, DeviceInfo, Precision, devices, peak_gflops};
 pub use error::{Error, InputError, Result};
 pub use exec::{
-    Answer, Engine, EngineOptions, Exit, Observation, Packing, PassReport, PassSettings, Seen,
-    SegmentTime, Shape, Sink,
+    Answer, Engine, EngineOptions, Exit, Group, Observation, Packing, PassReport, PassSettings,
+    Seen, SegmentTime, Shape, Sink,
 };
 pub use exit::{AfterExit, Exits, OFF, Publisher, Subscriber, score_of, threshold_table};
 pub use image::{Picture, Preprocessor};
 pub use model::Model;
-pub use offramp_kernels::{Cost, Decision, ExitWindow, LiveBound, Pool, RowSlot, Score};
+pub use offramp_kernels::{Cost, Decision, ExitWindow, LiveBound, Pool, Room, RowSlot, Score};
 pub use offramp_weights::{
     Conversion, Identity, Input, ModelSpec, Network, Policy, RampBundle, SiteThreshold, Task,
     ThresholdFile,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    ArenaLayout, ExitId, ExitRecord, LiveBound, Op, PassInput, Result, RowSlot, Span, WeightId,
+    Admission, ArenaLayout, Compact, ExitId, ExitRecord, GroupId, LiveBound, Op, Result, Room,
+    RowSlot, Span, WeightId,
 };
 
 /// What a machine would rather run, where a plan may choose between ops that give the same values.
@@ -25,9 +26,12 @@ impl Default for Preferences {
 
 /// A machine that runs ops.
 ///
-/// The order of calls: [`reserve`](Self::reserve) once, [`load`](Self::load) for every weight,
-/// then for each pass [`begin`](Self::begin), any number of [`issue`](Self::issue) and
-/// [`exits`](Self::exits), and [`finish`](Self::finish). After `reserve` nothing allocates.
+/// The order of calls: [`reserve`](Self::reserve) once, [`load`](Self::load) for every weight. Then
+/// rows come with [`admit`](Self::admit) and go with [`retire`](Self::retire). Those that come
+/// together are a group; ops work on the group that runs. Any number of [`issue`](Self::issue) and
+/// [`exits`](Self::exits) take it on. At a site it may be [parked](Self::park), so that another can
+/// be admitted, and later [gathered](Self::gather), alone or with others parked there.
+/// [`finish`](Self::finish) waits for all that was issued. After `reserve` nothing allocates.
 ///
 /// Row and token counts live on the device, so that rows can leave without the host being asked;
 /// the bound given to `issue` may be stale. Whatever op tests hold for one device hold for all:
@@ -82,14 +86,13 @@ pub trait Device: Send {
     /// [`crate::Error::Mismatch`] where the rows do not fit the declared form.
     fn load(&mut self, weight: WeightId, first_row: usize, values: &[f32]) -> Result<()>;
 
-    /// Takes a part of the images of the pass after this one, while this one runs: some bytes from
-    /// byte `from` on, where those before have been taken already; 0 begins with other images.
-    /// Gives how many it has by then. Once that is all of them,
-    /// [`RowInput::Staged`](crate::RowInput::Staged) begins a pass over them; a pass over anything
-    /// else forgets them.
+    /// Takes a part of images that will be admitted next, while others run: some bytes from byte
+    /// `from` on, where those before have been taken already; 0 begins with other images. Gives how
+    /// many it has by then. Once that is all of them, [`RowInput::Staged`](crate::RowInput::Staged)
+    /// admits them; admitting anything else forgets them.
     ///
-    /// Never waits for the device, but to forget images that are on their way. 0: it gains nothing
-    /// by it, and takes none.
+    /// Never waits for the device, but to forget images that are on their way. What it gives may be
+    /// `from`: it has no room for more now, or gains nothing by it.
     ///
     /// # Errors
     /// [`crate::Error::TooLarge`] beyond the reserved limits, [`crate::Error::Mismatch`] where
@@ -98,12 +101,56 @@ pub trait Device: Send {
         Ok(0)
     }
 
-    /// Starts a pass: takes the rows over, forgets the pass before.
+    /// What it could admit now.
+    fn room(&self) -> Room;
+
+    /// Takes rows in, as a group that runs from now on: each gets a slot, which is appended to
+    /// `slots`, and a place for each token. What they are made of is read by ops that come before
+    /// any row leaves, and before other rows come. Waits for the device only where it would have to
+    /// overwrite what it has not taken over yet from rows that were there before.
     ///
     /// # Errors
-    /// [`crate::Error::TooLarge`] beyond the reserved limits, [`crate::Error::Mismatch`] where
-    /// offsets, flags or thresholds contradict each other.
-    fn begin(&mut self, pass: &PassInput<'_>) -> Result<()>;
+    /// [`crate::Error::TooLarge`] beyond the room there is, [`crate::Error::Mismatch`] where
+    /// offsets, flags or thresholds contradict each other, or another group runs.
+    fn admit(&mut self, rows: &Admission<'_>, slots: &mut Vec<RowSlot>) -> Result<GroupId>;
+
+    /// The running group, if there is one, runs no longer. At a `site` its rows keep their vectors
+    /// of the value that crosses, and may be gathered; without one they have run to their end, and
+    /// all that is left of them are their records.
+    ///
+    /// # Errors
+    /// [`crate::Error::Mismatch`] where the value of the site is not resident, or there is no room
+    /// for another group.
+    fn park(&mut self, site: Option<&Compact>) -> Result<()>;
+
+    /// The rows that were parked at a site as `groups`, one group after the other, run as one: the
+    /// first of them, under its settings; the others are no more. Rows that have left meanwhile are
+    /// dropped. Waits for nothing.
+    ///
+    /// # Errors
+    /// [`crate::Error::Mismatch`] where one is not parked, or another group runs.
+    fn gather(&mut self, groups: &[GroupId], site: &Compact) -> Result<()>;
+
+    /// Rows are no more: their slots and places are free, and a group without rows is none. The
+    /// caller sees to it that no op will meet them any more: they have been packed away, or nothing
+    /// more is issued for their group.
+    ///
+    /// # Errors
+    /// [`crate::Error::Mismatch`] for a slot that no row has.
+    fn retire(&mut self, slots: &[RowSlot]) -> Result<()>;
+
+    /// Retires all rows, once everything issued has run or failed.
+    fn clear(&mut self);
+
+    /// Starts over: [`clear`](Self::clear), then [`admit`](Self::admit). The slots of the rows are
+    /// 0, 1, 2 .. in their order. For measurements, and whoever knows no other rows.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit).
+    fn begin(&mut self, rows: &Admission<'_>) -> Result<()> {
+        self.clear();
+        self.admit(rows, &mut Vec::with_capacity(rows.rows())).map(|_| ())
+    }
 
     /// Enqueues an op; may return before it ran, never waits for it.
     ///
@@ -123,8 +170,8 @@ pub trait Device: Send {
     /// As [`finish`](Self::finish).
     fn is_done(&mut self) -> Result<bool>;
 
-    /// The logits behind a record of this pass that [`exits`](Self::exits) has handed out:
-    /// one number per class, temperature applied. Valid until the next pass begins.
+    /// The logits behind a record that [`exits`](Self::exits) has handed out: one number per class,
+    /// temperature applied. Valid until another row has its slot.
     fn logits(&self, exit: ExitId, slot: RowSlot) -> &[f32];
 
     /// Waits until everything issued has run.

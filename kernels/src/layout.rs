@@ -132,19 +132,18 @@ impl fmt::Display for Grid {
 /// Everything a device allocates, once: see [`crate::Device::reserve`].
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct ArenaLayout {
-    /// Most rows in a pass.
+    /// Most rows there at once: slots.
     pub rows_max: usize,
-    /// Most tokens in a pass, all rows together.
+    /// Most tokens there at once, all rows together: places. Images have one each.
     pub tokens_max: usize,
+    /// Most groups there at once, one of which runs; 0 counts as 1.
+    pub groups_max: usize,
     /// Most tokens of one row.
     pub row_tokens_max: usize,
     /// Bytes of an image: height x width x channels; 0 for a plan that reads text.
     pub row_pixels: usize,
     /// Elements of activation memory that the spans of the plan point into.
     pub activations: usize,
-    /// Values that cross sites: they belong to slots, and stay where they are while their rows
-    /// are parked. No other value ever lies there.
-    pub resident: Vec<Span>,
     /// Ramps plus the final exit: one past the highest [`crate::ExitId`].
     pub exits: usize,
     /// Widest logits vector of any exit.
@@ -155,9 +154,28 @@ pub struct ArenaLayout {
     pub moments: Vec<usize>,
     /// The weights by [`WeightId`].
     pub weights: Vec<WeightForm>,
+    /// Values that cross sites. They belong to slots, by place, and stay where they are while their
+    /// rows are parked. No other value ever lies there: all others die with the step that made
+    /// them.
+    pub resident: Vec<Span>,
 }
 
 impl ArenaLayout {
+    /// Places of all rows together.
+    pub(crate) fn places_max(&self) -> usize {
+        self.tokens_max.max(self.rows_max)
+    }
+
+    /// Elements that one place has in a resident value.
+    pub(crate) fn place_width(&self, value: &Span) -> usize {
+        value.len / self.tokens_max.max(1)
+    }
+
+    /// The most that one place has in any of them.
+    pub(crate) fn resident_width(&self) -> usize {
+        self.resident.iter().map(|value| self.place_width(value)).max().unwrap_or(0)
+    }
+
     /// Fails unless `span` is a matrix of `tokens_max` rows, `width` wide, in the arena.
     pub(crate) fn check_matrix(&self, what: &'static str, span: Span, width: usize) -> Result<()> {
         span.check(what, self.tokens_max.saturating_mul(width), self.activations)

@@ -23,6 +23,7 @@ mod layout;
 mod op;
 mod ops;
 mod pass;
+mod slots;
 mod span;
 
 pub use cost::Cost;
@@ -36,6 +37,7 @@ pub use ops::{
     Window,
 };
 pub use pass::{
-    ExitId, ExitRecord, ExitWindow, LiveBound, PassInput, RowInput, RowSlot, Score, Token,
+    Admission, ExitId, ExitRecord, ExitWindow, LiveBound, RowInput, RowSlot, Score, Token,
 };
+pub use slots::{GroupId, Room};
 pub use span::Span;

@@ -1,4 +1,4 @@
-//! What goes into a pass and what comes out of it.
+//! What goes into a device and what comes out of it.
 
 use std::fmt;
 
@@ -18,7 +18,8 @@ pub struct Token {
     pub kind: u16,
 }
 
-/// Identity of a row for the whole pass: its index when the pass began.
+/// Identity of a row on its device, from [`admit`](crate::Device::admit) to
+/// [`retire`](crate::Device::retire).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowSlot(pub u32);
 
@@ -75,7 +76,7 @@ impl ExitWindow {
     pub const ANY: Self = Self { first: 0, last: u32::MAX };
 }
 
-/// What the rows of a pass are made of, one row after the other.
+/// What rows are made of, one row after the other.
 #[derive(Clone, Copy, Debug)]
 pub enum RowInput<'a> {
     /// Texts, packed without padding.
@@ -92,25 +93,35 @@ pub enum RowInput<'a> {
     Staged,
 }
 
-/// The rows of a pass, packed without padding, and the settings that hold for all of it.
+/// Rows that come together, packed without padding, and the settings that they meet.
 #[derive(Clone, Copy, Debug)]
-pub struct PassInput<'a> {
+pub struct Admission<'a> {
     /// What the rows are made of.
     pub input: RowInput<'a>,
-    /// By slot: the row runs on to the end even after its answer has left.
+    /// By row: it runs on to the end even after its answer has left.
     pub stays: &'a [bool],
-    /// By slot: where the row may leave. Empty means [`ExitWindow::ANY`] for all.
+    /// By row: where it may leave. Empty means [`ExitWindow::ANY`] for all.
     pub windows: &'a [ExitWindow],
     /// The score every ramp uses.
     pub score: Score,
-    /// By exit: the threshold. One snapshot covers the whole pass.
+    /// By exit: the threshold. One snapshot holds for the group.
     pub thresholds: &'a [f32],
 }
 
-impl PassInput<'_> {
+impl Admission<'_> {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.stays.len()
+    }
+
+    /// By row: how many places it needs.
+    pub(crate) fn places(&self) -> impl ExactSizeIterator<Item = usize> + Clone {
+        let offsets = match self.input {
+            RowInput::Text { offsets, .. } => offsets,
+            RowInput::Images(_) | RowInput::Staged => &[],
+        };
+        let tokens = |row: usize| (offsets[row + 1] - offsets[row]) as usize;
+        (0..self.rows()).map(move |row| if offsets.is_empty() { 1 } else { tokens(row) })
     }
 
     /// Fails where it contradicts itself or exceeds what was reserved.

@@ -68,6 +68,47 @@ fn a_forward_waits_only_at_its_end() {
     }
 }
 
+/// A pass that is left at a site for another, and joined there by a third, waits for nothing: no
+/// call of any of them does, and nothing is copied but rows that come.
+#[test]
+fn groups_part_and_meet_without_waiting() {
+    let Some((_alone, driver)) = alone() else { return };
+    let model = model_with_ramps("bert-relu-many", 3);
+    let options = offramp::EngineOptions { groups_max: 3, ..machine::options() };
+    let mut engine = offramp::Engine::new(&model, &options).unwrap();
+    let exits = offramp::Exits::uniform(engine.plan(), Score::Confidence, 0.6).unwrap();
+    let settings = offramp::PassSettings::new(&exits, AfterExit::Compact);
+    let batches = [3, 4, 5].map(|seed| {
+        let mut batch = engine.batch();
+        support::fill(&mut batch, &random_rows(4 + seed as usize, &model, seed));
+        batch
+    });
+    let mut answers = 0;
+    let mut sink = |_: offramp::Answer<'_>| answers += 1;
+    for round in 0..6 {
+        let before = driver.counts();
+        let [mut first, second, mut urgent] = batches.each_ref().map(|batch| {
+            let mut group = engine.admit(batch, &settings).unwrap().unwrap();
+            assert!(engine.step(&mut group, None, &mut sink).unwrap());
+            engine.park(&mut group).unwrap();
+            group
+        });
+        engine.gather(&mut urgent, &mut Vec::new()).unwrap();
+        while engine.step(&mut urgent, None, &mut sink).unwrap() {}
+        let others = &mut vec![second];
+        engine.gather(&mut first, others).unwrap();
+        while engine.step(&mut first, None, &mut sink).unwrap() {}
+        engine.finish(urgent, &mut sink).unwrap();
+        engine.finish(first, &mut sink).unwrap();
+        let after = driver.counts();
+        assert_eq!(after.syncs, before.syncs, "round {round}");
+        assert_eq!(after.allocations, before.allocations, "round {round}");
+        // Of rows that join others, states and the rest lie apart.
+        assert_eq!(after.async_copies - before.async_copies, 1 + 2 + 2, "round {round}");
+    }
+    assert_eq!(answers, 6 * batches.iter().map(offramp::Batch::rows).sum::<usize>());
+}
+
 /// The images of a batch that is known to come go over while the pass before runs: every image
 /// once, without another wait or allocation.
 #[test]

@@ -16,6 +16,8 @@ mod machine;
 mod ops;
 mod repeat;
 mod replay;
+#[path = "../it/schedules.rs"]
+mod schedules;
 mod shipped;
 #[path = "../it/support.rs"]
 mod support;

@@ -39,7 +39,7 @@ fn ask(model: &Model, options: &EngineOptions, exits: bool) -> Vec<Said> {
         let mut sink = |answer: Answer<'_>| {
             let Answer { label, depth, logits, .. } = answer;
             let said = Said { label, depth, logits: logits.to_vec() };
-            assert!(answers[answer.slot.0 as usize].replace(said).is_none(), "answered twice");
+            assert!(answers[answer.row].replace(said).is_none(), "answered twice");
         };
         engine.run(&batch, &settings, &mut sink).unwrap();
         said.extend(answers.into_iter().map(Option::unwrap));

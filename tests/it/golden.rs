@@ -50,9 +50,7 @@ pub(crate) fn logits(model: &Model, rows: &[Row]) -> Vec<Vec<f32>> {
     let exits = Exits::off(engine.plan());
     let settings = PassSettings::new(&exits, AfterExit::Compact);
     let mut answered = vec![0; rows.len()];
-    engine
-        .run(&batch, &settings, &mut |answer: Answer<'_>| answered[answer.slot.0 as usize] += 1)
-        .unwrap();
+    engine.run(&batch, &settings, &mut |answer: Answer<'_>| answered[answer.row] += 1).unwrap();
     assert!(answered.iter().all(|&times| times == 1), "{answered:?}");
     let last = engine.plan().ramps();
     (0..rows.len() as u32).map(|slot| engine.logits(last, RowSlot(slot)).to_vec()).collect()

@@ -9,6 +9,7 @@ mod invariants;
 mod machine;
 mod ops;
 mod plan;
+mod schedules;
 mod shipped;
 mod support;
 mod tasks;

@@ -28,7 +28,7 @@ fn run(
         let from = answers.len();
         answers.resize(from + rows.len(), (u32::MAX, f64::NAN));
         let mut sink = |answer: Answer<'_>| {
-            answers[from + answer.slot.0 as usize] = (answer.label, answer.depth);
+            answers[from + answer.row] = (answer.label, answer.depth);
         };
         engine.run(&batch, settings, &mut sink).unwrap();
     }

@@ -63,17 +63,17 @@ pub(crate) struct Shown {
 
 impl Sink for Heard {
     fn answer(&mut self, answer: Answer<'_>) {
-        let Answer { slot, label, score, exit, logits, .. } = answer;
+        let Answer { row, label, score, exit, logits, .. } = answer;
         let given = Given { label, score, exit, logits: logits.to_vec() };
-        let before = self.answers[slot.0 as usize].replace(given);
-        assert_eq!(before, None, "slot {} answered twice", slot.0);
+        let before = self.answers[row].replace(given);
+        assert_eq!(before, None, "row {row} answered twice");
     }
 
     fn observe(&mut self, observation: Observation<'_>) {
-        let Observation { slot, seen, exit, final_label, is_sample, .. } = observation;
+        let Observation { row, seen, exit, final_label, is_sample, .. } = observation;
         let shown = Shown { seen: seen.to_vec(), exit, final_label, is_sample };
-        let before = self.observed[slot.0 as usize].replace(shown);
-        assert_eq!(before, None, "slot {} observed twice", slot.0);
+        let before = self.observed[row].replace(shown);
+        assert_eq!(before, None, "row {row} observed twice");
     }
 }
 

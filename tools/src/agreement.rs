@@ -1,6 +1,6 @@
 //! How often early answers equal the full model's, as far as rows that ran on have shown.
 
-use offramp::{Decision, Observation, RowSlot};
+use offramp::{Decision, Observation};
 use offramp_tune::clopper_pearson_upper;
 use serde::Serialize;
 
@@ -76,9 +76,4 @@ impl Feedback {
             )
         })
     }
-}
-
-/// Index of a slot.
-pub(crate) fn at(slot: RowSlot) -> usize {
-    slot.0 as usize
 }

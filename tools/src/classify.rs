@@ -11,7 +11,7 @@ use offramp_tune::profile::ShapeProfile;
 use serde::Serialize;
 
 use crate::adapt::AdaptArgs;
-use crate::agreement::{Feedback, at};
+use crate::agreement::Feedback;
 use crate::answers::{Kept, written};
 use crate::args::{AFTER_EXIT, AfterExitArg, EngineArgs, ExitArgs, ModelArg, share, switch};
 use crate::failure::{Failure, Result};
@@ -401,11 +401,11 @@ impl Answers {
 
 impl Sink for Answers {
     fn answer(&mut self, answer: Answer<'_>) {
-        self.by_slot[at(answer.slot)] = Kept::of(&answer);
+        self.by_slot[answer.row] = Kept::of(&answer);
     }
 
     fn observe(&mut self, observation: Observation<'_>) {
-        let answered = self.by_slot[at(observation.slot)].label;
+        let answered = self.by_slot[observation.row].label;
         self.feedback.book(&observation, self.ramps, answered, self.decision);
         if let Some(recorder) = &mut self.recorder {
             recorder.push(&observation);

@@ -9,7 +9,6 @@ use offramp::{
     Sink,
 };
 
-use crate::agreement::at;
 use crate::failure::{Failure, Result};
 
 /// Longest time told apart, nanoseconds: an hour.
@@ -201,10 +200,9 @@ struct Lap<'a> {
 
 impl Sink for Lap<'_> {
     fn answer(&mut self, answer: Answer<'_>) {
-        let Answer { slot, label, score, exit, depth, is_finite, .. } = answer;
+        let Answer { row, label, score, exit, depth, is_finite, .. } = answer;
         self.tally.row_ns.saturating_record(nanos(self.started.elapsed()));
-        self.tally.outcomes[self.first + at(slot)] =
-            Outcome { label, score, exit, depth, is_finite };
+        self.tally.outcomes[self.first + row] = Outcome { label, score, exit, depth, is_finite };
     }
 }
 

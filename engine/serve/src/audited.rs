@@ -21,7 +21,7 @@ impl<S: Sink> Sink for Audited<'_, S> {
 
     fn observe(&mut self, observation: Observation<'_>) {
         // A row with wishes of its own says nothing of what thresholds do to the others.
-        let window = self.windows.get(observation.slot.0 as usize).copied();
+        let window = self.windows.get(observation.row).copied();
         let is_plain = window.unwrap_or(ExitWindow::ANY) == ExitWindow::ANY;
         if is_plain && observation.is_sample && observation.final_label.is_some() {
             self.metrics.promise.audited.inc();

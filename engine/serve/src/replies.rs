@@ -1,7 +1,7 @@
 //! What a pass gives, as replies: each sent the moment it is known.
 
 use offramp::scores::{probabilities, sigmoid};
-use offramp::{Answer, Decision, Engine, Exit, Observation, Sink};
+use offramp::{Answer, Decision, Engine, Exit, Observation, RowSlot, Sink};
 use offramp_protocol::{Failure, Phase, Status, Verdict};
 
 use crate::inbox::Job;
@@ -9,7 +9,8 @@ use crate::state::State;
 
 /// An early answer whose confirmation is due.
 struct Open {
-    slot: usize,
+    row: usize,
+    slot: RowSlot,
     early: Verdict,
     /// What it decided.
     decided: u32,
@@ -65,9 +66,9 @@ impl<'a> Replies<'a> {
     /// Tells those who asked for it what the full model says.
     pub(crate) fn confirm(self, engine: &Engine) {
         let Self { state, mut rows, open, decision, started_us, .. } = self;
-        for Open { slot, early, decided, final_label } in open {
-            let Some(job) = rows[slot].take() else { continue };
-            let logits = engine.logits(engine.plan().ramps(), offramp::RowSlot(slot as u32));
+        for Open { row, slot, early, decided, final_label } in open {
+            let Some(job) = rows[row].take() else { continue };
+            let logits = engine.logits(engine.plan().ramps(), slot);
             let Some(label) = final_label else {
                 let message = "the full model's logits are not finite";
                 job.promise.fail(Failure::new(Status::DeviceFailed, message));
@@ -92,8 +93,8 @@ impl<'a> Replies<'a> {
 
 impl Sink for Replies<'_> {
     fn answer(&mut self, answer: Answer<'_>) {
-        let slot = answer.slot.0 as usize;
-        let Some(job) = self.rows[slot].take() else { return };
+        let row = answer.row;
+        let Some(job) = self.rows[row].take() else { return };
         let verdict = self.verdict(&job, &answer);
         let metrics = &self.state.metrics;
         metrics.queue_seconds.observe(f64::from(verdict.queue_us) / 1e6);
@@ -105,16 +106,17 @@ impl Sink for Replies<'_> {
         if job.options.two_phase && verdict.phase == Phase::Early {
             job.promise.early(verdict.clone());
             let (early, decided) = (verdict, answer.label);
-            self.open.push(Open { slot, early, decided, final_label: None });
-            self.rows[slot] = Some(job);
+            let slot = answer.slot;
+            self.open.push(Open { row, slot, early, decided, final_label: None });
+            self.rows[row] = Some(job);
         } else {
             job.promise.keep(verdict);
         }
     }
 
     fn observe(&mut self, observation: Observation<'_>) {
-        let slot = observation.slot.0 as usize;
-        if let Some(open) = self.open.iter_mut().find(|open| open.slot == slot) {
+        let row = observation.row;
+        if let Some(open) = self.open.iter_mut().find(|open| open.row == row) {
             open.final_label = observation.final_label;
         }
     }

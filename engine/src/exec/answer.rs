@@ -10,7 +10,7 @@ pub trait Sink {
     /// A row's answer, as soon as it is known. Exactly once for each row.
     fn answer(&mut self, answer: Answer<'_>);
 
-    /// What a row showed, after the pass. Exactly once for each row.
+    /// What a row showed, when its group has finished. Exactly once for each row.
     fn observe(&mut self, observation: Observation<'_>) {
         let _ = observation;
     }
@@ -44,7 +44,9 @@ impl fmt::Display for Exit {
 /// The answer to one row.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a> {
-    /// Which row of the batch.
+    /// Its index in the batch that it came with.
+    pub row: usize,
+    /// Its slot: tells apart the rows of several batches.
     pub slot: RowSlot,
     /// What was decided: the most probable class; a set of labels or a number as
     /// [`Decision`](offramp_kernels::Decision) says.
@@ -75,7 +77,9 @@ pub struct Seen {
 /// What one row showed: the raw material of tuning.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
-    /// Which row of the batch.
+    /// Its index in the batch that it came with.
+    pub row: usize,
+    /// Its slot: tells apart the rows of several batches.
     pub slot: RowSlot,
     /// The active ramps it passed, in order.
     pub seen: &'a [Seen],
@@ -90,7 +94,7 @@ pub struct Observation<'a> {
     pub version: u64,
 }
 
-/// What a pass did.
+/// What a pass did, or a group.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PassReport {
     /// Rows answered.
@@ -110,4 +114,15 @@ pub struct PassReport {
     /// How long the device was at it by its own clock, without the upload of the rows. `None`
     /// without [`Engine::time_passes`](crate::Engine::time_passes), and on a CPU.
     pub device_elapsed: Option<Duration>,
+}
+
+impl PassReport {
+    /// Adds what another group did before it became one with this.
+    pub(super) fn absorb(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.tokens += other.tokens;
+        self.segments += other.segments;
+        self.token_segments += other.token_segments;
+        self.compactions += other.compactions;
+    }
 }

@@ -5,7 +5,7 @@ use offramp_kernels::ExitWindow;
 use super::PassSettings;
 use crate::exit::AfterExit;
 
-/// By slot, whether the row was drawn, and whether it stays after its answer has left.
+/// By row of the batch: whether it was drawn, and whether it stays after its answer has left.
 pub(super) struct Audit {
     rng: fastrand::Rng,
     drawn: Vec<bool>,
@@ -30,13 +30,15 @@ impl Audit {
         let rng = &mut self.rng;
         self.drawn.extend((0..rows).map(|_| rate >= 1.0 || rng.f64() < rate));
         self.stays.clear();
-        let asked = |slot| settings.stays.get(slot).copied().unwrap_or(false);
-        let stays = self.drawn.iter().enumerate().map(|(slot, &drawn)| drawn || asked(slot));
+        let asked = |row| settings.stays.get(row).copied().unwrap_or(false);
+        let stays = self.drawn.iter().enumerate().map(|(row, &drawn)| drawn || asked(row));
         self.stays.extend(stays);
     }
 
     /// Chooses who stays instead of drawing: for measuring.
     pub(super) fn keep(&mut self, rows: usize, stays: impl Fn(usize) -> bool) {
+        self.drawn.clear();
+        self.drawn.resize(rows, false);
         self.stays.clear();
         self.stays.extend((0..rows).map(stays));
     }

@@ -1,13 +1,13 @@
 //! Times segments, ramps and compaction on the device at hand.
 
-use offramp_kernels::{Op, Score};
+use offramp_kernels::{LiveBound, Op, Score};
 
-use super::Engine;
-use super::pass::issue_all;
+use super::step::issue_all;
+use super::{Engine, PassSettings};
 use crate::batch::Batch;
 use crate::clock;
-use crate::error::Result;
-use crate::exit::Exits;
+use crate::error::{Error, Result};
+use crate::exit::{AfterExit, Exits};
 
 /// Forwards behind a median at start.
 const ROUNDS: usize = 3;
@@ -41,18 +41,25 @@ impl Engine {
     /// forwards in which nobody leaves.
     ///
     /// # Errors
-    /// The shape exceeds the engine's limits, or the device failed.
+    /// The shape exceeds the engine's limits, other rows are there, or the device failed.
     pub fn measure(&mut self, shape: Shape, rounds: usize) -> Result<Vec<SegmentTime>> {
+        self.check_alone()?;
+        let measured = self.measure_segments(shape, rounds);
+        self.device.clear();
+        measured
+    }
+
+    fn measure_segments(&mut self, shape: Shape, rounds: usize) -> Result<Vec<SegmentTime>> {
         let batch = self.synthetic(shape)?;
         let exits = Exits::watching(&self.plan, Score::Confidence);
         let segments = self.plan.segments.len();
         let mut samples = vec![(Vec::new(), Vec::new()); segments];
         self.audit.keep(shape.rows, |_| true);
         for _ in 0..rounds.max(1) {
-            self.begin(&batch, &exits, &[])?;
+            let bound = self.begin(&batch, &exits)?;
             for (index, (segment, exit)) in samples.iter_mut().enumerate() {
-                segment.push(self.time_ops(|plan| plan.segments[index].ops.clone())?);
-                exit.push(self.time_ops(|plan| plan.exit_ops(index))?);
+                segment.push(self.time_ops(bound, |plan| plan.segments[index].ops.clone())?);
+                exit.push(self.time_ops(bound, |plan| plan.exit_ops(index))?);
             }
         }
         let has_exit: Vec<bool> =
@@ -72,6 +79,13 @@ impl Engine {
     /// # Errors
     /// As [`measure`](Self::measure).
     pub fn measure_compaction(&mut self, shape: Shape, rounds: usize) -> Result<Option<f64>> {
+        self.check_alone()?;
+        let measured = self.measure_packing(shape, rounds);
+        self.device.clear();
+        measured
+    }
+
+    fn measure_packing(&mut self, shape: Shape, rounds: usize) -> Result<Option<f64>> {
         let Some(index) = self.plan.ramp_sites().next() else { return Ok(None) };
         let Some(site) = &self.plan.segments[index].site else { return Ok(None) };
         let compact = Op::Compact(site.compact.clone());
@@ -80,14 +94,14 @@ impl Engine {
         self.audit.keep(shape.rows, |row| row % 2 == 1);
         let mut samples = Vec::new();
         for _ in 0..rounds.max(1) {
-            self.begin(&batch, &exits, &[])?;
-            self.time_ops(|plan| plan.ops_until_first_ramp())?;
-            let one_us = self.time_ops(|_| vec![compact.clone()])?;
+            let bound = self.begin(&batch, &exits)?;
+            self.time_ops(bound, |plan| plan.ops_until_first_ramp())?;
+            let one_us = self.time_ops(bound, |_| vec![compact.clone()])?;
             if !self.device.runs_behind() {
                 samples.push(one_us);
                 continue;
             }
-            let many_us = self.time_ops(|_| vec![compact.clone(); 1 + COMPACTIONS])?;
+            let many_us = self.time_ops(bound, |_| vec![compact.clone(); 1 + COMPACTIONS])?;
             samples.push((many_us - one_us).max(0.0) / COMPACTIONS as f64);
         }
         Ok(Some(median(&mut samples)))
@@ -164,9 +178,31 @@ impl Engine {
         fits.then_some(larger)
     }
 
-    fn time_ops(&mut self, ops: impl FnOnce(&crate::plan::Plan) -> Vec<Op>) -> Result<f64> {
+    /// Measuring starts over again and again, so nobody else may be there.
+    fn check_alone(&self) -> Result<()> {
+        let there = self.plan.layout.rows_max - self.device.room().rows;
+        if there > 0 {
+            return Err(Error::Options(format!(
+                "{there} rows are there: measure before they come"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Lets the rows of `batch` take the place of all others; who stays, the audit has been told.
+    fn begin(&mut self, batch: &Batch, exits: &Exits) -> Result<LiveBound> {
+        let settings = PassSettings::new(exits, AfterExit::Compact);
+        let input = self.input_of(batch)?;
+        self.device.begin(&settings.admission(input, self.audit.stays()))?;
+        Ok(LiveBound { rows: batch.rows(), tokens: batch.tokens() })
+    }
+
+    fn time_ops(
+        &mut self,
+        bound: LiveBound,
+        ops: impl FnOnce(&crate::plan::Plan) -> Vec<Op>,
+    ) -> Result<f64> {
         let ops = ops(&self.plan);
-        let bound = self.state.rows.bound();
         let started = clock::now();
         issue_all(self.device.as_mut(), &ops, bound)?;
         self.device.finish()?;

@@ -5,17 +5,22 @@ mod answer;
 mod audit;
 mod compact;
 mod course;
+mod group;
 mod measure;
 mod pace;
 mod pass;
+mod slots;
+mod step;
 
-use offramp_kernels::{Decision, Device, ExitId, ExitWindow, RowSlot};
+use offramp_kernels::{
+    Admission, Decision, Device, ExitId, ExitRecord, ExitWindow, GroupId, Room, RowInput, RowSlot,
+};
 
 pub use answer::{Answer, Exit, Observation, PassReport, Seen, Sink};
+pub use group::Group;
 pub use measure::{SegmentTime, Shape};
 
 use crate::batch::Batch;
-use crate::clock;
 use crate::error::{Error, Result};
 use crate::exit::{AfterExit, Exits};
 use crate::model::{Model, bind};
@@ -24,13 +29,15 @@ use crate::rules::{Limits, RowRules};
 use ahead::Ahead;
 use audit::Audit;
 use compact::{LeaveRates, SegmentCosts};
-use pass::PassState;
+use slots::SlotFacts;
 
 /// How to start an engine.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
-    /// Largest batch.
+    /// Most rows and tokens there at once: the largest batch, and whatever is parked.
     pub limits: Limits,
+    /// Most groups there at once. With one, batches run one after the other.
+    pub groups_max: usize,
     /// Where to run.
     pub device: crate::DeviceChoice,
     /// Worker threads of the CPU device; 0 takes one per core.
@@ -49,6 +56,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            groups_max: 1,
             device: crate::DeviceChoice::Auto,
             threads: 0,
             precision: crate::Precision::default(),
@@ -70,7 +78,7 @@ pub enum Packing {
     Never,
 }
 
-/// What holds for one pass.
+/// What holds for one pass, or one group.
 #[derive(Clone, Copy, Debug)]
 pub struct PassSettings<'a> {
     /// The threshold snapshot.
@@ -80,9 +88,9 @@ pub struct PassSettings<'a> {
     /// Under [`AfterExit::Compact`]: the share of rows that run to the end whatever they answer,
     /// a fair sample of all.
     pub audit_rate: f64,
-    /// By slot: where the row may leave. Empty: wherever the thresholds say.
+    /// By row: where it may leave. Empty: wherever the thresholds say.
     pub windows: &'a [ExitWindow],
-    /// By slot: whether the row runs to the end whatever it answers, drawn or not. Empty: none.
+    /// By row: whether it runs to the end whatever it answers, drawn or not. Empty: none.
     pub stays: &'a [bool],
     /// Under [`AfterExit::Compact`]: when rows are packed.
     pub packing: Packing,
@@ -104,6 +112,20 @@ impl<'a> PassSettings<'a> {
             next: None,
         }
     }
+
+    /// What a device is told of rows that come, `stays` by row.
+    fn admission<'b>(&self, input: RowInput<'b>, stays: &'b [bool]) -> Admission<'b>
+    where
+        'a: 'b,
+    {
+        Admission {
+            input,
+            stays,
+            windows: self.windows,
+            score: self.exits.score,
+            thresholds: &self.exits.thresholds,
+        }
+    }
 }
 
 /// A model on a device, ready to run batches. One thread owns it.
@@ -112,11 +134,19 @@ pub struct Engine {
     plan: Plan,
     rules: RowRules,
     limits: Limits,
-    state: PassState,
+    slots: SlotFacts,
     audit: Audit,
     costs: SegmentCosts,
     rates: LeaveRates,
     ahead: Ahead,
+    /// Records that have just landed.
+    records: Vec<ExitRecord>,
+    /// Groups without rows, to be used again.
+    spares: Vec<Group>,
+    /// The groups that are being gathered.
+    ids: Vec<GroupId>,
+    /// Rows of the pass that runs.
+    left_over: Vec<RowSlot>,
 }
 
 impl Engine {
@@ -139,11 +169,16 @@ impl Engine {
         if let Decision::Value { tolerance } = model.decision(options.tolerance)? {
             plan.tolerate(tolerance);
         }
+        plan.layout.groups_max = options.groups_max;
         check(&plan).map_err(Error::Options)?;
         device.reserve(&plan.layout)?;
         bind(&plan, model, device.as_mut())?;
         let mut engine = Self {
-            state: PassState::new(&plan),
+            slots: SlotFacts::new(&plan),
+            records: Vec::with_capacity(plan.layout.rows_max * plan.layout.exits),
+            spares: (0..options.groups_max.max(1)).map(|_| Group::with_capacity(&plan)).collect(),
+            ids: Vec::with_capacity(options.groups_max),
+            left_over: Vec::with_capacity(plan.layout.rows_max),
             audit: Audit::new(options.seed, options.limits.rows_max),
             costs: SegmentCosts::counted(&plan),
             rates: LeaveRates::new(plan.ramps()),
@@ -206,34 +241,28 @@ impl Engine {
         self.device.reserved_bytes()
     }
 
-    /// What an exit gave out for a row of the last batch that reached it: logits, or the features
-    /// of a headless ramp.
+    /// What there is room for beside the rows that are there.
+    pub fn room(&self) -> Room {
+        self.device.room()
+    }
+
+    /// What an exit gave out for a row that reached it: logits, or the features of a headless ramp.
+    /// Can be read until another row has its slot.
     pub fn logits(&self, exit: usize, slot: RowSlot) -> &[f32] {
         self.device.logits(ExitId(exit as u32), slot)
     }
 
-    /// Runs a batch; every row is answered through `sink` exactly once, as soon as its answer is
-    /// known, then observed once. Allocates nothing.
-    ///
-    /// # Errors
-    /// The device failed; rows not answered by then have no answer.
-    pub fn run(
-        &mut self,
-        batch: &Batch,
-        settings: &PassSettings<'_>,
-        sink: &mut dyn Sink,
-    ) -> Result<PassReport> {
-        if settings.exits.thresholds.len() != self.plan.layout.exits {
-            let (found, expected) = (settings.exits.thresholds.len(), self.plan.layout.exits);
-            return Err(Error::Options(format!("{found} thresholds for {expected} exits")));
+    /// Fails for settings that do not fit the plan.
+    fn check(&self, settings: &PassSettings<'_>) -> Result<()> {
+        let exits = settings.exits;
+        let expected = self.plan.layout.exits;
+        for (found, what) in
+            [(exits.thresholds.len(), "thresholds"), (exits.active.len() + 1, "exits that are on")]
+        {
+            if found != expected {
+                return Err(Error::Options(format!("{found} {what} for {expected} exits")));
+            }
         }
-        settings.exits.check(&self.plan)?;
-        self.audit.draw(batch.rows(), settings);
-        let started = clock::now();
-        let mut report = self.pass(batch, settings, sink)?;
-        report.elapsed = started.elapsed();
-        report.device_elapsed = self.device.pass_time()?;
-        self.observe(settings, sink);
-        Ok(report)
+        exits.check(&self.plan)
     }
 }

@@ -8,46 +8,34 @@
 //! device             segment 0, ramp 0 │ segment 1, ramp 1 │ segment 2 ...
 //! ```
 
-use super::course::{Issued, is_gone};
-use super::pass::PassState;
-use super::{Engine, Sink};
+use super::course::Issued;
+use super::slots::SlotFacts;
+use super::{Engine, Group, Sink};
 use crate::batch::Batch;
 use crate::error::Result;
 
-impl PassState {
-    /// Takes out the rows that are known to have left.
-    pub(super) fn forget_leavers(&mut self, stays: &[bool]) {
-        let Self { rows, answered, course, .. } = self;
-        rows.retain(|slot| {
-            let slot = slot.0 as usize;
-            !is_gone(answered[slot], stays[slot], course.packed)
-        });
-    }
-
-    /// Whether every row that reached a ramp has told what it said.
-    fn has_heard(&self, issued: Issued, stays: &[bool]) -> bool {
-        self.rows.slots().iter().all(|slot| {
-            let slot = slot.0 as usize;
-            is_gone(self.answered[slot], stays[slot], issued.packed)
-                || self.seen(slot).last().is_some_and(|seen| seen.ramp >= issued.ramp)
-        })
-    }
+/// Whether every row of a group that reached a ramp has told what it said.
+fn is_heard(ramp: Issued, group: &Group, slots: &SlotFacts) -> bool {
+    group.rows.iter().all(|row| {
+        slots.of(row.slot).is_gone(ramp.packed)
+            || slots.seen(row.slot).last().is_some_and(|seen| seen.ramp >= ramp.ramp)
+    })
 }
 
 impl Engine {
-    /// Hands out answers, and hands over what comes `next`, until the host may issue segment
-    /// `index`.
+    /// Hands out answers, and hands over what comes `next`, until the host may issue the next
+    /// segment of a group.
     pub(super) fn keep_pace(
         &mut self,
-        index: usize,
+        group: &mut Group,
         next: Option<&Batch>,
         sink: &mut dyn Sink,
     ) -> Result<()> {
         if !self.device.runs_behind() {
             return Ok(());
         }
-        let Some(due) = self.state.course.due(index) else { return Ok(()) };
-        while !self.state.has_heard(due, self.audit.stays()) {
+        let Some(due) = group.course.due(group.next) else { return Ok(()) };
+        while !is_heard(due, group, &self.slots) {
             let is_done = self.device.is_done()?;
             self.drain(sink)?;
             if is_done {
@@ -55,7 +43,7 @@ impl Engine {
             }
             self.use_wait(next)?;
         }
-        self.state.forget_leavers(self.audit.stays());
+        self.forget_leavers(group);
         Ok(())
     }
 }

@@ -17,13 +17,13 @@ struct Agreement {
 
 impl Sink for Agreement {
     fn answer(&mut self, answer: Answer<'_>) {
-        self.early[answer.slot.0 as usize] = answer.label;
+        self.early[answer.row] = answer.label;
     }
 
     fn observe(&mut self, observation: Observation<'_>) {
         let Some(label) = observation.final_label.filter(|_| observation.is_sample) else { return };
         self.rows += 1;
-        self.agreeing += u32::from(label == self.early[observation.slot.0 as usize]);
+        self.agreeing += u32::from(label == self.early[observation.row]);
     }
 }
 

@@ -1,16 +1,16 @@
-//! What the exits of a pass have said.
+//! What exits have said.
 
 use super::arena::Buffer;
 use crate::{ArenaLayout, Error, ExitId, ExitRecord, Result, RowSlot};
 
-/// Records not yet handed out, and the logits of the pass by exit and slot.
+/// Records not yet handed out, and logits by exit and slot.
 #[derive(Default)]
 pub(crate) struct Exits {
     records: Vec<ExitRecord>,
     records_max: usize,
     rows_max: usize,
     logits_max: usize,
-    /// By exit: length of the vectors its ramp gave out in this pass.
+    /// By exit: length of the vectors its ramp gives out; 0 while it has not spoken.
     lengths: Vec<usize>,
     logits: Buffer,
 }
@@ -38,8 +38,15 @@ impl Exits {
         self.logits.bytes() + self.records.capacity() * size_of::<ExitRecord>()
     }
 
-    /// Forgets the pass before.
-    pub(crate) fn begin(&mut self) {
+    /// Forgets records of rows that go, where they were not handed out.
+    pub(crate) fn forget(&mut self, slots: &[RowSlot]) {
+        if !self.records.is_empty() {
+            self.records.retain(|record| !slots.contains(&RowSlot(record.slot)));
+        }
+    }
+
+    /// Forgets all rows.
+    pub(crate) fn clear(&mut self) {
         self.records.clear();
         self.lengths.fill(0);
     }

@@ -8,6 +8,7 @@ mod arena;
 mod exits;
 pub mod gemm;
 pub(crate) mod math;
+mod parked;
 mod rows;
 pub mod simd;
 pub mod team;
@@ -24,9 +25,10 @@ pub(crate) use weights::Weights;
 
 use crate::ops::{AttentionScratch, ConvScratch, RampScratch};
 use crate::{
-    ArenaLayout, Device, ExitId, ExitRecord, LiveBound, Op, PassInput, Result, RowSlot, RowTokens,
-    Span, WeightId,
+    Admission, ArenaLayout, Compact, Device, ExitId, ExitRecord, GroupId, LiveBound, Op, Result,
+    Room, RowSlot, RowTokens, Span, WeightId,
 };
+use parked::Parked;
 
 /// A CPU with a fixed team of threads.
 pub struct CpuDevice {
@@ -36,6 +38,7 @@ pub struct CpuDevice {
     pub(crate) arena: Arena,
     pub(crate) weights: Weights,
     pub(crate) rows: Rows,
+    parked: Parked,
     pub(crate) exits: Exits,
     pub(crate) attention: AttentionScratch,
     pub(crate) ramp: RampScratch,
@@ -64,6 +67,7 @@ impl CpuDevice {
             arena: Arena::default(),
             weights: Weights::default(),
             rows: Rows::default(),
+            parked: Parked::default(),
             exits: Exits::default(),
             attention: AttentionScratch::default(),
             ramp: RampScratch::default(),
@@ -91,6 +95,7 @@ impl Device for CpuDevice {
         self.arena = Arena::new(layout.activations)?;
         self.weights = Weights::new(&layout.weights)?;
         self.rows = Rows::new(layout)?;
+        self.parked = Parked::new(layout)?;
         self.exits = Exits::new(layout)?;
         self.attention = AttentionScratch::new(layout, self.team.threads())?;
         self.ramp = RampScratch::new(layout)?;
@@ -103,6 +108,7 @@ impl Device for CpuDevice {
         self.arena.bytes()
             + self.weights.bytes()
             + self.rows.bytes()
+            + self.parked.bytes()
             + self.exits.bytes()
             + self.attention.bytes()
             + self.ramp.bytes()
@@ -113,10 +119,48 @@ impl Device for CpuDevice {
         self.weights.load(weight, first_row, values)
     }
 
-    fn begin(&mut self, pass: &PassInput<'_>) -> Result<()> {
-        self.exits.begin();
+    fn room(&self) -> Room {
+        self.rows.room()
+    }
+
+    fn admit(&mut self, rows: &Admission<'_>, slots: &mut Vec<RowSlot>) -> Result<GroupId> {
+        self.rows.admit(rows, &self.layout, slots)
+    }
+
+    fn park(&mut self, site: Option<&Compact>) -> Result<()> {
+        let Some(site) = site else {
+            self.rows.end();
+            return Ok(());
+        };
+        site.check_site(&self.layout)?;
+        let width = self.parked.width(site)?;
+        let x = self.live(site.x, site.tokens, site.width);
+        let x = self.arena.slice("parked value", x)?;
+        let parked = &mut self.parked;
+        self.rows.park(|rows, position, slot| {
+            let row = &x[rows.span(position, site.tokens).start * site.width..];
+            parked.save(&rows.slots, slot, width, row);
+        })
+    }
+
+    fn gather(&mut self, groups: &[GroupId], site: &Compact) -> Result<()> {
+        site.check_site(&self.layout)?;
+        let width = self.parked.width(site)?;
+        let x = self.arena.slice_mut("gathered value", site.x)?;
+        let parked = &self.parked;
+        self.rows.gather(groups, site.tokens == RowTokens::Own, |slots, slot, place| {
+            parked.load(slots, slot, width, &mut x[place * width..]);
+        })
+    }
+
+    fn retire(&mut self, slots: &[RowSlot]) -> Result<()> {
+        self.exits.forget(slots);
+        self.rows.retire(slots)
+    }
+
+    fn clear(&mut self) {
         self.rows.clear();
-        self.rows.begin(pass, &self.layout)
+        self.exits.clear();
     }
 
     fn issue(&mut self, op: &Op, _bound: LiveBound) -> Result<()> {

@@ -42,17 +42,15 @@ struct Live {
     u32 tokens;
 };
 
-// Settings of the pass: its number (never 0), score (0 confidence, 1 entropy, 2 margin,
-// 3 patience) and the patience.
-struct Pass {
-    u32 number;
+// What a group meets at ramps: the score (0 confidence, 1 entropy, 2 margin, 3 patience) and the
+// patience.
+struct Settings {
     u32 score;
     u32 patience;
-    u32 reserved;
 };
 
 // A row by slot. `first` and `last` are its exit window; `label` and `streak` its run of equal
-// labels.
+// labels; `number` that of its admission, never 0.
 struct RowState {
     u32 answered;
     u32 stays;
@@ -60,10 +58,11 @@ struct RowState {
     u32 last;
     u32 label;
     u32 streak;
+    u32 number;
 };
 
 // What an exit says about a row, in memory that the host reads while kernels run. `number` is
-// the pass; it is stored last, released to the system.
+// that of the row's admission; it is stored last, released to the system.
 struct Record {
     u32 slot;
     u32 exit;

@@ -1,7 +1,7 @@
 //! What exits say, in memory that both sides see.
 //!
-//! A ramp writes a row's logits and record, and the number of the pass last, released to the
-//! system. The host looks for that number; what it finds with it is complete. Nobody waits.
+//! A ramp writes a row's logits and record, and the number of the row's admission last, released
+//! to the system. The host looks for that number; what it finds with it is complete. Nobody waits.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -25,23 +25,31 @@ pub(crate) struct Exits {
     records: MappedMemory<Record>,
     logits: MappedMemory<f32>,
     rows_max: usize,
-    /// Rows of the pass.
-    rows: usize,
     logits_max: usize,
-    /// By exit: what is known of it in this pass.
-    open: Vec<Open>,
-    /// By exit and slot: the record has been read.
-    read: Vec<bool>,
+    /// By exit: length of the vectors its ramp gives out; 0 while it was not issued.
+    lengths: Vec<usize>,
+    /// By exit: rows whose record may still come.
+    missing: Vec<usize>,
+    /// By exit and slot: what is known of the record.
+    known: Vec<Known>,
+    /// By slot: the number of its row's admission; 0 where there is none.
+    numbers: Vec<u64>,
+    /// Slots from here on have no row.
+    used: usize,
+    /// The highest number that was heard of.
+    heard: u64,
     /// Read, not yet handed out.
     landed: Vec<ExitRecord>,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Open {
-    /// Length of the vectors its ramp gives out; 0 while it was not issued.
-    logits: usize,
-    /// Rows that may still come to it.
-    missing: usize,
+/// What the host knows of a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// No ramp was issued that could write it.
+    Nothing,
+    /// It may come.
+    Missing,
+    Read,
 }
 
 impl Exits {
@@ -52,10 +60,13 @@ impl Exits {
             records: MappedMemory::new(stream, "exit records", records_max)?,
             logits: MappedMemory::new(stream, "logits", records_max.saturating_mul(logits_max))?,
             rows_max: layout.rows_max,
-            rows: 0,
             logits_max,
-            open: vec![Open::default(); layout.exits],
-            read: vec![false; records_max],
+            lengths: vec![0; layout.exits],
+            missing: vec![0; layout.exits],
+            known: vec![Known::Nothing; records_max],
+            numbers: vec![0; layout.rows_max],
+            used: 0,
+            heard: 0,
             landed: Vec::with_capacity(records_max),
         })
     }
@@ -64,45 +75,93 @@ impl Exits {
         self.records.bytes() + self.logits.bytes()
     }
 
-    /// Forgets the pass before; the next has so many rows.
-    pub(super) fn begin(&mut self, rows: usize) {
-        self.rows = rows;
-        self.open.fill(Open::default());
-        self.read.fill(false);
+    /// Rows come, with the number of their admission.
+    pub(super) fn admit(&mut self, slots: &[RowSlot], number: u64) {
+        for slot in slots {
+            let slot = slot.0 as usize;
+            self.numbers[slot] = number;
+            self.used = self.used.max(slot + 1);
+            for exit in 0..self.lengths.len() {
+                let index = self.index(exit as u32, slot);
+                self.known[index] = Known::Nothing;
+            }
+        }
+    }
+
+    /// Rows go: whatever exits may still say of them is not wanted. What they have said can be read
+    /// until other rows come.
+    pub(super) fn retire(&mut self, slots: &[RowSlot]) {
+        for slot in slots.iter().map(|slot| slot.0 as usize).filter(|&slot| slot < self.rows_max) {
+            self.numbers[slot] = 0;
+            for exit in 0..self.lengths.len() {
+                let index = self.index(exit as u32, slot);
+                if self.known[index] == Known::Missing {
+                    self.known[index] = Known::Nothing;
+                    self.missing[exit] -= 1;
+                }
+            }
+        }
+        if !self.landed.is_empty() {
+            self.landed.retain(|record| self.numbers[record.slot as usize] != 0);
+        }
+        while self.used > 0 && self.numbers[self.used - 1] == 0 {
+            self.used -= 1;
+        }
+    }
+
+    /// All rows go, while the device is idle.
+    pub(super) fn clear(&mut self) {
+        self.lengths.fill(0);
+        self.missing.fill(0);
+        self.known.fill(Known::Nothing);
+        self.numbers.fill(0);
+        self.used = 0;
         self.landed.clear();
+    }
+
+    /// The highest number of an admission that was heard of: all that was sent up to it has
+    /// arrived.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard
     }
 
     /// Whether `exit` is the final one.
     pub(crate) fn is_final(&self, exit: ExitId) -> bool {
-        exit.0 as usize + 1 == self.open.len()
+        exit.0 as usize + 1 == self.lengths.len()
     }
 
-    /// Whether a ramp of this exit was issued in this pass.
-    pub(crate) fn is_open(&self, exit: ExitId) -> bool {
-        self.open[exit.0 as usize].logits > 0
+    /// Whether this exit has spoken of any of these rows, or may.
+    pub(super) fn is_open(&self, exit: ExitId, slots: &[RowSlot]) -> bool {
+        let known = |slot: &RowSlot| self.known[self.index(exit.0, slot.0 as usize)];
+        slots.iter().any(|slot| known(slot) != Known::Nothing)
     }
 
-    /// Reads everything that has landed and closes all exits, while the device is idle: none of
-    /// their rows is still to come.
-    pub(super) fn settle(&mut self, number: u32) {
-        self.poll(number);
-        self.open.iter_mut().for_each(|open| open.missing = 0);
+    /// Reads everything that has landed, while the device is idle: nothing else is still to come,
+    /// and all has arrived that was sent up to admission `number`.
+    pub(super) fn settle(&mut self, number: u64) {
+        self.poll();
+        self.heard = number;
+        self.missing.fill(0);
+        for known in self.known.iter_mut().filter(|known| **known == Known::Missing) {
+            *known = Known::Nothing;
+        }
     }
 
-    /// Prepares for a ramp that gives up to `rows` records with `logits` numbers each. The device
-    /// is idle if the exit was open before.
-    pub(crate) fn open(&mut self, exit: ExitId, rows: usize, logits: usize) -> Result<()> {
-        let missing: usize = self.open.iter().map(|open| open.missing).sum();
-        let unread = self.landed.len() + missing + rows;
-        Error::check_fits("exit records not fetched", unread, self.read.len())?;
-        let first = self.index(exit.0, 0);
-        if self.is_open(exit) {
-            for index in first..first + self.rows {
-                self.read[index] = false;
+    /// Prepares for a ramp over `rows`, which gives records with `logits` numbers each. The device
+    /// is idle if the exit was open for any of them before.
+    pub(crate) fn open(&mut self, exit: ExitId, rows: &[RowSlot], logits: usize) -> Result<()> {
+        let missing: usize = self.missing.iter().sum();
+        let unread = self.landed.len() + missing + rows.len();
+        Error::check_fits("exit records not fetched", unread, self.known.len())?;
+        for slot in rows {
+            let index = self.index(exit.0, slot.0 as usize);
+            if self.known[index] == Known::Read {
                 self.number(index).store(0, Ordering::Relaxed);
             }
+            self.missing[exit.0 as usize] += usize::from(self.known[index] != Known::Missing);
+            self.known[index] = Known::Missing;
         }
-        self.open[exit.0 as usize] = Open { logits, missing: rows };
+        self.lengths[exit.0 as usize] = logits;
         Ok(())
     }
 
@@ -122,37 +181,41 @@ impl Exits {
     }
 
     /// Hands out what has landed, exit by exit.
-    pub(super) fn drain(&mut self, number: u32, sink: &mut Vec<ExitRecord>) {
-        self.poll(number);
+    pub(super) fn drain(&mut self, sink: &mut Vec<ExitRecord>) {
+        self.poll();
         self.landed.sort_unstable_by_key(|record| (record.exit, record.slot));
         sink.append(&mut self.landed);
     }
 
     /// Later exits first: whoever is seen at one is then seen at those before it as well.
-    fn poll(&mut self, number: u32) {
-        for exit in (0..self.open.len()).rev() {
-            if self.open[exit].missing > 0 {
-                self.poll_exit(exit, number);
+    fn poll(&mut self) {
+        for exit in (0..self.missing.len()).rev() {
+            if self.missing[exit] > 0 {
+                self.poll_exit(exit);
             }
         }
     }
 
-    fn poll_exit(&mut self, exit: usize, number: u32) {
-        let first = self.index(exit as u32, 0);
-        for index in first..first + self.rows {
-            if self.read[index] || self.number(index).load(Ordering::Acquire) != number {
+    fn poll_exit(&mut self, exit: usize) {
+        for slot in 0..self.used {
+            let index = self.index(exit as u32, slot);
+            let number = self.numbers[slot];
+            if self.known[index] != Known::Missing
+                || self.number(index).load(Ordering::Acquire) != number as u32
+            {
                 continue;
             }
             // SAFETY: in bounds; the device wrote it before the number and will not again while
-            // this pass lasts.
+            // the row is there.
             let Record { record, .. } = unsafe { self.records.pointer(index).read() };
-            self.read[index] = true;
+            self.known[index] = Known::Read;
+            self.heard = self.heard.max(number);
             self.landed.push(record);
-            self.open[exit].missing = self.open[exit].missing.saturating_sub(1);
+            self.missing[exit] -= 1;
         }
     }
 
-    /// The word that says for which pass a record is complete.
+    /// The word that says for which admission a record is complete.
     fn number(&self, index: usize) -> &AtomicU32 {
         // SAFETY: in bounds and aligned; both sides only ever touch the word atomically.
         unsafe { AtomicU32::from_ptr(&raw mut (*self.records.pointer(index)).number) }
@@ -161,15 +224,15 @@ impl Exits {
     /// The logits by exit and slot; empty where none were read.
     pub(super) fn logits(&self, exit: ExitId, slot: RowSlot) -> &[f32] {
         let (exit, slot) = (exit.0 as usize, slot.0 as usize);
-        if exit >= self.open.len() || slot >= self.rows_max {
+        if exit >= self.lengths.len() || slot >= self.rows_max {
             return &[];
         }
         let index = exit * self.rows_max + slot;
-        if !self.read[index] {
+        if self.known[index] != Known::Read {
             return &[];
         }
-        // SAFETY: the record was read, so its logits are complete and stay until the next pass.
-        unsafe { self.logits.slice(index * self.logits_max, self.open[exit].logits) }
+        // SAFETY: the record was read, so its logits are complete and stay while the row does.
+        unsafe { self.logits.slice(index * self.logits_max, self.lengths[exit]) }
     }
 
     fn index(&self, exit: u32, slot: usize) -> usize {

@@ -2,25 +2,25 @@
 //!
 //! ```text
 //! executor thread                                  stream
-//! begin     ── rows, in one copy ───────────────►  block in device memory
-//! stage     ── images of the next pass, in parts ► another one, by a stream of its own
+//! admit     ── rows, in one copy ───────────────►  block in device memory
+//! stage     ── images of the next rows, in parts ► another one, by a stream of its own
 //! issue(op) ── a launch, collected
 //! exits     ── a graph or launches, no waiting ──► kernels ──► records in mapped memory
 //!           ◄─ whatever records have landed ───────────────────────┘
 //! finish    ── waits
 //! ```
 //!
-//! Between `begin` and `finish` no call waits for the device. Row and token counts live in device
+//! Between `admit` and `finish` no call waits for the device. Row and token counts live in device
 //! memory; launches are as large as the host's last known bound, and blocks past the counts leave
-//! before they load anything. Rows that leave are taken out by maps, nothing moves
-//! (the `values` module).
+//! before they load anything. Rows that leave are taken out by maps, and parked groups become one
+//! by a map; nothing moves (the `values` module).
 //!
 //! All kernels for products make the same chain of products and sums, so the tile size changes
 //! no bit. Passes of few tokens cut the sum over `k` into shares ([`Tuning::split_tokens`]); a
 //! token's result then depends on that, and on nothing else in its batch. Convolutions are never
 //! cut.
 //!
-//! In a pass over images an entry of a map stands for a whole image (the `rows` module).
+//! In a group of images an entry of a map stands for a whole image (the `rows` module).
 
 mod clock;
 mod cover;
@@ -35,9 +35,12 @@ pub(crate) mod launch;
 mod memory;
 mod module;
 mod queue;
+mod reserved;
 mod rows;
 mod stream;
+mod table;
 mod tile;
+mod transfer;
 mod values;
 mod weights;
 
@@ -45,19 +48,21 @@ pub use driver::{DRIVER_VARIABLE, Unavailable, use_driver};
 pub use elem::Elem;
 pub use gpu::{Gpu, gpus};
 pub use kernels::{ShippedKernel, shipped_kernels};
-pub use tile::Tile;
+pub use tile::{Tile, Tuning};
 
 pub(crate) use cover::{Cover, round_up};
 pub(crate) use driver::Address;
 pub(crate) use kernels::Kernel;
 pub(crate) use launch::{Arguments, Launch, parameters};
+pub(crate) use reserved::Reserved;
+pub(crate) use table::Table;
 
 use std::time::Duration;
 
 use crate::ops::{MOMENT_COLUMNS, linear_workspace};
 use crate::{
-    ArenaLayout, Device, Error, ExitId, ExitRecord, LiveBound, MomentsId, Op, PassInput,
-    Preferences, Result, RowSlot, Span, WeightId,
+    Admission, ArenaLayout, Compact, Device, Error, ExitId, ExitRecord, GroupId, LiveBound, Op,
+    Preferences, Result, Room, RowSlot, Span, WeightId,
 };
 use clock::PassClock;
 use cover::check_grids;
@@ -65,19 +70,9 @@ use exits::Exits;
 use kernels::Kernels;
 use memory::DeviceMemory;
 use queue::Queue;
-use rows::{Live, Rows};
+use rows::Rows;
 use values::Values;
 use weights::Weights;
-
-/// How products are cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tuning {
-    /// Passes of up to this many tokens cut the sum over `k` of a product into shares, so that
-    /// few tokens keep all multiprocessors busy.
-    pub split_tokens: usize,
-    /// The tile of every product that can use it; `None` for the one that is done first.
-    pub tile: Option<Tile>,
-}
 
 /// A CUDA device.
 pub struct CudaDevice {
@@ -90,27 +85,6 @@ pub struct CudaDevice {
     reserved: Option<Reserved>,
     /// What made every further call fail.
     broken: Option<String>,
-}
-
-/// Everything that a layout needs.
-pub(crate) struct Reserved {
-    arena: DeviceMemory,
-    pub(crate) weights: Weights,
-    pub(crate) rows: Rows,
-    pub(crate) exits: Exits,
-    pub(crate) values: Values,
-    /// By [`crate::MomentsId`]: moments of the value's vectors, by their places.
-    pub(crate) moments: Vec<DeviceMemory>,
-    /// Shares of products over `k`, and counters of those that are done.
-    pub(crate) partial: DeviceMemory,
-    pub(crate) arrivals: DeviceMemory,
-}
-
-impl Reserved {
-    /// Where a table of moments begins. Its id has been checked against the layout.
-    pub(crate) fn moments(&self, id: MomentsId) -> Address {
-        self.moments[id.0].address()
-    }
 }
 
 /// A value as kernels take it.
@@ -185,7 +159,9 @@ impl CudaDevice {
         let first = (span.at * self.elem.bytes()) as u64;
         let reserved = self.reserved()?;
         let at = reserved.arena.address() + first;
-        Ok(Value { at, map: reserved.values.map(span).address(&reserved.rows.table()) })
+        let table = reserved.rows.table();
+        let map = reserved.values.map(span).address(&table);
+        Ok(Value { at, map })
     }
 
     /// The best of `tiles`, given with the kernel that makes it, for a product of so many tokens
@@ -237,17 +213,17 @@ impl CudaDevice {
         self.guard(pushed)
     }
 
-    /// What a launch must cover: the bound, or what the pass began with where that is less,
+    /// What a launch must cover: the bound, or what the group began with where that is less,
     /// rounded up so that few shapes occur and graphs serve again. Up to four rows are not: most
     /// blocks would have nobody to work for.
     pub(crate) fn cover(&mut self, bound: LiveBound) -> Result<Cover> {
         let rows = &self.reserved()?.rows;
-        let (rows_now, tokens_now) = (rows.count(), rows.tokens().len());
+        let tokens = bound.tokens.min(rows.token_count());
         Ok(Cover {
-            rows: round_up(bound.rows.min(rows_now), 1),
-            tokens: round_up(bound.tokens.min(tokens_now), 64),
+            rows: round_up(bound.rows.min(rows.count()), 1),
+            tokens: round_up(tokens, 64),
             longest: round_up(rows.longest().min(bound.tokens), 64),
-            pass_tokens: tokens_now,
+            pass_tokens: rows.pass_tokens().max(tokens),
         })
     }
 
@@ -260,29 +236,33 @@ impl CudaDevice {
         Ok(())
     }
 
-    /// Waits if this exit has spoken in this pass already: its records are read before it speaks
-    /// again.
+    /// Waits if this exit has spoken of rows of this group already: its records are read before it
+    /// speaks again.
     pub(crate) fn settle_exit(&mut self, exit: ExitId) -> Result<()> {
-        if self.reserved()?.exits.is_open(exit) { self.wait() } else { Ok(()) }
+        let reserved = self.reserved()?;
+        let rows = reserved.rows.slots.running_members();
+        if reserved.exits.is_open(exit, rows) { self.wait() } else { Ok(()) }
     }
 
-    /// Places of the vectors of a value that is not packed: those of the live tokens in their
-    /// order, then the others, so that every place comes once.
-    fn places(&mut self, span: Span) -> Result<Option<(usize, Vec<usize>)>> {
-        let Some(reserved) = &self.reserved else { return Ok(None) };
-        let Some((width, map)) = reserved.values.mapped(span) else { return Ok(None) };
-        let table = reserved.rows.table();
-        let mut live = [Live::default()];
-        self.queue.stream.download(table.live, &mut live)?;
-        let mut places = vec![0_u32; live[0].tokens as usize];
-        if !places.is_empty() {
-            self.queue.stream.download(map.address(&table), &mut places)?;
+    /// Sends the rows of a group, once the device has taken over what lay in their place; gives the
+    /// number of their admission.
+    fn send(&mut self, group: GroupId, rows: &Admission<'_>, is_alone: bool) -> Result<u64> {
+        let reserved = self.reserved()?;
+        let heard = reserved.exits.heard();
+        if !(reserved.rows.is_taken_over(group, heard) && reserved.rows.has_image_room(heard)) {
+            self.wait()?;
         }
-        let mut places: Vec<usize> = places.into_iter().map(|place| place as usize).collect();
-        let mut is_taken = vec![false; reserved.rows.entries_max(&self.layout)];
-        places.iter().for_each(|&place| is_taken[place] = true);
-        places.extend((0..is_taken.len()).filter(|&place| !is_taken[place]));
-        Ok(Some((width, places)))
+        let Self { reserved: Some(reserved), queue, .. } = self else {
+            return self.reserved().map(|_| 0);
+        };
+        queue.flush()?;
+        let number = reserved.rows.send(&queue.stream, group, rows, is_alone)?;
+        if is_alone {
+            // Beside the copy, and before anything is launched.
+            queue.record_due()?;
+            queue.start_clock()?;
+        }
+        Ok(number)
     }
 }
 
@@ -340,7 +320,7 @@ impl Device for CudaDevice {
             weights: Weights::new(stream, self.elem, layout)?,
             rows: Rows::new(stream, layout)?,
             exits: Exits::new(stream, layout)?,
-            values: Values::default(),
+            values: Values::new(layout),
             moments: moment_tables(stream, layout)?,
             partial: DeviceMemory::new(stream, "partial sums", partial)?,
             arrivals: DeviceMemory::zeroed(stream, "partial sums", arrivals)?,
@@ -350,15 +330,7 @@ impl Device for CudaDevice {
     }
 
     fn reserved_bytes(&self) -> usize {
-        self.reserved.as_ref().map_or(0, |reserved| {
-            reserved.arena.bytes()
-                + reserved.weights.bytes()
-                + reserved.rows.bytes()
-                + reserved.exits.bytes()
-                + reserved.moments.iter().map(DeviceMemory::bytes).sum::<usize>()
-                + reserved.partial.bytes()
-                + reserved.arrivals.bytes()
-        })
+        self.reserved.as_ref().map_or(0, Reserved::bytes)
     }
 
     fn load(&mut self, weight: WeightId, first_row: usize, values: &[f32]) -> Result<()> {
@@ -370,24 +342,68 @@ impl Device for CudaDevice {
 
     fn stage(&mut self, images: &[u8], from: usize) -> Result<usize> {
         self.check_whole()?;
-        let staged = self.reserved()?.rows.stage(images, from);
+        let reserved = self.reserved()?;
+        let staged = reserved.rows.stage(images, from, reserved.exits.heard());
         self.guard(staged)
     }
 
-    fn begin(&mut self, pass: &PassInput<'_>) -> Result<()> {
+    fn room(&self) -> Room {
+        let nothing = Room { rows: 0, places: 0, groups: 0 };
+        self.reserved.as_ref().map_or(nothing, |reserved| reserved.rows.room())
+    }
+
+    fn admit(&mut self, rows: &Admission<'_>, slots: &mut Vec<RowSlot>) -> Result<GroupId> {
         self.check_whole()?;
-        self.wait()?;
-        let Self { reserved: Some(reserved), queue, layout, .. } = self else {
-            return self.reserved().map(|_| ());
+        rows.check(&self.layout)?;
+        let known = &mut self.reserved()?.rows.slots;
+        let is_alone = known.are_free();
+        let group = known.admit(rows.places())?;
+        let sent = self.send(group, rows, is_alone);
+        let reserved = self.reserved()?;
+        let own = reserved.rows.slots.members(group);
+        let Ok(number) = sent else {
+            let own = own.to_vec();
+            reserved.rows.slots.retire(&own)?;
+            return self.guard(sent.map(|_| group));
         };
-        reserved.exits.begin(pass.rows().min(layout.rows_max));
+        reserved.exits.admit(own, number);
+        slots.extend_from_slice(own);
         reserved.values.clear();
-        reserved.rows.clear();
-        pass.check(layout)?;
-        let begun = reserved.rows.begin(&queue.stream, pass);
-        // Beside the copy, and before anything is launched.
-        let begun = begun.and_then(|()| queue.record_due()).and_then(|()| queue.start_clock());
-        self.guard(begun)
+        Ok(group)
+    }
+
+    fn park(&mut self, site: Option<&Compact>) -> Result<()> {
+        self.check_whole()?;
+        if let Some(site) = site {
+            site.check_site(&self.layout)?;
+            self.reserved()?.rows.slots.check_park()?;
+        }
+        self.reserved()?.rows.slots.park();
+        Ok(())
+    }
+
+    fn gather(&mut self, groups: &[GroupId], site: &Compact) -> Result<()> {
+        self.check_whole()?;
+        site.check_site(&self.layout)?;
+        self.reserved()?.rows.slots.check_gather(groups)?;
+        Compact::launch_gather(self, groups)
+    }
+
+    fn retire(&mut self, slots: &[RowSlot]) -> Result<()> {
+        let reserved = self.reserved()?;
+        let retired = reserved.rows.slots.retire(slots);
+        reserved.exits.retire(slots);
+        retired
+    }
+
+    fn clear(&mut self) {
+        // A device that failed has nothing running.
+        let _ = self.wait();
+        if let Some(reserved) = &mut self.reserved {
+            reserved.rows.slots.clear();
+            reserved.exits.clear();
+            reserved.values.clear();
+        }
     }
 
     fn issue(&mut self, op: &Op, bound: LiveBound) -> Result<()> {
@@ -410,8 +426,8 @@ impl Device for CudaDevice {
         self.check_whole()?;
         let flushed = self.queue.flush();
         self.guard(flushed)?;
-        if let Some(Reserved { exits, rows, .. }) = &mut self.reserved {
-            exits.drain(rows.number(), sink);
+        if let Some(reserved) = &mut self.reserved {
+            reserved.exits.drain(sink);
         }
         Ok(())
     }
@@ -432,41 +448,11 @@ impl Device for CudaDevice {
     }
 
     fn write(&mut self, span: Span, values: &[f32]) -> Result<()> {
-        self.check_whole()?;
-        span.check("values", values.len(), self.layout.activations)?;
-        self.wait()?;
-        let mut bytes = self.elem.encode(values);
-        let at = self.value(span)?.at;
-        if let Some((width, places)) = self.places(span)? {
-            let size = self.elem.bytes();
-            let mut whole = vec![0_u8; places.len() * width * size];
-            self.queue.stream.download(at, &mut whole)?;
-            for (i, element) in bytes.chunks_exact(size).enumerate() {
-                let to = (places[i / width] * width + i % width) * size;
-                whole[to..to + size].copy_from_slice(element);
-            }
-            bytes = whole;
-        }
-        let written = self.queue.stream.upload(at, &bytes);
-        self.guard(written)
+        self.write_value(span, values)
     }
 
     fn read(&mut self, span: Span, values: &mut [f32]) -> Result<()> {
-        self.check_whole()?;
-        span.check("values", values.len(), self.layout.activations)?;
-        self.wait()?;
-        let at = self.value(span)?.at;
-        let places = self.places(span)?;
-        let len = places.as_ref().map_or(values.len(), |(width, places)| places.len() * width);
-        let mut bytes = vec![0_u8; len * self.elem.bytes()];
-        let read = self.queue.stream.download(at, &mut bytes);
-        self.guard(read)?;
-        let elements: Vec<f32> = self.elem.decode(&bytes).collect();
-        for (i, value) in values.iter_mut().enumerate() {
-            let at = places.as_ref().map_or(i, |(w, places)| places[i / w] * w + i % w);
-            *value = elements[at];
-        }
-        Ok(())
+        self.read_value(span, values)
     }
 }
 

@@ -1,17 +1,21 @@
-//! The rows of a pass, as the kernels know them.
+//! The rows of the device, as the kernels know them.
 //!
 //! ```text
-//! block, sent once a pass:  settings | live | thresholds | offsets | slots | states | tokens
-//! tables 1 and 2, in turn:  live | offsets | slots | origin | local
+//! block:            states by slot | entry of group 0 | entry of group 1 ..
+//! entry:            settings | live | thresholds | offsets | slots | origin | tokens
+//! tables 1 and 2 of each group, in turn:  live | offsets | slots | origin | local
 //! ```
 //!
-//! Images go by themselves (the `images` module). The rows of an image pass all have the same
+//! An entry is what a group comes with: the first table of its rows, and what they are made of. It
+//! is sent once, together with the states of its rows; where nobody else is there, in one copy.
+//!
+//! Images go by themselves (the `images` module). The rows of an image group all have the same
 //! number of vectors at an op, so there one entry of a map stands for a whole row: to the tables
 //! every image is a row of one token.
 //!
 //! Ops that drop rows or tokens read one table and write the next, so nothing is overwritten
-//! while it is read. `origin` leads from a live token to its place when the pass began, `local`
-//! to its place in values that were packed later. The host knows which table an op will find,
+//! while it is read. `origin` leads from a live token to its place, `local` to where it lay in
+//! values that were written before tokens were dropped. The host knows which table an op will find,
 //! never what is in it.
 
 use bytemuck::{Pod, Zeroable};
@@ -20,24 +24,19 @@ use super::driver::Address;
 use super::images::Images;
 use super::memory::{DeviceMemory, MappedMemory};
 use super::stream::Stream;
-use crate::{ArenaLayout, Error, ExitWindow, PassInput, Result, RowInput, RowTokens, Score, Token};
+use super::table::{Live, Table, Tables};
+use crate::slots::Slots;
+use crate::{
+    Admission, ArenaLayout, Error, ExitWindow, GroupId, Result, Room, RowInput, RowSlot, RowTokens,
+    Score, Token,
+};
 
-/// `Pass` in common.cuh.
+/// `Settings` in common.cuh.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Settings {
-    number: u32,
     score: u32,
     patience: u32,
-    reserved: u32,
-}
-
-/// `Live` in common.cuh.
-#[repr(C)]
-#[derive(Clone, Copy, Default, Pod, Zeroable)]
-pub(crate) struct Live {
-    rows: u32,
-    pub(crate) tokens: u32,
 }
 
 /// `RowState` in common.cuh.
@@ -49,41 +48,30 @@ struct RowState {
     window: ExitWindow,
     label: u32,
     streak: u32,
+    number: u32,
 }
 
-/// Where the rows alive are described.
-#[derive(Clone, Copy)]
-pub(crate) struct Table {
-    /// One [`Live`].
-    pub(crate) live: Address,
-    /// `rows + 1` token indices.
-    pub(crate) offsets: Address,
-    /// `rows` slots.
-    pub(crate) slots: Address,
-    /// By live token or image; 0 where it is the identity.
-    pub(crate) origin: Address,
-    /// By live token or image; 0 where it is the identity.
-    pub(crate) local: Address,
-}
-
-/// Byte offsets of the parts of the block.
+/// Byte offsets of the parts of an entry, and of the entries in the block.
 #[derive(Clone, Copy, Default)]
 struct Places {
     live: usize,
     thresholds: usize,
     offsets: usize,
     slots: usize,
-    states: usize,
+    origin: usize,
     tokens: usize,
-    end: usize,
+    entry_bytes: usize,
+    /// Where entries begin: behind the states.
+    entries: usize,
 }
 
 impl Places {
     fn new(layout: &ArenaLayout) -> Self {
-        let mut end = size_of::<Settings>();
+        let padded = |bytes: usize| bytes.saturating_add(15) & !15;
+        let mut end = padded(size_of::<Settings>());
         let mut take = |count: usize, bytes: usize| {
             let at = end;
-            end = at.saturating_add(count.saturating_mul(bytes)).saturating_add(15) & !15;
+            end = padded(at.saturating_add(count.saturating_mul(bytes)));
             at
         };
         let rows = layout.rows_max;
@@ -92,70 +80,90 @@ impl Places {
             thresholds: take(layout.exits, 4),
             offsets: take(rows.saturating_add(1), 4),
             slots: take(rows, 4),
-            states: take(rows, size_of::<RowState>()),
+            origin: take(layout.places_max(), 4),
             tokens: take(layout.tokens_max, size_of::<Token>()),
-            end,
+            entry_bytes: end,
+            entries: padded(rows.saturating_mul(size_of::<RowState>())),
         }
+    }
+
+    fn entry(&self, group: GroupId) -> usize {
+        self.entries + group.0 as usize * self.entry_bytes
     }
 }
 
-/// The row state of a pass, on both sides.
+/// What the host knows of a group.
+struct Group {
+    tables: Tables,
+    /// Rows and tokens when it was admitted or gathered; 0 tokens for images.
+    rows: usize,
+    tokens: usize,
+    longest: usize,
+    /// The most tokens that any of its rows came with, all rows of its admission together.
+    pass_tokens: usize,
+    are_images: bool,
+    /// Whether what its rows are made of can be read.
+    has_input: bool,
+    /// Number of the last admission that its entry held.
+    sent: u64,
+}
+
+/// The rows on both sides.
 pub(crate) struct Rows {
+    pub(crate) slots: Slots,
     places: Places,
     staging: MappedMemory<u8>,
     block: DeviceMemory,
+    tables_memory: DeviceMemory,
     /// In a layout for images.
     images: Option<Images>,
-    tables_memory: DeviceMemory,
-    tables: [Table; 3],
-    current: usize,
-    number: u32,
-    rows: usize,
-    /// Tokens when the pass began; 0 for images.
-    tokens: usize,
-    longest: usize,
-    are_images: bool,
+    groups: Vec<Group>,
+    /// By slot: number of the admission that its state was last sent for.
+    sent: Vec<u64>,
+    /// Number of the last admission.
+    number: u64,
 }
 
 impl Rows {
     pub(super) fn new(stream: &Stream, layout: &ArenaLayout) -> Result<Self> {
         let places = Places::new(layout);
-        let block = DeviceMemory::new(stream, "rows", places.end)?;
-        let rows = layout.rows_max.saturating_add(1);
-        let tokens = layout.tokens_max.max(layout.rows_max);
-        let words = rows.saturating_mul(2).saturating_add(tokens.saturating_mul(2));
-        let stride = words.saturating_mul(4).saturating_add(3 * 16 + 15) & !15;
-        let tables_memory = DeviceMemory::new(stream, "rows", stride.saturating_mul(2))?;
-        let base = block.address();
-        let first = Table {
-            live: base + places.live as u64,
-            offsets: base + places.offsets as u64,
-            slots: base + places.slots as u64,
-            origin: 0,
-            local: 0,
-        };
-        let later = |index: usize| {
-            let live = tables_memory.address() + (index * stride) as u64;
-            let offsets = live + 16;
-            let slots = offsets + 4 * rows as u64;
-            let origin = slots + 4 * rows as u64;
-            Table { live, offsets, slots, origin, local: origin + 4 * tokens as u64 }
+        let count = layout.groups_max.max(1);
+        let bytes = places.entries.saturating_add(count.saturating_mul(places.entry_bytes));
+        let block = DeviceMemory::new(stream, "rows", bytes)?;
+        let table_bytes = Tables::bytes(layout);
+        let tables_memory = DeviceMemory::new(stream, "rows", table_bytes.saturating_mul(count))?;
+        let group = |index: usize| {
+            let entry = block.address() + places.entry(GroupId(index as u32)) as u64;
+            let first = Table {
+                live: entry + places.live as u64,
+                offsets: entry + places.offsets as u64,
+                slots: entry + places.slots as u64,
+                origin: 0,
+                local: 0,
+            };
+            let later = tables_memory.address() + (index * table_bytes) as u64;
+            Group {
+                tables: Tables::new(first, later, layout),
+                rows: 0,
+                tokens: 0,
+                longest: 0,
+                pass_tokens: 0,
+                are_images: false,
+                has_input: false,
+                sent: 0,
+            }
         };
         let has_images = layout.row_pixels > 0;
-        let images = has_images.then(|| Images::new(stream, layout)).transpose()?;
         Ok(Self {
+            slots: Slots::new(layout)?,
+            groups: (0..count).map(group).collect(),
+            images: has_images.then(|| Images::new(stream, layout)).transpose()?,
+            staging: MappedMemory::new(stream, "rows", bytes)?,
+            sent: vec![0; layout.rows_max],
+            number: 0,
             places,
-            images,
-            staging: MappedMemory::new(stream, "rows", places.end)?,
-            tables: [first, later(0), later(1)],
             block,
             tables_memory,
-            current: 0,
-            number: 0,
-            rows: 0,
-            tokens: 0,
-            longest: 0,
-            are_images: false,
         })
     }
 
@@ -164,122 +172,247 @@ impl Rows {
         self.staging.bytes() + self.block.bytes() + self.tables_memory.bytes() + images
     }
 
-    /// Sends a part of the images of the next pass.
-    pub(super) fn stage(&mut self, images: &[u8], from: usize) -> Result<usize> {
-        self.images.as_mut().map_or(Ok(0), |own| own.stage(images, from))
+    /// What could be admitted now.
+    pub(super) fn room(&self) -> Room {
+        self.slots.room()
     }
 
-    /// Sends the rows of a checked pass to the device, which is idle.
-    pub(super) fn begin(&mut self, stream: &Stream, pass: &PassInput<'_>) -> Result<()> {
-        self.begin_images(stream, pass)?;
-        self.number = self.number.wrapping_add(1).max(1);
-        self.current = 0;
-        self.rows = pass.rows();
-        let (tokens, longest) = match pass.input {
-            RowInput::Text { tokens, offsets } => (tokens, longest(offsets)),
-            RowInput::Images(_) | RowInput::Staged => (&[][..], 0),
-        };
-        self.tokens = tokens.len();
-        self.longest = longest;
-        self.are_images = !matches!(pass.input, RowInput::Text { .. });
-        let (number, places) = (self.number, self.places);
-        // SAFETY: the device is idle: what was sent before has arrived.
+    /// Sends a part of the images of the next admission; `heard` as in [`Self::is_taken_over`].
+    pub(super) fn stage(&mut self, images: &[u8], from: usize, heard: u64) -> Result<usize> {
+        self.images.as_mut().map_or(Ok(0), |own| own.stage(images, from, heard))
+    }
+
+    /// Whether the device has taken over all that the group's entry and slots held before, given
+    /// the highest number that was heard of: what was sent up to it has arrived.
+    pub(super) fn is_taken_over(&self, group: GroupId, heard: u64) -> bool {
+        let members = self.slots.members(group);
+        let entry = self.groups[group.0 as usize].sent;
+        members.iter().all(|slot| self.sent[slot.0 as usize] <= heard) && entry <= heard
+    }
+
+    /// Whether the images of the next admission have a block that nobody reads.
+    pub(super) fn has_image_room(&self, heard: u64) -> bool {
+        self.images.as_ref().is_none_or(|images| images.has_room(heard))
+    }
+
+    /// Sends a group's rows to the device, which has taken over what lay there before. `is_alone`:
+    /// no row was there when they came. Gives the number of the admission.
+    pub(super) fn send(
+        &mut self,
+        stream: &Stream,
+        group: GroupId,
+        rows: &Admission<'_>,
+        is_alone: bool,
+    ) -> Result<u64> {
+        // A record's number is never 0.
+        self.number += if self.number as u32 == u32::MAX { 2 } else { 1 };
+        self.send_images(stream, rows)?;
+        self.note(group, rows);
+        let places = self.places;
+        let number = self.number;
+        let members = self.slots.members(group);
+        let at = places.entry(group);
+        // SAFETY: the device has taken over what was sent from these parts before.
         let staging = unsafe { self.staging.slice_mut() };
-        fill(staging, &places, pass, number);
-        put(staging, places.tokens, tokens);
-        let used = places.tokens + size_of_val(tokens);
-        // SAFETY: staging is written again only by the next `begin`, when the device is idle;
-        // the block is as long.
-        unsafe { stream.upload_later(self.block.address(), self.staging.slice(0, used)) }
+        for (row, slot) in members.iter().enumerate() {
+            let state = RowState::new(rows, row, number);
+            put(staging, size_of::<RowState>() * slot.0 as usize, &[state]);
+        }
+        let mut used = fill(&mut staging[at..], &places, rows, members);
+        if !self.slots.are_packed(group) {
+            for (token, place) in self.slots.places(group).enumerate() {
+                put(staging, at + places.origin + 4 * token, &[place]);
+            }
+        }
+        if let RowInput::Text { tokens, .. } = rows.input {
+            put(staging, at + places.tokens, tokens);
+            used = places.tokens + size_of_val(tokens);
+        }
+        self.upload(stream, group, at + used, is_alone)?;
+        Ok(number)
     }
 
-    fn begin_images(&mut self, stream: &Stream, pass: &PassInput<'_>) -> Result<()> {
-        match (&mut self.images, pass.input) {
+    fn send_images(&mut self, stream: &Stream, rows: &Admission<'_>) -> Result<()> {
+        let number = self.number;
+        match (&mut self.images, rows.input) {
             (None, RowInput::Text { .. } | RowInput::Images(_)) => Ok(()),
             (Some(images), RowInput::Text { .. }) => images.forget(),
-            (Some(images), RowInput::Images(pixels)) => images.begin(stream, pixels),
-            (Some(images), RowInput::Staged) => images.begin_staged(stream, pass.rows()),
+            (Some(images), RowInput::Images(pixels)) => images.begin(stream, pixels, number),
+            (Some(images), RowInput::Staged) => images.begin_staged(stream, rows.rows(), number),
             (None, RowInput::Staged) => Err(Error::mismatch("rows", "texts", "staged images")),
         }
     }
 
-    /// Forgets every row.
-    pub(super) fn clear(&mut self) {
-        (self.rows, self.tokens, self.longest, self.current) = (0, 0, 0, 0);
+    /// What the host must know of a group that comes.
+    fn note(&mut self, group: GroupId, rows: &Admission<'_>) {
+        let is_packed = self.slots.are_packed(group);
+        let origin = self.block.address() + (self.places.entry(group) + self.places.origin) as u64;
+        for slot in self.slots.members(group) {
+            self.sent[slot.0 as usize] = self.number;
+        }
+        self.groups.iter_mut().for_each(|other| other.has_input = false);
+        let group = &mut self.groups[group.0 as usize];
+        group.tables.begin(if is_packed { 0 } else { origin });
+        group.rows = rows.rows();
+        group.are_images = !matches!(rows.input, RowInput::Text { .. });
+        group.tokens = match rows.input {
+            RowInput::Text { tokens, .. } => tokens.len(),
+            RowInput::Images(_) | RowInput::Staged => 0,
+        };
+        group.longest = if group.are_images { 0 } else { rows.places().max().unwrap_or(0) };
+        group.pass_tokens = group.tokens;
+        group.has_input = true;
+        group.sent = self.number;
     }
 
-    /// What describes the rows alive.
+    /// Copies states and entry: all that lies between as well, where nobody else is there.
+    fn upload(&self, stream: &Stream, group: GroupId, end: usize, is_alone: bool) -> Result<()> {
+        let entry = self.places.entry(group);
+        if is_alone && group.0 == 0 {
+            return self.copy(stream, 0, end);
+        }
+        let state = size_of::<RowState>();
+        let runs = self.slots.members(group).chunk_by(|a, b| b.0 == a.0 + 1);
+        for run in runs {
+            self.copy(stream, state * run[0].0 as usize, state * (run[0].0 as usize + run.len()))?;
+        }
+        self.copy(stream, entry, end)
+    }
+
+    fn copy(&self, stream: &Stream, from: usize, end: usize) -> Result<()> {
+        // SAFETY: staging is written again only once the device has taken this over; the block is
+        // as long.
+        unsafe {
+            stream.upload_later(
+                self.block.address() + from as u64,
+                self.staging.slice(from, end - from),
+            )
+        }
+    }
+
+    /// Rows of parked `groups` are one group now, which runs: the first. Their tables are still to
+    /// be made one.
+    pub(crate) fn gather(&mut self, groups: &[GroupId]) {
+        let of = |group: &GroupId| &self.groups[group.0 as usize];
+        let rows = groups.iter().map(|group| of(group).rows).sum();
+        let tokens = groups.iter().map(|group| of(group).tokens).sum();
+        let longest = groups.iter().map(|group| of(group).longest).max().unwrap_or(0);
+        let pass_tokens = groups.iter().map(|group| of(group).pass_tokens).max().unwrap_or(0);
+        let first = self.slots.gather(groups);
+        let group = &mut self.groups[first.0 as usize];
+        group.rows = rows;
+        group.tokens = tokens;
+        group.longest = longest;
+        group.pass_tokens = pass_tokens;
+        group.has_input = false;
+    }
+
+    fn running(&self) -> Option<&Group> {
+        self.groups.get(self.slots.running()?.0 as usize)
+    }
+
+    /// What describes the rows alive of the running group, and the table that the next op to drop
+    /// some of them writes.
+    pub(crate) fn tables(&self) -> [Table; 2] {
+        self.tables_of(self.running_or_first())
+    }
+
+    /// The same of any group.
+    pub(crate) fn tables_of(&self, group: GroupId) -> [Table; 2] {
+        let tables = &self.groups[group.0 as usize].tables;
+        [tables.current(), tables.next()]
+    }
+
+    /// What describes the rows alive of the running group.
     pub(crate) fn table(&self) -> Table {
-        self.tables[self.current]
+        self.tables()[0]
     }
 
-    /// The table that the next op to drop rows writes.
-    pub(crate) fn next_table(&self) -> Table {
-        self.tables[if self.current == 1 { 2 } else { 1 }]
+    /// Where nobody runs, ops have nothing to do, and it does not matter whose table they get.
+    fn running_or_first(&self) -> GroupId {
+        self.slots.running().unwrap_or(GroupId(0))
     }
 
     /// Such an op has been enqueued.
     pub(crate) fn advance(&mut self) {
-        self.current = if self.current == 1 { 2 } else { 1 };
+        if let Some(group) = self.slots.running() {
+            self.groups[group.0 as usize].tables.advance();
+        }
     }
 
-    /// Whether no such op has been enqueued in this pass.
-    pub(crate) fn are_whole(&self) -> bool {
-        self.current == 0
+    /// Rows of the running group when it was admitted or gathered.
+    pub(crate) fn count(&self) -> usize {
+        self.running().map_or(0, |group| group.rows)
     }
 
-    /// Number of the pass, never 0.
-    pub(crate) fn number(&self) -> u32 {
+    /// Their tokens; 0 for images.
+    pub(crate) fn token_count(&self) -> usize {
+        self.running().map_or(0, |group| group.tokens)
+    }
+
+    /// Tokens of the longest of them.
+    pub(crate) fn longest(&self) -> usize {
+        self.running().map_or(0, |group| group.longest)
+    }
+
+    /// Tokens that decide how sums are cut.
+    pub(crate) fn pass_tokens(&self) -> usize {
+        self.running().map_or(0, |group| group.pass_tokens)
+    }
+
+    /// Number of the last admission.
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
-    /// Rows when the pass began.
-    pub(crate) fn count(&self) -> usize {
-        self.rows
+    /// Fails unless the running group is as it was admitted.
+    fn check_input(&self) -> Result<()> {
+        let is_there = |group: &Group| group.has_input && group.tables.are_whole();
+        if self.running().is_none_or(is_there) {
+            return Ok(());
+        }
+        Err(Error::mismatch("rows", "all rows that were admitted", "rows that left"))
     }
 
-    /// Tokens when the pass began.
-    pub(crate) fn tokens(&self) -> &[Token] {
-        let (at, len) = (self.places.tokens, self.tokens * size_of::<Token>());
-        // SAFETY: the device only reads the staging block.
-        bytemuck::cast_slice(unsafe { self.staging.slice(at, len) })
-    }
-
-    /// Tokens of the longest row when the pass began.
-    pub(crate) fn longest(&self) -> usize {
-        self.longest
-    }
-
-    /// Tokens of the pass as the device has them.
-    pub(crate) fn tokens_address(&self) -> Address {
-        self.block.address() + self.places.tokens as u64
-    }
-
-    /// Pixels of the pass as the device has them.
+    /// Tokens of the running group.
     ///
     /// # Errors
-    /// The pass has texts.
-    pub(crate) fn pixels_address(&self) -> Result<Address> {
-        let images = self.images.as_ref().filter(|_| self.are_images);
-        images.map(Images::address).ok_or_else(|| Error::mismatch("rows", "images", "texts"))
+    /// Some have left since it was admitted.
+    pub(crate) fn tokens(&self) -> Result<&[Token]> {
+        self.check_input()?;
+        let Some(group) = self.slots.running() else { return Ok(&[]) };
+        let at = self.places.entry(group) + self.places.tokens;
+        let len = self.token_count() * size_of::<Token>();
+        // SAFETY: the device only reads the staging block.
+        Ok(bytemuck::cast_slice(unsafe { self.staging.slice(at, len) }))
     }
 
-    /// Entries of a map at most.
-    pub(super) fn entries_max(&self, layout: &ArenaLayout) -> usize {
-        if self.are_images { layout.rows_max } else { layout.tokens_max }
+    /// The same as the device has them.
+    pub(crate) fn tokens_address(&self) -> Address {
+        self.entry_address() + self.places.tokens as u64
+    }
+
+    /// Pixels of the running group as the device has them.
+    ///
+    /// # Errors
+    /// It has texts, or some rows have left since it was admitted.
+    pub(crate) fn pixels_address(&self) -> Result<Address> {
+        self.check_input()?;
+        let are_images = self.running().is_some_and(|group| group.are_images);
+        let images = self.images.as_ref().filter(|_| are_images);
+        images.map(Images::address).ok_or_else(|| Error::mismatch("rows", "images", "texts"))
     }
 
     /// Vectors that one entry of a map stands for, at an op whose rows have `tokens`. Texts of one
     /// token each pass for images.
     ///
     /// # Errors
-    /// The op is for images and the pass has texts, or the other way round.
+    /// The op is for images and the group has texts, or the other way round.
     pub(crate) fn vectors(&self, tokens: RowTokens) -> Result<usize> {
+        let are_images = self.running().is_some_and(|group| group.are_images);
         match tokens {
-            RowTokens::Own if self.are_images && self.rows > 0 => {
-                Err(Error::mismatch("rows", "texts", "images"))
-            }
-            RowTokens::Each(_) if !self.are_images && self.tokens != self.rows => {
+            RowTokens::Own if are_images => Err(Error::mismatch("rows", "texts", "images")),
+            RowTokens::Each(_) if !are_images && self.token_count() != self.count() => {
                 Err(Error::mismatch("rows", "images", "texts"))
             }
             RowTokens::Own => Ok(1),
@@ -287,58 +420,58 @@ impl Rows {
         }
     }
 
-    /// Settings of the pass.
-    pub(crate) fn settings_address(&self) -> Address {
-        self.block.address()
+    fn entry_address(&self) -> Address {
+        self.block.address() + self.places.entry(self.running_or_first()) as u64
     }
 
-    /// Thresholds by exit.
+    /// Settings of the running group.
+    pub(crate) fn settings_address(&self) -> Address {
+        self.entry_address()
+    }
+
+    /// Its thresholds by exit.
     pub(crate) fn thresholds_address(&self) -> Address {
-        self.block.address() + self.places.thresholds as u64
+        self.entry_address() + self.places.thresholds as u64
     }
 
     /// Row states by slot.
     pub(crate) fn states_address(&self) -> Address {
-        self.block.address() + self.places.states as u64
+        self.block.address()
     }
 }
 
-fn longest(offsets: &[u32]) -> usize {
-    offsets.windows(2).map(|pair| (pair[1] - pair[0]) as usize).max().unwrap_or(0)
+impl RowState {
+    fn new(rows: &Admission<'_>, row: usize, number: u64) -> Self {
+        Self {
+            answered: 0,
+            stays: rows.stays[row].into(),
+            window: rows.windows.get(row).copied().unwrap_or(ExitWindow::ANY),
+            label: 0,
+            streak: 0,
+            number: number as u32,
+        }
+    }
 }
 
-fn fill(staging: &mut [u8], places: &Places, pass: &PassInput<'_>, number: u32) {
-    let (score, patience) = match pass.score {
+/// Writes all of an entry but its map and its tokens; gives where it ends.
+fn fill(entry: &mut [u8], places: &Places, rows: &Admission<'_>, slots: &[RowSlot]) -> usize {
+    let (score, patience) = match rows.score {
         Score::Confidence => (0, 0),
         Score::Entropy => (1, 0),
         Score::Margin => (2, 0),
         Score::Patience { k } => (3, k),
     };
-    put(staging, 0, &[Settings { number, score, patience, reserved: 0 }]);
-    let rows = pass.rows();
-    let tokens = match pass.input {
-        RowInput::Text { tokens, offsets } => {
-            put(staging, places.offsets, offsets);
-            tokens.len()
-        }
-        RowInput::Images(_) | RowInput::Staged => {
-            (0..=rows).for_each(|row| put(staging, places.offsets + 4 * row, &[row as u32]));
-            rows
-        }
-    };
-    put(staging, places.live, &[Live { rows: rows as u32, tokens: tokens as u32 }]);
-    put(staging, places.thresholds, pass.thresholds);
-    for slot in 0..rows {
-        put(staging, places.slots + 4 * slot, &[slot as u32]);
-        let state = RowState {
-            answered: 0,
-            stays: pass.stays[slot].into(),
-            window: pass.windows.get(slot).copied().unwrap_or(ExitWindow::ANY),
-            label: 0,
-            streak: 0,
-        };
-        put(staging, places.states + size_of::<RowState>() * slot, &[state]);
+    put(entry, 0, &[Settings { score, patience }]);
+    put(entry, places.thresholds, rows.thresholds);
+    let mut end = 0_u32;
+    put(entry, places.offsets, &[end]);
+    for (row, (slot, count)) in slots.iter().zip(rows.places()).enumerate() {
+        end += count as u32;
+        put(entry, places.offsets + 4 * (row + 1), &[end]);
+        put(entry, places.slots + 4 * row, &[slot.0]);
     }
+    put(entry, places.live, &[Live { rows: slots.len() as u32, tokens: end }]);
+    places.origin + 4 * end as usize
 }
 
 fn put<T: Pod>(staging: &mut [u8], at: usize, values: &[T]) {

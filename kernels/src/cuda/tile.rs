@@ -48,6 +48,16 @@ impl Tile {
     }
 }
 
+/// How products are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// Passes of up to this many tokens cut the sum over `k` of a product into shares, so that
+    /// few tokens keep all multiprocessors busy.
+    pub split_tokens: usize,
+    /// The tile of every product that can use it; `None` for the one that is done first.
+    pub tile: Option<Tile>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,8 @@
 //! What devices must refuse, and stay usable after.
 
 use offramp_kernels::{
-    ArenaLayout, Attention, Compact, Decision, Embed, Error, ExitId, Linear, LiveBound, Norm, Op,
-    PassInput, Pool, Ramp, RampHead, Result, RowInput, RowTokens, Score, Span, Token, WeightForm,
+    Admission, ArenaLayout, Attention, Compact, Decision, Embed, Error, ExitId, Linear, LiveBound,
+    Norm, Op, Pool, Ramp, RampHead, Result, RowInput, RowTokens, Score, Span, Token, WeightForm,
     WeightId,
 };
 
@@ -27,7 +27,7 @@ pub fn passes(suite: &Suite) {
     let mut begin = |count: usize, offsets: &[u32], stays: usize, exits: usize, score: Score| {
         let stays = vec![false; stays];
         let (tokens, thresholds) = (&tokens[..count], &thresholds[..exits]);
-        stage.device.begin(&PassInput {
+        stage.device.begin(&Admission {
             input: RowInput::Text { tokens, offsets },
             stays: &stays,
             windows: &[],

@@ -1,7 +1,7 @@
 //! Ops over images: pixels, convolutions, pools, and exits between them.
 
 use offramp_kernels::{
-    Activation, Compact, Conv2d, Decision, ExitId, Grid, LiveBound, PassInput, Pixels, Pool,
+    Activation, Admission, Compact, Conv2d, Decision, ExitId, Grid, LiveBound, Pixels, Pool,
     Pool2d, Ramp, RampHead, RowInput, RowSlot, RowTokens, Score, Span, WeightId, Window,
 };
 
@@ -318,7 +318,7 @@ pub fn malformed(suite: &Suite) {
         refused(&mut stage, bad);
     }
     let thresholds = [2.0; 4];
-    let pass = PassInput {
+    let pass = Admission {
         input: RowInput::Images(&[0; 31]),
         stays: &[true; 2],
         windows: &[],

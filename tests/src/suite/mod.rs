@@ -12,6 +12,7 @@ pub mod images;
 pub mod linear;
 pub mod narrow;
 pub mod norm;
+pub mod parked;
 pub mod pass;
 pub mod ramp;
 mod stage;
@@ -121,6 +122,9 @@ macro_rules! op_suite {
             compact_keeps_ops_right: compact::ops_after,
             narrow_first_tokens: narrow::first_tokens,
             narrow_keeps_ops_right: narrow::ops_after,
+            parked_values: parked::values,
+            parked_leavers: parked::leavers,
+            malformed_groups: parked::malformed,
             conv2d_sizes: images::sizes,
             conv2d_large: images::large,
             conv2d_residuals: images::residuals,

@@ -187,7 +187,7 @@ pub fn empty(suite: &Suite) {
     let mut model = Model::new(suite, &[4]);
     assert!(model.run(&[], &[], &[0.0; 4]).is_empty());
     let nothing: [u32; 0] = [];
-    let pass = offramp_kernels::PassInput {
+    let pass = offramp_kernels::Admission {
         input: offramp_kernels::RowInput::Text { tokens: &[], offsets: &nothing },
         stays: &[],
         windows: &[],

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use offramp_kernels::{
-    ArenaLayout, Device, ExitRecord, ExitWindow, LiveBound, Op, PassInput, RowInput, Score, Span,
+    Admission, ArenaLayout, Device, ExitRecord, ExitWindow, LiveBound, Op, RowInput, Score, Span,
     Token, WeightForm, WeightId,
 };
 
@@ -141,7 +141,7 @@ impl Stage {
         let tokens = &tokens(&mut self.random, &self.lens);
         let offsets = &lens_to_offsets(&self.lens);
         let stays = &vec![true; self.lens.len()];
-        let pass = PassInput {
+        let pass = Admission {
             input: RowInput::Text { tokens, offsets },
             stays,
             windows,
@@ -158,7 +158,7 @@ impl Stage {
     pub fn begin_rows(&mut self, input: RowInput<'_>, rows: usize) -> offramp_kernels::Result<()> {
         let (stays, thresholds) = (&vec![true; rows], &[2.0; 4]);
         let score = Score::Confidence;
-        self.device.begin(&PassInput { input, stays, windows: &[], score, thresholds })
+        self.device.begin(&Admission { input, stays, windows: &[], score, thresholds })
     }
 
     /// Starts a pass over the given tokens.
@@ -173,7 +173,7 @@ impl Stage {
         self.pass_tokens = tokens.to_vec();
         let rows = offsets.len() - 1;
         let stays: Vec<bool> = (0..rows).map(|slot| stays.contains(&slot)).collect();
-        let pass = PassInput {
+        let pass = Admission {
             input: RowInput::Text { tokens, offsets },
             stays: &stays,
             windows: &[],

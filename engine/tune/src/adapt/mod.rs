@@ -263,7 +263,7 @@ impl Sink for Both<'_> {
 
     fn observe(&mut self, observation: Observation<'_>) {
         // A row with wishes of its own says nothing of what thresholds do to the others.
-        let window = self.windows.get(observation.slot.0 as usize).copied();
+        let window = self.windows.get(observation.row).copied();
         if window.unwrap_or(ExitWindow::ANY) == ExitWindow::ANY {
             self.feedback.push(&observation, self.pass_rows);
         }

@@ -241,6 +241,7 @@ mod tests {
         let mut writer = RecordWriter::create(path, &header()).unwrap();
         let seen = [0, 1].map(|ramp| Seen { ramp, label: 3, score: 0.5 });
         let row = |label| Observation {
+            row: 0,
             slot: RowSlot(0),
             seen: &seen[..label as usize % 3],
             exit: label % 3,

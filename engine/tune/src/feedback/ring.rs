@@ -82,7 +82,15 @@ mod tests {
         let seen = [Seen { ramp: (version % 2) as u32, label: version as u32, score: 0.5 }];
         let seen = &seen[..(version % 3).min(1) as usize];
         let slot = RowSlot(0);
-        let row = Observation { slot, seen, exit: 2, final_label: None, is_sample: false, version };
+        let row = Observation {
+            row: 0,
+            slot,
+            seen,
+            exit: 2,
+            final_label: None,
+            is_sample: false,
+            version,
+        };
         writer.push(&row, 4);
     }
 

@@ -105,7 +105,8 @@ mod tests {
         for (final_label, is_sample) in [(Some(9), true), (None, false)] {
             let version = 5 << 40 | 3;
             let slot = RowSlot(1);
-            let row = Observation { slot, seen: &seen, exit: 2, final_label, is_sample, version };
+            let row =
+                Observation { row: 0, slot, seen: &seen, exit: 2, final_label, is_sample, version };
             let words: Vec<u32> = encode(&row, 32).collect();
             assert_eq!(len_of(words[0], 3), Ok(words.len()));
             assert_eq!(decode(&words, 3), Ok(Feedback::of(&row, 32)));

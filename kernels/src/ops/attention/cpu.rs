@@ -22,7 +22,8 @@ impl Attention {
             return Ok(());
         }
         let (qkv, out) = (device.packed(self.qkv, 3 * width), device.packed(self.out, width));
-        let flops = self.cost(device.rows.live() as f64, device.rows.tokens().len() as f64).flops;
+        let flops =
+            self.cost(device.rows.live() as f64, device.rows.count(RowTokens::Own) as f64).flops;
         let ([qkv], out) = device.arena.views([qkv], out)?;
         let rows = &device.rows;
         let (heads, head_dim) = (self.heads, self.head_dim);

@@ -29,10 +29,10 @@ impl Attention {
         self.check(&device.layout)?;
         let (qkv, out) = (device.value(self.qkv)?, device.value(self.out)?);
         let cover = device.cover(bound)?;
-        let table = device.reserved()?.rows.table();
         if cover.tokens == 0 || self.heads == 0 || self.head_dim == 0 {
             return Ok(());
         }
+        let table = device.reserved()?.rows.table();
         let is_aligned = qkv.is_aligned(self.head_dim) && out.is_aligned(self.head_dim);
         let tiled = match self.head_dim {
             ..=32 => Some(Kernel::Attention32),

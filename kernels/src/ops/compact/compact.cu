@@ -1,4 +1,5 @@
-// Drops the rows that leave: only maps change, no vector moves.
+// Drops the rows that leave: only maps change, no vector moves. Where it appends, the rows that
+// stay come behind those that the next table has already.
 //
 // One block takes rows in chunks of its threads. Within a chunk the new place of a row is a prefix
 // sum over rows, that of its tokens one over tokens; what was kept before is carried along.
@@ -71,11 +72,13 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 compact(const RowState* states, const Live* live, const u32* offsets, const u32* slots,
         const u32* origin, const u32* local, Live* __restrict__ live_out,
         u32* __restrict__ offsets_out, u32* __restrict__ slots_out, u32* __restrict__ origin_out,
-        u32* __restrict__ local_out) {
+        u32* __restrict__ local_out, u32 appends) {
     __shared__ Chunk chunk;
     wait_for_kernels();
     const u32 rows = live->rows;
     Count done = {0, 0};
+    if (appends)
+        done = {live_out->rows, live_out->tokens};
     for (u32 first = 0; first < rows; first += THREADS) {
         const u32 row = first + threadIdx.x;
         u32 slot = 0, from = 0, len = 0;
@@ -105,6 +108,7 @@ compact(const RowState* states, const Live* live, const u32* offsets, const u32*
         // The barrier in `below` holds the next chunk back until all have read this one.
         done = {done.rows + total.rows, done.tokens + total.tokens};
     }
+    // Behind the barrier in `below` all have read what was there; without rows it stays the same.
     if (threadIdx.x == 0) {
         offsets_out[done.rows] = done.tokens;
         *live_out = {done.rows, done.tokens};

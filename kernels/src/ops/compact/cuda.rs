@@ -1,8 +1,9 @@
-//! Nothing moves: the maps from live tokens to their places lose the rows that leave.
+//! Nothing moves: the maps from live tokens to their places lose the rows that leave, and groups
+//! become one by maps that follow one another.
 
 use super::Compact;
-use crate::cuda::{CudaDevice, Kernel, Launch, parameters};
-use crate::{LiveBound, Result};
+use crate::cuda::{Address, CudaDevice, Kernel, Launch, Table, parameters};
+use crate::{GroupId, LiveBound, Result};
 
 parameters! {
     /// `compact.cu`
@@ -18,6 +19,7 @@ parameters! {
         slots_out: u64,
         origin_out: u64,
         local_out: u64,
+        appends: u32,
     }
 }
 
@@ -29,23 +31,47 @@ impl Compact {
             return Ok(());
         }
         let width = reserved.rows.vectors(self.tokens)? * self.width;
-        let local = reserved.values.drop_tokens(&[self.x], width, &reserved.rows)?;
-        let (from, to) = (reserved.rows.table(), reserved.rows.next_table());
-        let arguments = CompactParameters {
-            states: reserved.rows.states_address(),
-            live: from.live,
-            offsets: from.offsets,
-            slots: from.slots,
-            origin: from.origin,
-            local,
-            live_out: to.live,
-            offsets_out: to.offsets,
-            slots_out: to.slots,
-            origin_out: to.origin,
-            local_out: to.local,
-        };
+        let [from, to] = reserved.rows.tables();
+        let local = reserved.values.drop_tokens(&[self.x], width, &from)?;
         reserved.rows.advance();
-        let (kernel, grid, shared_bytes) = (Kernel::Compact, [1, 1, 1], 0);
-        device.push(Launch { kernel, grid, shared_bytes, arguments: arguments.pack() })
+        let states = reserved.rows.states_address();
+        device.push(pack(states, from, local, to, false))
     }
+
+    /// Rows of parked `groups` become one group, which runs: one table behind the other.
+    pub(crate) fn launch_gather(device: &mut CudaDevice, groups: &[GroupId]) -> Result<()> {
+        let rows = &device.reserved()?.rows;
+        let states = rows.states_address();
+        let [_, to] = rows.tables_of(groups[0]);
+        for (index, &group) in groups.iter().enumerate() {
+            let [from, _] = device.reserved()?.rows.tables_of(group);
+            device.push(pack(states, from, 0, to, index > 0))?;
+        }
+        let reserved = device.reserved()?;
+        reserved.values.clear();
+        reserved.rows.gather(groups);
+        reserved.rows.advance();
+        Ok(())
+    }
+}
+
+/// The launch that writes the rows of table `from` which stay to `to`: behind those that are there,
+/// where it `appends`.
+fn pack(states: Address, from: Table, local: Address, to: Table, appends: bool) -> Launch {
+    let arguments = CompactParameters {
+        states,
+        live: from.live,
+        offsets: from.offsets,
+        slots: from.slots,
+        origin: from.origin,
+        local,
+        live_out: to.live,
+        offsets_out: to.offsets,
+        slots_out: to.slots,
+        origin_out: to.origin,
+        local_out: to.local,
+        appends: appends.into(),
+    };
+    let (kernel, grid, shared_bytes) = (Kernel::Compact, [1, 1, 1], 0);
+    Launch { kernel, grid, shared_bytes, arguments: arguments.pack() }
 }

@@ -20,7 +20,7 @@ impl Embed {
             shift: weights.vector(self.shift, self.width)?,
             eps: self.eps,
         };
-        let tokens = device.rows.tokens();
+        let tokens = device.rows.tokens()?;
         if self.width == 0 {
             return Ok(());
         }

@@ -8,7 +8,6 @@ parameters! {
     /// `embed.cu`
     struct EmbedParameters for Embed in embed_signature {
         tokens: u64,
-        origin: u64,
         live: u64,
         word: u64,
         position: u64,
@@ -37,13 +36,12 @@ impl Embed {
         let (kind, kinds) = kind.unwrap_or((0, usize::MAX));
         let (scale, shift) =
             (weights.vector(self.scale, self.width)?, weights.vector(self.shift, self.width)?);
-        Self::check_tokens(rows.tokens(), [words, positions, kinds])?;
+        Self::check_tokens(rows.tokens()?, [words, positions, kinds])?;
         if cover.tokens == 0 || self.width == 0 {
             return Ok(());
         }
         let arguments = EmbedParameters {
             tokens: rows.tokens_address(),
-            origin: rows.table().origin,
             live: rows.table().live,
             word,
             position,

@@ -26,7 +26,7 @@ struct Rows {
 
 // Elements of four bytes take more registers.
 extern "C" __global__ void __launch_bounds__(THREADS, sizeof(elem) == 4 ? 5 : 6)
-embed(const Token* tokens, const u32* origin, const Live* live, const elem* __restrict__ word,
+embed(const Token* tokens, const Live* live, const elem* __restrict__ word,
       const elem* __restrict__ position, const elem* __restrict__ kind,
       const float* __restrict__ scale, const float* __restrict__ shift, float eps, u32 width,
       elem* out, const u32* out_map) {
@@ -37,7 +37,7 @@ embed(const Token* tokens, const u32* origin, const Live* live, const elem* __re
     const bool is_wide = width % WIDE == 0 && is_aligned(word) && is_aligned(position) &&
                          is_aligned(kind) && is_aligned(out) && is_aligned(scale) &&
                          is_aligned(shift);
-    const Token token = tokens[place(origin, t)];
+    const Token token = tokens[t];
     const Rows rows = {
         word + (u64)token.id * width,
         position + (u64)token.position * width,

@@ -3,7 +3,7 @@
 use super::Linear;
 use crate::cpu::CpuDevice;
 use crate::cpu::gemm::{self, Epilogue, Residual, Rows};
-use crate::{Error, Result};
+use crate::{Error, Result, RowTokens};
 
 impl Linear {
     pub(crate) fn run(&self, device: &mut CpuDevice) -> Result<()> {
@@ -12,7 +12,7 @@ impl Linear {
             let expected = "values behind their norms, on the CPU";
             return Err(Error::mismatch("linear", expected, "one before its norm"));
         }
-        let count = device.rows.tokens().len();
+        let count = device.rows.count(RowTokens::Own);
         let (x, out) = (device.packed(self.x, self.k), device.packed(self.out, self.n));
         let weight = device.weights.matrix(self.weight, self.n, self.k)?;
         let bias = device.weights.vector(self.bias, self.n)?;

@@ -28,8 +28,8 @@ impl Narrow {
         if reserved.rows.count() == 0 {
             return Ok(());
         }
-        let local = reserved.values.drop_tokens(&self.values, self.width, &reserved.rows)?;
-        let (from, to) = (reserved.rows.table(), reserved.rows.next_table());
+        let [from, to] = reserved.rows.tables();
+        let local = reserved.values.drop_tokens(&self.values, self.width, &from)?;
         let arguments = NarrowParameters {
             live: from.live,
             offsets: from.offsets,

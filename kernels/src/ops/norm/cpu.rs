@@ -3,7 +3,7 @@
 use super::Norm;
 use crate::cpu::simd::vectorised;
 use crate::cpu::{CpuDevice, Shared, Simd, Team, math};
-use crate::{Result, Span};
+use crate::{Result, RowTokens, Span};
 
 /// Tokens of a task.
 const TOKENS: usize = 16;
@@ -16,7 +16,8 @@ impl Norm {
             shift: device.weights.vector(self.shift, self.width)?,
             eps: self.eps,
         };
-        let live = |span: Span| Span { at: span.at, len: device.rows.tokens().len() * self.width };
+        let live =
+            |span: Span| Span { at: span.at, len: device.rows.count(RowTokens::Own) * self.width };
         let (x, out) = (live(self.x), live(self.out));
         let (simd, team) = (device.simd, &mut device.team);
         if self.x.at == self.out.at {

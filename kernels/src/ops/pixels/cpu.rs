@@ -13,7 +13,7 @@ impl Pixels {
         let scale = device.weights.vector(self.scale, channels)?;
         let shift = device.weights.vector(self.shift, channels)?;
         let out = Shared::new(device.arena.slice_mut("pixels out", out)?);
-        let (images, bytes) = (device.rows.live(), device.rows.pixels());
+        let (images, bytes) = (device.rows.live(), device.rows.pixels()?);
         device.team.run(images, (2 * images * image) as f64, &|task, _| {
             // SAFETY: each task writes the image of its own number.
             let out = unsafe { out.part(task * written, written) };

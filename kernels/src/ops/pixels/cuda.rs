@@ -54,9 +54,6 @@ impl Pixels {
         let cover = device.cover(bound)?;
         let rows = &device.reserved()?.rows;
         rows.vectors(RowTokens::Each(self.grid.pixels()))?;
-        if !rows.are_whole() {
-            return Err(Error::mismatch("pixels", "all rows of the pass", "rows that left"));
-        }
         let (kernel, arguments) = match &self.fold {
             None => (Kernel::Pixels, self.arguments(device)?),
             Some(fold) => (Kernel::PixelBlocks, self.block_arguments(fold, device)?),

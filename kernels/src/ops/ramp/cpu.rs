@@ -87,7 +87,7 @@ impl Ramp {
             let streak = rows.streak(slot, verdict.label_of_use(), decision.unwrap_or_default());
             let score = verdict.score(rows.score(), streak);
             let record = ExitRecord {
-                slot,
+                slot: slot.0,
                 exit: self.exit.0,
                 label: verdict.label,
                 score,

@@ -12,7 +12,7 @@ parameters! {
         offsets: u64,
         slots: u64,
         live: u64,
-        pass: u64,
+        settings: u64,
         thresholds: u64,
         states: u64,
         records: u64,
@@ -66,11 +66,11 @@ impl Ramp {
         if reserved.rows.vectors(self.tokens)? == 0 {
             return Err(Error::mismatch("ramp", "rows of at least one token", 0));
         }
-        let rows = bound.rows.min(reserved.rows.count());
-        reserved.exits.open(self.exit, rows, self.logits())?;
         if cover.rows == 0 {
             return Ok(());
         }
+        let members = reserved.rows.slots.running_members();
+        reserved.exits.open(self.exit, members, self.logits())?;
         let (rows, exits) = (&reserved.rows, &reserved.exits);
         let table = rows.table();
         let row_vectors = match self.tokens {
@@ -85,7 +85,7 @@ impl Ramp {
             offsets: table.offsets,
             slots: table.slots,
             live: table.live,
-            pass: rows.settings_address(),
+            settings: rows.settings_address(),
             thresholds: rows.thresholds_address(),
             states: rows.states_address(),
             records: exits.records_address(self.exit),

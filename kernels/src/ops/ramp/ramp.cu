@@ -24,10 +24,10 @@ struct Layer {
     u32 activation;
 };
 
-// What is known of the row and its pass before the logits are.
+// What is known of the row and its group before the logits are.
 struct Row {
     u32 slot;
-    Pass pass;
+    Settings settings;
     RowState state;
     float threshold;
 };
@@ -210,7 +210,7 @@ count_streak(RowState& state, const Verdict& verdict, const Head& head, bool of_
     state.label = of_use ? verdict.label : 0;
 }
 
-// The pass number tells the host, which reads all the while, that record and logits are there:
+// The number tells the host, which reads all the while, that record and logits are there:
 // its release covers what this thread wrote, and what its block wrote before the last barrier.
 __device__ __forceinline__ void publish(Record* record, const Record& what) {
     record->slot = what.slot;
@@ -230,7 +230,7 @@ decide(Row row, const Verdict& verdict, const Head& head, u32 exit, bool is_fina
        Record* records) {
     const bool of_use = verdict.is_finite && head.classes > 0;
     count_streak(row.state, verdict, head, of_use);
-    const float value = of_use ? score(verdict, row.pass, head, row.state.streak) : 0.0f;
+    const float value = of_use ? score(verdict, row.settings, head, row.state.streak) : 0.0f;
     const bool reaches =
         exit >= row.state.first && (exit >= row.state.last || value >= row.threshold);
     const bool leaves = is_final || (reaches && of_use);
@@ -239,12 +239,12 @@ decide(Row row, const Verdict& verdict, const Head& head, u32 exit, bool is_fina
     states[row.slot] = row.state;
     const u32 flags = answers | (verdict.is_finite ? 0 : RECORD_NOT_FINITE);
     publish(&records[row.slot],
-            {row.slot, exit, verdict.label, value, flags, row.pass.number});
+            {row.slot, exit, verdict.label, value, flags, row.state.number});
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
 ramp(const elem* x, const u32* x_map, const u32* offsets, const u32* slots, const Live* live,
-     const Pass* pass, const float* thresholds, RowState* states, Record* records, float* logits,
+     const Settings* settings, const float* thresholds, RowState* states, Record* records, float* logits,
      const elem* __restrict__ hidden_weight, const float* __restrict__ hidden_bias, u32 hidden,
      u32 hidden_activation, const elem* __restrict__ head_weight,
      const float* __restrict__ head_bias, u32 classes, u32 width, u32 pool, u32 exit,
@@ -263,7 +263,7 @@ ramp(const elem* x, const u32* x_map, const u32* offsets, const u32* slots, cons
     }
     // Read now: the wait hides behind the head.
     const u32 slot = slots[position];
-    const Row row = {slot, *pass, states[slot], thresholds[exit]};
+    const Row row = {slot, *settings, states[slot], thresholds[exit]};
 
     float* values = (float*)shared;
     u32 count = width;

@@ -123,23 +123,23 @@ __device__ __forceinline__ Verdict weigh(const float* logits, u32 count, const H
 
 // In [0, 1]. With one class every score but patience is 1.
 __device__ __forceinline__ float
-score(const Verdict& verdict, const Pass& pass, const Head& head, u32 streak) {
-    if (pass.score == SCORE_PATIENCE)
-        return (float)min(streak, pass.patience) / (float)pass.patience;
+score(const Verdict& verdict, const Settings& settings, const Head& head, u32 streak) {
+    if (settings.score == SCORE_PATIENCE)
+        return (float)min(streak, settings.patience) / (float)settings.patience;
     const float classes = (float)head.classes;
     if (head.decision != DECIDES_CLASS) {
-        if (pass.score == SCORE_ENTROPY) {
+        if (settings.score == SCORE_ENTROPY) {
             const float most = classes * 0.69314718055994531f;
             return __saturatef(1.0f - (verdict.sum + verdict.weighted) / most);
         }
         const float first = expf(-verdict.sum);
-        return pass.score == SCORE_MARGIN ? first * (1.0f - verdict.second) : first;
+        return settings.score == SCORE_MARGIN ? first * (1.0f - verdict.second) : first;
     }
     if (head.classes == 1)
         return 1.0f;
-    if (pass.score == SCORE_CONFIDENCE)
+    if (settings.score == SCORE_CONFIDENCE)
         return 1.0f / verdict.sum;
-    if (pass.score == SCORE_MARGIN)
+    if (settings.score == SCORE_MARGIN)
         return (1.0f - verdict.second) / verdict.sum;
     const float entropy = logf(verdict.sum) - verdict.weighted / verdict.sum;
     return __saturatef(1.0f - entropy / logf(classes));

@@ -38,23 +38,21 @@ pub(crate) fn embed(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
         let mut world = World::new();
         let tables = [11, 9, 3].map(|rows| world.weights(elem, rows, width));
         let out = world.matrix(elem, TOKENS + 2, width);
-        let (origin, origin_at) = world.map(TOKENS, TOKENS + 3);
         let (out_map, out_map_at) = world.map(TOKENS, TOKENS + 2);
         // Id, position, kind.
-        let tokens: Vec<[u32; 3]> =
-            (0..TOKENS as u32 + 3).map(|t| [t * 7 % 11, t, t % 3]).collect();
+        let tokens: Vec<[u32; 3]> = (0..TOKENS as u32).map(|t| [t * 7 % 11, t, t % 3]).collect();
         let packed: Vec<u32> =
             tokens.iter().flat_map(|&[id, position, kind]| [id, position | kind << 16]).collect();
         let [scale, shift] = [0, 1].map(|_| world.numbers(width));
         let [scale_at, shift_at] = [&scale, &shift].map(|vector| world.floats(vector));
         let live = world.words(&[1, TOKENS as u32]);
-        let mut args = [world.words(&packed), origin_at, live].map(P).to_vec();
+        let mut args = [world.words(&packed), live].map(P).to_vec();
         args.extend(tables.iter().map(|table| P(table.address)));
         args.extend([P(scale_at), P(shift_at), F(EPS), U(width as u32)]);
         args.extend([P(out.address), P(out_map_at)]);
         world.launch(kernel, GRID, 0, &args)?;
         out.check(&world, &out_map, elem.rounding(), |token| {
-            let ids = tokens[origin[token] as usize];
+            let ids = tokens[token];
             let rows: Vec<Vec<f64>> = (0..3).map(|i| tables[i].row(ids[i])).collect();
             let sum: Vec<f64> = (0..width).map(|at| rows.iter().map(|row| row[at]).sum()).collect();
             normalised(&sum, &scale, &shift, EPS)

@@ -30,17 +30,16 @@ const SLOTS: [u32; 4] = [5, 0, 3, 2];
 const EXIT: u32 = 2;
 const THRESHOLDS: [f32; 3] = [2.0, 2.0, 0.5];
 const PATIENCE: u32 = 3;
-const PASS: u32 = 77;
 const TOLERANCE: f32 = 0.02;
 const UNTOUCHED: u32 = 0xabab_abab;
-/// By slot: answered, stays, first and last exit, label and streak so far.
-const STATES: [[u32; 6]; 6] = [
-    [0, 1, 0, !0, 1, 4],
-    [0, 0, 0, !0, 0, 0],
-    [1, 1, 0, !0, 4, 2],
-    [0, 0, 3, !0, 2, 1],
-    [0, 0, 0, !0, 0, 0],
-    [0, 0, 0, 2, 0, 9],
+/// By slot: answered, stays, first and last exit, label and streak so far, number of its admission.
+const STATES: [[u32; 7]; 6] = [
+    [0, 1, 0, !0, 1, 4, 77],
+    [0, 0, 0, !0, 0, 0, 78],
+    [1, 1, 0, !0, 4, 2, 77],
+    [0, 0, 3, !0, 2, 1, 80],
+    [0, 0, 0, !0, 0, 0, 77],
+    [0, 0, 0, 2, 0, 9, 81],
 ];
 
 pub(crate) fn ramp(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
@@ -125,7 +124,7 @@ fn solve(kernel: &Kernel, elem: Elem, problem: &Problem) -> Result<(), Flaw> {
     let logits = world.mapped(&vec![UNTOUCHED; 6 * stride]);
     let mut args = [x.address, map_at, world.words(&offsets), world.words(&SLOTS)].map(P).to_vec();
     args.push(P(world.words(&[4, tokens as u32])));
-    args.push(P(world.words(&[PASS, score, PATIENCE, 0])));
+    args.push(P(world.words(&[score, PATIENCE])));
     args.extend([world.floats(&THRESHOLDS), states, records, logits].map(P));
     args.extend(layers[0].at.map(P));
     args.extend([hidden as u32, 2].map(U));
@@ -142,7 +141,7 @@ fn solve(kernel: &Kernel, elem: Elem, problem: &Problem) -> Result<(), Flaw> {
     let look = || {
         let seen = (0..6).try_for_each(|slot| {
             let logits = world.read_words(logits + u64::from(slot) * stride as u64 * 4, count);
-            is_whole(words(&world, records, slot), &logits)
+            is_whole(slot, words(&world, records, slot), &logits)
         });
         if seen.is_err() {
             *early.lock().expect("a lock") = seen;
@@ -158,7 +157,7 @@ fn solve(kernel: &Kernel, elem: Elem, problem: &Problem) -> Result<(), Flaw> {
             layers[1].of(layers[0].of(features, 2), 0)
         });
         let found = world.read_words(logits + u64::from(slot) * stride as u64 * 4, stride);
-        let state: [u32; 6] = words(&world, states, slot);
+        let state: [u32; 7] = words(&world, states, slot);
         let record: [u32; 6] = words(&world, records, slot);
         match expected {
             None => {
@@ -177,18 +176,18 @@ fn solve(kernel: &Kernel, elem: Elem, problem: &Problem) -> Result<(), Flaw> {
     Ok(())
 }
 
-/// A record that names its pass is all there, and so are its logits.
-fn is_whole(record: [u32; 6], logits: &[u32]) -> Result<(), Flaw> {
-    let is_known = record[5] == PASS;
+/// A record that names its row's admission is all there, and so are its logits.
+fn is_whole(slot: u32, record: [u32; 6], logits: &[u32]) -> Result<(), Flaw> {
+    let is_known = record[5] == STATES[slot as usize][6];
     if is_known && record.iter().chain(logits).any(|&word| word == UNTOUCHED) {
         return Err(Flaw::Wrong(format!("the host may see {record:x?} with {logits:x?}")));
     }
     Ok(())
 }
 
-fn words(world: &World, at: u64, slot: u32) -> [u32; 6] {
-    let words = world.read_words(at + u64::from(slot) * 24, 6);
-    words.try_into().expect("six words")
+fn words<const N: usize>(world: &World, at: u64, slot: u32) -> [u32; N] {
+    let words = world.read_words(at + u64::from(slot) * 4 * N as u64, N);
+    words.try_into().expect("as many words")
 }
 
 /// The norm that tokens lie before.
@@ -246,12 +245,12 @@ fn check_verdict(
     problem: &Problem,
     slot: u32,
     (logits, found): (&[f64], &[u32]),
-    state: [u32; 6],
+    state: [u32; 7],
     record: [u32; 6],
 ) -> Result<(), Flaw> {
     let is_finite = logits.iter().all(|x| x.is_finite());
     let of_use = is_finite && problem.classes > 0;
-    let [answered, stays, first, last, label_before, streak_before] = STATES[slot as usize];
+    let [answered, stays, first, last, label_before, streak_before, number] = STATES[slot as usize];
     let label = if of_use { decide(problem.decision, logits, found) } else { 0 };
     let goes_on = match problem.decision {
         2 => {
@@ -274,12 +273,12 @@ fn check_verdict(
     let reaches = EXIT >= first && (EXIT >= last || score >= THRESHOLDS[EXIT as usize].into());
     let leaves = problem.is_final || (reaches && of_use);
     let flags = u32::from(leaves && answered == 0) | u32::from(!is_finite) << 1;
-    let after = [u32::from(answered != 0 || leaves), stays, first, last, label, streak];
+    let after = [u32::from(answered != 0 || leaves), stays, first, last, label, streak, number];
     same("state", &state, &after)?;
     near("score", &[f64::from(f32::from_bits(record[3]))], &[score], [2e-5; 2])?;
     // A row that is not finite has no label that anyone may rely on.
     let label = if is_finite { label } else { record[2] };
-    same("record", &record, &[slot, EXIT, label, record[3], flags, PASS])
+    same("record", &record, &[slot, EXIT, label, record[3], flags, number])
 }
 
 /// Source: `kernels/src/ops/ramp/decision.rs`. Signs and bits are those of the logits found.
