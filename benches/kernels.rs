@@ -108,7 +108,6 @@ const ROW_TOKENS: usize = 128;
 struct Site {
     device: CpuDevice,
     x: Span,
-    scratch: Span,
     tokens: Vec<Token>,
     offsets: Vec<u32>,
     values: Vec<f32>,
@@ -118,7 +117,6 @@ impl Site {
     fn new() -> Self {
         let tokens = ROWS * ROW_TOKENS;
         let x = Span { at: 0, len: tokens * WIDTH };
-        let scratch = Span { at: x.len, len: x.len };
         let layout = ArenaLayout {
             rows_max: ROWS,
             tokens_max: tokens,
@@ -140,7 +138,7 @@ impl Site {
         // Every other row is sure.
         let even = |i: usize| (i / (ROW_TOKENS * WIDTH)).is_multiple_of(2);
         let values = (0..x.len).map(|i| if even(i) { 9.0 } else { 0.0 }).collect();
-        Self { device, x, scratch, tokens, offsets, values }
+        Self { device, x, tokens, offsets, values }
     }
 
     fn begin(&mut self, threshold: f32) {
@@ -177,8 +175,7 @@ impl Site {
     }
 
     fn compact(&mut self) {
-        let compact =
-            Compact { x: self.x, scratch: self.scratch, tokens: RowTokens::Own, width: WIDTH };
+        let compact = Compact { x: self.x, tokens: RowTokens::Own, width: WIDTH };
         self.device.issue(&compact.into(), LiveBound::default()).expect("a compaction");
     }
 }

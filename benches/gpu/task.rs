@@ -80,8 +80,8 @@ impl Task {
                 ramp(operands, x, size)
             }
             Self::Compact => {
-                let (x, scratch) = (operands.input(width), operands.room(width));
-                Compact { x, scratch, tokens: RowTokens::Own, width }.into()
+                let x = operands.input(width);
+                Compact { x, tokens: RowTokens::Own, width }.into()
             }
         }
     }

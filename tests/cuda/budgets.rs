@@ -279,17 +279,17 @@ fn embed(start: &mut Start) -> (Op, usize, usize) {
 }
 
 fn compact(start: &mut Start) -> (Op, usize, usize) {
-    let (x, scratch) = (start.aligned(8), start.aligned(8));
+    let x = start.aligned(8);
     let rows = start.layout.rows_max - 1;
     (
-        Compact { x, scratch, tokens: RowTokens::Own, width: 8 }.into(),
+        Compact { x, tokens: RowTokens::Own, width: 8 }.into(),
         rows * 32,
         8 * start.tokens() + rows * 8,
     )
 }
 
 fn narrow(start: &mut Start) -> (Op, usize, usize) {
-    let (x, other, scratch) = (start.aligned(8), start.aligned(8), start.aligned(16));
+    let (x, other) = (start.aligned(8), start.aligned(8));
     let rows = start.layout.rows_max - 1;
-    (Narrow { values: [x, other], scratch, width: 8 }.into(), rows * 8, rows * 16)
+    (Narrow { values: [x, other], width: 8 }.into(), rows * 8, rows * 16)
 }

@@ -164,7 +164,29 @@ impl Engine {
     /// # Errors
     /// As [`new`](Self::new); a ramp that the model has no site for.
     pub fn with_ramps(model: &Model, ramps: &[RampShape], options: &EngineOptions) -> Result<Self> {
-        let mut device = crate::device::open(options.device, options.threads, options.precision)?;
+        let device = crate::device::open(options.device, options.threads, options.precision)?;
+        Self::on(device, model, ramps, options)
+    }
+
+    /// As [`new`](Self::new), on a device of the caller's: one that runs ops in its own way, or
+    /// wraps another to watch it or to let it fail. What `options` say of devices does not matter.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_device(
+        device: impl Device + 'static,
+        model: &Model,
+        options: &EngineOptions,
+    ) -> Result<Self> {
+        Self::on(Box::new(device), model, &model.ramp_shapes(), options)
+    }
+
+    fn on(
+        mut device: Box<dyn Device>,
+        model: &Model,
+        ramps: &[RampShape],
+        options: &EngineOptions,
+    ) -> Result<Self> {
         let mut plan = lower(model.spec(), ramps, options.limits, device.preferences());
         if let Decision::Value { tolerance } = model.decision(options.tolerance)? {
             plan.tolerate(tolerance);

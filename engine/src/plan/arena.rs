@@ -124,7 +124,7 @@ fn each_span(segments: &mut [Segment], last: &mut Ramp, mut visit: impl FnMut(us
         if let Some(ramp) = &mut site.ramp {
             visit_op(vec![&mut ramp.x]);
         }
-        visit_op(vec![&mut site.compact.x, &mut site.compact.scratch]);
+        visit_op(vec![&mut site.compact.x]);
     }
     visit_op(vec![&mut last.x]);
 }

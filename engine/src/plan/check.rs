@@ -33,7 +33,6 @@ pub fn check(plan: &Plan) -> Result<(), String> {
         let is_resident = plan.layout.resident.contains(&x);
         expect(is_resident, &format!("{x} crosses a site, and is not resident"))?;
         state.step(&Op::Compact(site.compact.clone()))?;
-        state.whole.retain(|span| *span == site.compact.x);
     }
     state.step(&Op::Ramp(plan.last.clone()))?;
     expect(plan.last.exit.0 == exits, "the final exit is not the last")?;
@@ -71,6 +70,9 @@ impl Written<'_> {
             expect(whole, &format!("{op}: {span}, {len} elements, is not whole here"))?;
         }
         self.check_norms(op, &reads)?;
+        if matches!(op, Op::Compact(_) | Op::Narrow(_)) {
+            self.whole.retain(|span| reads.iter().any(|(read, _)| read == span));
+        }
         let Some((span, len)) = write else { return Ok(()) };
         self.check_place(op, span, len)?;
         let aliased = reads.iter().any(|(read, _)| read.overlaps(&span) && *read != span);
@@ -91,9 +93,7 @@ impl Written<'_> {
             let width = self.plan.layout.moments[out.0];
             expect(len == width * self.plan.layout.tokens_max, &format!("{op}: other moments"))?;
         }
-        if !matches!(op, Op::Compact(_) | Op::Narrow(_)) {
-            self.whole.push(span);
-        }
+        self.whole.push(span);
         Ok(())
     }
 

@@ -5,8 +5,8 @@ use offramp_kernels::{ArenaLayout, Grid, Op, RowTokens, Span};
 /// A value and the elements it must have.
 pub(super) type Operand = (Span, usize);
 
-/// What an op reads, and what it overwrites. Ops that drop rows or tokens overwrite their scratch;
-/// their values stay whole.
+/// What an op reads, and what it overwrites. Ops that drop rows or tokens overwrite nothing: what
+/// they read stays whole, and nothing else does.
 pub(super) fn operands(op: &Op, layout: &ArenaLayout) -> (Vec<Operand>, Option<Operand>) {
     let text = |span, width: usize| (span, width * layout.tokens_max);
     let map = |span, grid: Grid, width| (span, layout.rows_max * grid.pixels() * width);
@@ -27,14 +27,8 @@ pub(super) fn operands(op: &Op, layout: &ArenaLayout) -> (Vec<Operand>, Option<O
             (vec![text(op.qkv, 3 * width)], Some(text(op.out, width)))
         }
         Op::Ramp(op) => (vec![rows(op.x, op.tokens, op.width)], None),
-        Op::Compact(op) => {
-            let [x, scratch] = [op.x, op.scratch].map(|span| rows(span, op.tokens, op.width));
-            (vec![x], Some(scratch))
-        }
-        Op::Narrow(op) => {
-            let values = op.values.map(|value| text(value, op.width));
-            (values.to_vec(), Some(text(op.scratch, 2 * op.width)))
-        }
+        Op::Compact(op) => (vec![rows(op.x, op.tokens, op.width)], None),
+        Op::Narrow(op) => (op.values.map(|value| text(value, op.width)).to_vec(), None),
         Op::Pixels(op) => (vec![], Some(map(op.out, op.to(), op.width()))),
         Op::Conv2d(op) => {
             let residual = op.residual.map(|span| map(span, op.to(), op.outputs));
@@ -58,7 +52,7 @@ pub(super) fn spans(op: &mut Op) -> Vec<&mut Span> {
         Op::Conv2d(op) => [&mut op.x, &mut op.out].into_iter().chain(&mut op.residual).collect(),
         Op::Attention(op) => vec![&mut op.qkv, &mut op.out],
         Op::Ramp(op) => vec![&mut op.x],
-        Op::Compact(op) => vec![&mut op.x, &mut op.scratch],
-        Op::Narrow(op) => op.values.iter_mut().chain([&mut op.scratch]).collect(),
+        Op::Compact(op) => vec![&mut op.x],
+        Op::Narrow(op) => op.values.iter_mut().collect(),
     }
 }

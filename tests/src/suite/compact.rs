@@ -14,7 +14,6 @@ const WIDTH: usize = 24;
 pub struct Herd {
     stage: Stage,
     x: Span,
-    scratch: Span,
     out: Span,
     head: RampHead,
     scale: WeightId,
@@ -45,7 +44,7 @@ impl Herd {
         let head = RampHead { weight, bias, classes: 2, decision: Decision::Class };
         let (scale, shift) = (start.vector(WIDTH), start.vector(WIDTH));
         let tables = [start.table(50, WIDTH), start.table(64, WIDTH)];
-        let (x, scratch, out) = (start.span(WIDTH), start.span(WIDTH), start.span(WIDTH));
+        let (x, out) = (start.span(WIDTH), start.span(WIDTH));
         let mut stage = start.device(suite);
         stage.begin(Score::Confidence, &[0.9; 4], stays);
         let values = stage.fill(x, WIDTH);
@@ -56,7 +55,7 @@ impl Herd {
             rows.push(Row { slot, answered: false, values: values.to_vec() });
             rest = tail;
         }
-        Self { stage, x, scratch, out, head, scale, shift, tables, stays: stays.to_vec(), rows }
+        Self { stage, x, out, head, scale, shift, tables, stays: stays.to_vec(), rows }
     }
 
     /// Runs an exit at which the rows for which `leaves(slot)` get an answer, then compacts.
@@ -93,12 +92,7 @@ impl Herd {
     }
 
     fn compact(&mut self) {
-        self.stage.issue(Compact {
-            x: self.x,
-            scratch: self.scratch,
-            tokens: RowTokens::Own,
-            width: WIDTH,
-        });
+        self.stage.issue(Compact { x: self.x, tokens: RowTokens::Own, width: WIDTH });
         let stays = &self.stays;
         self.rows.retain(|row| !row.answered || stays.contains(&row.slot));
     }

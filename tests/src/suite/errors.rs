@@ -189,7 +189,7 @@ impl Broken {
 
     /// Ops that read `x`, or `qkv` for attention.
     fn all(self, qkv: Span, width: usize) -> Vec<Op> {
-        let compact = Compact { x: self.x, scratch: self.out, tokens: RowTokens::Own, width };
+        let compact = Compact { x: self.x, tokens: RowTokens::Own, width };
         vec![
             self.norm(width).into(),
             self.linear(width).into(),

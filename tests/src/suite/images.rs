@@ -171,7 +171,7 @@ pub fn after_exits(suite: &Suite) {
     let expected = first.expected(&stage, &values, weights, &vec![0.0; 5 * size]);
     watch(suite, &mut stage, middle, &expected, head);
     let tokens = RowTokens::Each(first.to().pixels());
-    stage.issue(Compact { x: middle, scratch: out, tokens, width: 16 });
+    stage.issue(Compact { x: middle, tokens, width: 16 });
     let kept: Vec<f64> =
         stays.iter().flat_map(|&row| expected[row * size..][..size].to_vec()).collect();
     let found = stage.read(middle, kept.len());

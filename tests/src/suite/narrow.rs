@@ -18,7 +18,7 @@ fn narrowed(suite: &Suite, lens: &[usize]) -> (Narrowed, Norm) {
     let mut start = Start::new(lens);
     let (scale, shift) = (start.vector(WIDTH), start.vector(WIDTH));
     let values = [start.span(WIDTH), start.span(WIDTH)];
-    let (scratch, out) = (start.span(2 * WIDTH), start.span(WIDTH));
+    let out = start.span(WIDTH);
     let mut stage = start.begin(suite);
     let firsts = values.map(|value| {
         let all = stage.fill(value, WIDTH);
@@ -26,7 +26,7 @@ fn narrowed(suite: &Suite, lens: &[usize]) -> (Narrowed, Norm) {
         let first = |&at: &u32| all[at as usize * WIDTH..][..WIDTH].to_vec();
         offsets[..lens.len()].iter().flat_map(first).collect()
     });
-    stage.issue(Narrow { values, scratch, width: WIDTH });
+    stage.issue(Narrow { values, width: WIDTH });
     let norm = Norm { x: values[0], scale, shift, eps: 1e-5, out, width: WIDTH };
     (Narrowed { stage, values, firsts }, norm)
 }

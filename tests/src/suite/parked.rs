@@ -16,7 +16,7 @@ const TOKENS: usize = 16;
 const GROUPS: usize = 3;
 const X: Span = Span { at: 64, len: TOKENS * WIDTH };
 const OTHER: Span = Span { at: 64 + TOKENS * WIDTH, len: TOKENS * WIDTH };
-const SITE: Compact = Compact { x: X, scratch: OTHER, tokens: RowTokens::Own, width: WIDTH };
+const SITE: Compact = Compact { x: X, tokens: RowTokens::Own, width: WIDTH };
 const BOUND: LiveBound = LiveBound { rows: ROWS, tokens: TOKENS };
 /// Where all rows leave that no window holds back.
 const EXIT: u32 = 1;
@@ -209,7 +209,7 @@ pub fn malformed(suite: &Suite) {
 
     let mut site = Site::new(suite, GROUPS);
     let (first, slots, of_first) = site.admit(&[3, 1], false);
-    let elsewhere = Compact { x: OTHER, scratch: X, ..SITE };
+    let elsewhere = Compact { x: OTHER, ..SITE };
     assert!(site.device.gather(&[first], &SITE).is_err(), "it runs");
     assert!(site.device.park(Some(&elsewhere)).is_err(), "not resident");
     site.park();

@@ -81,12 +81,7 @@ impl Model {
         for exit in [ExitId(0), ExitId(3)] {
             self.layer();
             self.stage.issue(Ramp { exit, ..self.ramp.clone() });
-            self.stage.issue(Compact {
-                x: self.x,
-                scratch: self.mixed,
-                tokens: RowTokens::Own,
-                width: WIDTH,
-            });
+            self.stage.issue(Compact { x: self.x, tokens: RowTokens::Own, width: WIDTH });
             for record in self.stage.exits() {
                 let ExitRecord { slot, label, score, flags, .. } = record;
                 let logits = self.stage.device.logits(exit, RowSlot(slot));

@@ -29,8 +29,7 @@ impl Lowering<'_> {
     pub(super) fn site(&mut self, index: usize, ramps: &[RampShape], x: &Value) -> Site {
         let exit = ramps.iter().position(|ramp| ramp.site == index);
         let ramp = exit.map(|exit| self.ramp(exit, &ramps[exit], x));
-        let scratch = self.value(x.shape, x.width).span;
-        let compact = Compact { x: x.span, scratch, tokens: x.tokens(), width: x.width };
+        let compact = Compact { x: x.span, tokens: x.tokens(), width: x.width };
         Site { ramp, compact }
     }
 

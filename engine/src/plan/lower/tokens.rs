@@ -112,9 +112,8 @@ impl Lowering<'_> {
     /// Behind the last attention only the token that the head pools is still needed.
     fn narrow(&mut self, out: &Value, place: Place<'_>) {
         let kept = place.around.unwrap_or(out);
-        let scratch = self.value(Shape::Tokens, 2 * out.width).span;
         let values = [kept.span, out.span];
-        self.ops.push(Op::Narrow(Narrow { values, scratch, width: out.width }));
+        self.ops.push(Op::Narrow(Narrow { values, width: out.width }));
     }
 }
 

@@ -14,8 +14,6 @@ use crate::{ArenaLayout, Cost, Error, Result, RowTokens, Span};
 pub struct Compact {
     /// `[tokens, width]`, the one value that crosses a site.
     pub x: Span,
-    /// Same size, free at a site: devices that gather use it.
-    pub scratch: Span,
     /// Tokens of a row.
     pub tokens: RowTokens,
     /// Elements of a token vector.
@@ -45,7 +43,7 @@ impl Compact {
 
 impl fmt::Display for Compact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { x, scratch, width, .. } = self;
-        write!(f, "compact   {x}[{width}] by {scratch}")
+        let Self { x, width, .. } = self;
+        write!(f, "compact   {x}[{width}]")
     }
 }

@@ -17,8 +17,6 @@ use crate::{ArenaLayout, Cost, Result, Span};
 pub struct Narrow {
     /// `[tokens, width]` each: the values still to be read.
     pub values: [Span; 2],
-    /// `[tokens, 2 * width]`, free here: devices that gather use it.
-    pub scratch: Span,
     /// Elements of a token vector.
     pub width: usize,
 }
@@ -37,7 +35,7 @@ impl Narrow {
 
 impl fmt::Display for Narrow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { values: [a, b], scratch, width } = self;
-        write!(f, "narrow    {a}[{width}] {b}[{width}] by {scratch}")
+        let Self { values: [a, b], width } = self;
+        write!(f, "narrow    {a}[{width}] {b}[{width}]")
     }
 }
