@@ -126,7 +126,7 @@ fn device(op: &Conv2d, images: usize, weight: &[f32], x: &[f32]) -> CpuDevice {
     };
     let mut device = CpuDevice::new(THREADS).expect("a device");
     device.reserve(&layout).expect("room");
-    device.load(WeightId(0), 0, weight).expect("a weight");
+    device.load(WeightId(0), 0, weight.into()).expect("a weight");
     let pass = Admission {
         input: RowInput::Images(&vec![0; images]),
         stays: &vec![true; images],

@@ -14,7 +14,7 @@ use offramp_kernels::cpu::team::Team;
 use offramp_kernels::cpu::{CpuDevice, Isa};
 use offramp_kernels::{
     Activation, Admission, ArenaLayout, Compact, Decision, Device, ExitId, LiveBound, Pool, Ramp,
-    RampHead, RowInput, RowTokens, Score, Span, Token, WeightForm, WeightId,
+    RampHead, RowInput, RowTokens, Score, Span, Token, WeightData, WeightForm, WeightId,
 };
 
 /// M, N, K of the layers of MiniLM and BERT-base at 1 and 8 rows of 128 tokens.
@@ -132,7 +132,7 @@ impl Site {
         device.reserve(&layout).expect("room");
         let mut head = vec![0.0; 2 * WIDTH];
         head[WIDTH] = 1.0;
-        device.load(WeightId(0), 0, &head).expect("a head");
+        device.load(WeightId(0), 0, WeightData::F32(&head)).expect("a head");
         let offsets = (0..=ROWS).map(|row| (row * ROW_TOKENS) as u32).collect();
         let tokens = vec![Token { id: 0, position: 0, kind: 0 }; tokens];
         // Every other row is sure.

@@ -1,7 +1,7 @@
 //! What kernels under test read and write, declared before any device is there.
 
 use offramp::{Precision, Shape};
-use offramp_kernels::{ArenaLayout, Device, Span, WeightForm, WeightId};
+use offramp_kernels::{ArenaLayout, Device, Span, WeightData, WeightForm, WeightId};
 use offramp_tests::models::BertSize;
 
 use crate::noise::Noise;
@@ -96,7 +96,8 @@ impl Operands {
     ) -> offramp_kernels::Result<()> {
         device.reserve(&self.layout)?;
         for (index, (form, noise)) in self.layout.weights.iter().zip(&self.weights).enumerate() {
-            device.load(WeightId(index), 0, &noise.values(form.len(), precision))?;
+            let values = noise.values(form.len(), precision);
+            device.load(WeightId(index), 0, WeightData::F32(&values))?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use offramp_kernels::cpu::CpuDevice;
 use offramp_kernels::{
     Activation, Admission, ArenaLayout, Device, Linear, LinearNorms, LiveBound, Op, RowInput,
-    Score, Span, Token, WeightForm, WeightId,
+    Score, Span, Token, WeightData, WeightForm, WeightId,
 };
 
 use crate::clock;
@@ -251,8 +251,8 @@ fn peak_product(device: &mut dyn Device) -> Result<Op> {
     })?;
     let mut rng = fastrand::Rng::with_seed(7);
     let values: Vec<f32> = (0..len).map(|_| rng.f32() - 0.5).collect();
-    device.load(WeightId(0), 0, &values)?;
-    device.load(WeightId(1), 0, &values[..n])?;
+    device.load(WeightId(0), 0, WeightData::F32(&values))?;
+    device.load(WeightId(1), 0, WeightData::F32(&values[..n]))?;
     device.begin(&Admission {
         input: RowInput::Text {
             tokens: &vec![Token { id: 0, position: 0, kind: 0 }; n],

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     Admission, ArenaLayout, Compact, ExitId, ExitRecord, GroupId, LiveBound, Op, Result, Room,
-    RowSlot, Span, WeightId,
+    RowSlot, Span, WeightData, WeightId,
 };
 
 /// What a machine would rather run, where a plan may choose between ops that give the same values.
@@ -80,11 +80,12 @@ pub trait Device: Send {
     /// Bytes that [`reserve`](Self::reserve) set aside, weights included.
     fn reserved_bytes(&self) -> usize;
 
-    /// Stores rows `first_row ..` of a weight; `values` are whole rows, row-major.
+    /// Stores rows `first_row ..` of a weight, which are whole rows in any representation.
     ///
     /// # Errors
-    /// [`crate::Error::Mismatch`] where the rows do not fit the declared form.
-    fn load(&mut self, weight: WeightId, first_row: usize, values: &[f32]) -> Result<()>;
+    /// [`crate::Error::Mismatch`] where the rows do not fit the declared form, or hold a number
+    /// that the device's own format cannot.
+    fn load(&mut self, weight: WeightId, first_row: usize, data: WeightData<'_>) -> Result<()>;
 
     /// Takes a part of images that will be admitted next, while others run: some bytes from byte
     /// `from` on, where those before have been taken already; 0 begins with other images. Gives how

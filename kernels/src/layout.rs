@@ -49,13 +49,13 @@ impl WeightForm {
         }
     }
 
-    /// Fails unless `values` are whole rows that fit from `first_row` on; gives their number.
-    pub(crate) fn check_rows(&self, first_row: usize, values: &[f32]) -> Result<usize> {
+    /// Fails unless `len` elements are whole rows that fit from `first_row` on; gives their number.
+    pub(crate) fn check_rows(&self, first_row: usize, len: usize) -> Result<usize> {
         let (rows_max, columns) = self.shape();
-        if columns == 0 || !values.len().is_multiple_of(columns) {
-            return Err(Error::mismatch("weight", format_args!("rows of {columns}"), values.len()));
+        if columns == 0 || !len.is_multiple_of(columns) {
+            return Err(Error::mismatch("weight", format_args!("rows of {columns}"), len));
         }
-        let rows = values.len() / columns;
+        let rows = len / columns;
         match first_row.checked_add(rows) {
             Some(end) if end <= rows_max => Ok(rows),
             _ => Err(Error::mismatch(

@@ -25,6 +25,7 @@ mod ops;
 mod pass;
 mod slots;
 mod span;
+mod weight_data;
 
 pub use cost::Cost;
 pub use device::{Device, Preferences};
@@ -41,3 +42,4 @@ pub use pass::{
 };
 pub use slots::{GroupId, Room};
 pub use span::Span;
+pub use weight_data::WeightData;

@@ -3,7 +3,7 @@
 use offramp_kernels::cuda::{CudaDevice, Elem, gpus};
 use offramp_kernels::{
     ArenaLayout, Decision, Device, Error, ExitId, LiveBound, Op, Pool, Ramp, RampHead, RowTokens,
-    WeightForm, WeightId,
+    WeightData, WeightForm, WeightId,
 };
 use offramp_tests::suite::Start;
 
@@ -21,7 +21,7 @@ fn a_device_that_is_not_there_is_named() {
 fn nothing_runs_before_memory_is_reserved() {
     machine::driver();
     let mut device = CudaDevice::new(0, Elem::F16).unwrap();
-    assert!(device.load(WeightId(0), 0, &[1.0]).is_err());
+    assert!(device.load(WeightId(0), 0, WeightData::F32(&[1.0])).is_err());
     assert!(device.name().starts_with("cuda "));
     assert_eq!(device.reserved_bytes(), 0);
 }
@@ -34,9 +34,9 @@ fn numbers_that_f16_cannot_hold_are_refused() {
     for (elem, is_fine) in [(Elem::F16, false), (Elem::Bf16, true)] {
         let mut device = CudaDevice::new(0, elem).unwrap();
         device.reserve(&layout).unwrap();
-        let loaded = device.load(WeightId(0), 0, &[1.0, 1e6]);
+        let loaded = device.load(WeightId(0), 0, WeightData::F32(&[1.0, 1e6]));
         assert_eq!(loaded.is_ok(), is_fine, "{loaded:?}");
-        assert!(device.load(WeightId(1), 0, &[1e6]).is_ok(), "vectors are f32");
+        assert!(device.load(WeightId(1), 0, WeightData::F32(&[1e6])).is_ok(), "vectors are f32");
     }
 }
 

@@ -51,7 +51,7 @@ pub mod tokenizer_config;
 pub use convert::Conversion;
 pub use disk::is_there;
 pub use error::{Error, ErrorKind, Result};
-pub use file::{Checkpoint, Elem, Tensor};
+pub use file::{Checkpoint, Elem, Stored, Tensor};
 pub use foreign::Foreign;
 pub use hash::{ModelHash, RampHash};
 pub use identity::{Identity, Stamps};

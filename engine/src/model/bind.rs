@@ -1,8 +1,8 @@
 //! Loads a plan's weights into a device: the only place where files and devices meet.
 
-use offramp_kernels::{Device, Fold, WeightForm, WeightId};
+use offramp_kernels::{Device, Fold, WeightData, WeightForm, WeightId};
 use offramp_weights::network::Conv;
-use offramp_weights::{Checkpoint, Tensor};
+use offramp_weights::{Checkpoint, Stored, Tensor};
 
 use super::Model;
 use crate::error::{Error, Result};
@@ -44,17 +44,22 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     fn rows(&mut self, first: usize, values: &[f32]) -> Result<()> {
-        self.device.load(self.weight, first, values).map_err(Error::from)
+        self.device.load(self.weight, first, WeightData::F32(values)).map_err(Error::from)
     }
 
-    /// Stacks tensors: matrices by rows, vectors end to end.
+    /// Stacks tensors: matrices by rows as they are stored, vectors end to end.
     fn tensors(&mut self, names: &[String]) -> Result<()> {
         if let WeightForm::Vector { .. } = self.form {
             return self.rows(0, &vector(self.checkpoint, names)?);
         }
-        let each = self.form.shape().0 / names.len();
+        let (rows, width) = self.form.shape();
+        let each = rows / names.len();
         for (index, name) in names.iter().enumerate() {
-            self.for_each_rows(name, |loader, at, values| loader.rows(index * each + at, values))?;
+            let tensor = self.checkpoint.tensor(name)?;
+            tensor.for_each_stored(whole_rows(width), |at, stored| {
+                let first = index * each + at / width;
+                self.device.load(self.weight, first, data(stored)).map_err(Error::from)
+            })?;
         }
         Ok(())
     }
@@ -139,8 +144,21 @@ fn for_each_rows(
     width: usize,
     mut take: impl FnMut(usize, &[f32]) -> Result<()>,
 ) -> Result<()> {
-    let chunk = (CHUNK / width).max(1) * width;
-    tensor.for_each_chunk(chunk, |at, values| take(at / width, values))
+    tensor.for_each_chunk(whole_rows(width), |at, values| take(at / width, values))
+}
+
+/// Elements of as many whole rows as are handed over together.
+fn whole_rows(width: usize) -> usize {
+    (CHUNK / width).max(1) * width
+}
+
+/// The kernels' name for elements of a file.
+fn data(stored: Stored<'_>) -> WeightData<'_> {
+    match stored {
+        Stored::F32(values) => WeightData::F32(values),
+        Stored::F16(values) => WeightData::F16(values),
+        Stored::Bf16(values) => WeightData::Bf16(values),
+    }
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {

@@ -26,7 +26,7 @@ pub(crate) use weights::Weights;
 use crate::ops::{AttentionScratch, ConvScratch, RampScratch};
 use crate::{
     Admission, ArenaLayout, Compact, Device, ExitId, ExitRecord, GroupId, LiveBound, Op, Result,
-    Room, RowSlot, RowTokens, Span, WeightId,
+    Room, RowSlot, RowTokens, Span, WeightData, WeightId,
 };
 use parked::Parked;
 
@@ -115,8 +115,8 @@ impl Device for CpuDevice {
             + self.conv.bytes()
     }
 
-    fn load(&mut self, weight: WeightId, first_row: usize, values: &[f32]) -> Result<()> {
-        self.weights.load(weight, first_row, values)
+    fn load(&mut self, weight: WeightId, first_row: usize, data: WeightData<'_>) -> Result<()> {
+        self.weights.load(weight, first_row, data)
     }
 
     fn room(&self) -> Room {

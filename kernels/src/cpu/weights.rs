@@ -2,11 +2,20 @@
 
 use super::arena::Buffer;
 use super::gemm::PackedMatrix;
-use crate::{Error, Result, WeightForm, WeightId};
+use crate::{Error, Result, WeightData, WeightForm, WeightId};
 
 enum Weight {
     Matrix(PackedMatrix),
     Plain { rows: usize, width: usize, values: Buffer },
+}
+
+impl Weight {
+    fn form(&self) -> WeightForm {
+        match self {
+            Self::Matrix(matrix) => WeightForm::Matrix { n: matrix.n(), k: matrix.k() },
+            Self::Plain { rows, width, .. } => WeightForm::Table { rows: *rows, width: *width },
+        }
+    }
 }
 
 /// The weights by their ids.
@@ -34,17 +43,25 @@ impl Weights {
         self.0.iter().map(bytes).sum()
     }
 
-    pub(crate) fn load(&mut self, id: WeightId, first_row: usize, values: &[f32]) -> Result<()> {
+    /// Whatever comes is stored as f32.
+    pub(crate) fn load(
+        &mut self,
+        id: WeightId,
+        first_row: usize,
+        data: WeightData<'_>,
+    ) -> Result<()> {
         let declared = self.0.len();
-        match self.0.get_mut(id.0) {
-            Some(Weight::Matrix(matrix)) => matrix.load(first_row, values),
-            Some(Weight::Plain { rows, width, values: stored }) => {
-                let form = WeightForm::Table { rows: *rows, width: *width };
-                form.check_rows(first_row, values)?;
-                stored[first_row * *width..][..values.len()].copy_from_slice(values);
+        let weight = self.0.get_mut(id.0);
+        let weight = weight
+            .ok_or_else(|| Error::mismatch("weight", format_args!("one of {declared}"), id))?;
+        data.check_scales(weight.form().check_rows(first_row, data.len())?)?;
+        let values = data.to_f32();
+        match weight {
+            Weight::Matrix(matrix) => matrix.load(first_row, &values),
+            Weight::Plain { width, values: stored, .. } => {
+                stored[first_row * *width..][..values.len()].copy_from_slice(&values);
                 Ok(())
             }
-            None => Err(Error::mismatch("weight", format_args!("one of {declared}"), id)),
         }
     }
 

@@ -62,7 +62,7 @@ use std::time::Duration;
 use crate::ops::{MOMENT_COLUMNS, linear_workspace};
 use crate::{
     Admission, ArenaLayout, Compact, Device, Error, ExitId, ExitRecord, GroupId, LiveBound, Op,
-    Preferences, Result, Room, RowSlot, Span, WeightId,
+    Preferences, Result, Room, RowSlot, Span, WeightData, WeightId,
 };
 use clock::PassClock;
 use cover::check_grids;
@@ -333,10 +333,10 @@ impl Device for CudaDevice {
         self.reserved.as_ref().map_or(0, Reserved::bytes)
     }
 
-    fn load(&mut self, weight: WeightId, first_row: usize, values: &[f32]) -> Result<()> {
+    fn load(&mut self, weight: WeightId, first_row: usize, data: WeightData<'_>) -> Result<()> {
         self.check_whole()?;
         let Some(reserved) = &self.reserved else { return self.reserved().map(|_| ()) };
-        let loaded = reserved.weights.load(&self.queue.stream, weight, first_row, values);
+        let loaded = reserved.weights.load(&self.queue.stream, weight, first_row, data);
         self.guard(loaded)
     }
 

@@ -7,7 +7,7 @@ use super::driver::Address;
 use super::elem::Elem;
 use super::memory::DeviceMemory;
 use super::stream::Stream;
-use crate::{ArenaLayout, Error, Result, WeightForm, WeightId};
+use crate::{ArenaLayout, Error, Result, WeightData, WeightForm, WeightId};
 
 /// Where each weight begins.
 const BOUNDARY: usize = 256;
@@ -54,26 +54,26 @@ impl Weights {
         stream: &Stream,
         id: WeightId,
         first_row: usize,
-        values: &[f32],
+        data: WeightData<'_>,
     ) -> Result<()> {
         let Some(form) = self.forms.get(id.0) else {
             let declared = self.forms.len();
             return Err(Error::mismatch("weight", format_args!("one of {declared}"), id));
         };
-        form.check_rows(first_row, values)?;
+        data.check_scales(form.check_rows(first_row, data.len())?)?;
         let first = first_row * form.shape().1;
         let at = self.address(id) + (first * element_bytes(form, self.elem)) as u64;
         match form {
-            WeightForm::Vector { .. } => stream.upload(at, values),
+            WeightForm::Vector { .. } => stream.upload(at, &data.to_f32()),
             WeightForm::Matrix { k, .. } if self.has_sums => {
-                let bytes = self.elem.encode_weights(values)?;
+                let bytes = self.elem.encode_weights(data)?;
                 let sum = |row: &[u8]| self.elem.decode(row).map(f64::from).sum::<f64>() as f32;
                 let sums: Vec<f32> = bytes.chunks_exact(*k * self.elem.bytes()).map(sum).collect();
                 let first = self.sums[id.0] + first_row * size_of::<f32>();
                 stream.upload(self.memory.address() + first as u64, &sums)?;
                 stream.upload(at, &bytes)
             }
-            _ => stream.upload(at, &self.elem.encode_weights(values)?),
+            _ => stream.upload(at, &self.elem.encode_weights(data)?),
         }
     }
 

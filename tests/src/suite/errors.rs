@@ -2,8 +2,8 @@
 
 use offramp_kernels::{
     Admission, ArenaLayout, Attention, Compact, Decision, Embed, Error, ExitId, Linear, LiveBound,
-    Norm, Op, Pool, Ramp, RampHead, Result, RowInput, RowTokens, Score, Span, Token, WeightForm,
-    WeightId,
+    Norm, Op, Pool, Ramp, RampHead, Result, RowInput, RowTokens, Score, Span, Token, WeightData,
+    WeightForm, WeightId,
 };
 
 use super::linear::product;
@@ -245,14 +245,16 @@ pub fn weights(suite: &Suite) {
     let ids = [start.matrix(5, 3), start.table(5, 3), start.vector(3)];
     let mut stage = start.device(suite);
     for (id, rows) in ids.into_iter().zip([5, 5, 1]) {
-        let mut load = |first: usize, len: usize| stage.device.load(id, first, &vec![0.0; len]);
+        let mut load = |first: usize, len: usize| {
+            stage.device.load(id, first, WeightData::F32(&vec![0.0; len]))
+        };
         assert!(load(0, 3 * rows).is_ok());
         assert!(load(rows - 1, 3).is_ok());
         for (first, len) in [(0, 2), (0, 3 * rows + 3), (rows, 3), (usize::MAX, 3)] {
             assert!(is_mismatch(&load(first, len)), "{id} {first} {len}");
         }
     }
-    assert!(is_mismatch(&stage.device.load(WeightId(3), 0, &[0.0])));
+    assert!(is_mismatch(&stage.device.load(WeightId(3), 0, WeightData::F32(&[0.0]))));
     let weights = vec![WeightForm::Matrix { n: 1 << 40, k: 1 << 40 }];
     let layout = ArenaLayout { weights, ..ArenaLayout::default() };
     assert!(matches!(suite.device().reserve(&layout), Err(Error::OutOfMemory { .. })));

@@ -111,7 +111,7 @@ pub fn loads_in_parts(suite: &Suite) {
         let mut stage = start.begin(suite);
         for rows in cuts.windows(2) {
             let part = &values[rows[0] * k..rows[1] * k];
-            stage.device.load(weight, rows[0], part).expect("rows within the weight");
+            stage.device.load(weight, rows[0], part.into()).expect("rows within the weight");
         }
         stage.fill(x, k);
         stage.issue(product(x, [weight, bias], out, [k, n]));

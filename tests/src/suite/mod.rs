@@ -19,6 +19,7 @@ mod stage;
 pub mod staged;
 pub mod stems;
 pub mod taken_norms;
+pub mod weights;
 
 pub use stage::{Stage, Start, lens_to_offsets, tokens};
 
@@ -97,6 +98,8 @@ macro_rules! op_suite {
             linear_activations: linear::activations,
             linear_residuals: linear::residuals,
             linear_loads_in_parts: linear::loads_in_parts,
+            weights_of_each_representation: weights::matrices,
+            malformed_weight_data: weights::malformed,
             taken_norms_chains: taken_norms::chains,
             taken_norms_flat_rows: taken_norms::flat_rows,
             taken_norms_nearly_flat_rows: taken_norms::nearly_flat_rows,

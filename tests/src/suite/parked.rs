@@ -3,7 +3,7 @@
 use offramp_kernels::{
     Admission, ArenaLayout, Compact, Decision, Device, Error, ExitId, ExitRecord, ExitWindow,
     GroupId, LiveBound, Norm, Op, Pool, Ramp, RampHead, Result, Room, RowInput, RowSlot, RowTokens,
-    Score, Span, Token, WeightForm, WeightId,
+    Score, Span, Token, WeightData, WeightForm, WeightId,
 };
 
 use super::Suite;
@@ -60,7 +60,7 @@ impl Site {
         let shift = vector(WIDTH);
         let values = [scale.clone(), shift.clone(), vector(2 * WIDTH), vector(2)];
         for (id, values) in values.iter().enumerate() {
-            device.load(WeightId(id), 0, values).expect("a weight");
+            device.load(WeightId(id), 0, WeightData::F32(values)).expect("a weight");
         }
         Self { device, random, scale, shift }
     }

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use offramp_kernels::{
     Admission, ArenaLayout, Device, ExitRecord, ExitWindow, LiveBound, Op, RowInput, Score, Span,
-    Token, WeightForm, WeightId,
+    Token, WeightData, WeightForm, WeightId,
 };
 
 use super::Suite;
@@ -93,7 +93,9 @@ impl Start {
         let mut device = suite.device();
         device.reserve(&self.layout).unwrap_or_else(|error| panic!("reserve: {error}"));
         for (i, values) in self.values.iter().enumerate() {
-            device.load(WeightId(i), 0, values).unwrap_or_else(|error| panic!("load: {error}"));
+            device
+                .load(WeightId(i), 0, WeightData::F32(values))
+                .unwrap_or_else(|error| panic!("load: {error}"));
         }
         let all = Span { at: 0, len: self.layout.activations };
         let marks = vec![UNTOUCHED; all.len];

@@ -18,7 +18,7 @@ use crate::hash::ModelHash;
 pub(crate) use archive::Archive;
 pub(crate) use shards::weight_files;
 pub use shards::{INDEX_FILE, WEIGHTS_FILE};
-pub use tensor::{Elem, Tensor};
+pub use tensor::{Elem, Stored, Tensor};
 
 /// The weights of a model, mapped: values are paged in when first read.
 ///

@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
-use half::f16;
 use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 use safetensors::Dtype;
 
 use crate::error::{Error, Result};
@@ -63,6 +63,17 @@ impl fmt::Display for Elem {
             Self::BF16 => "BF16",
         })
     }
+}
+
+/// Consecutive elements of a tensor in the representation that the file has.
+#[derive(Debug, Clone, Copy)]
+pub enum Stored<'a> {
+    /// Single precision.
+    F32(&'a [f32]),
+    /// IEEE half precision.
+    F16(&'a [f16]),
+    /// The upper half of a single.
+    Bf16(&'a [bf16]),
 }
 
 /// A tensor as it lies in the file: row-major, not yet converted.
@@ -152,6 +163,33 @@ impl<'a> Tensor<'a> {
         Ok(())
     }
 
+    /// As [`Self::for_each_chunk`], with the elements as they are stored: nothing is converted.
+    ///
+    /// Errors: the same.
+    pub fn for_each_stored<E: From<Error>>(
+        &self,
+        chunk: usize,
+        mut f: impl FnMut(usize, Stored<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.elem == Elem::F32 {
+            return self.for_each_chunk(chunk, |first, values| f(first, Stored::F32(values)));
+        }
+        let chunk = chunk.max(1);
+        let mut aligned = Vec::with_capacity(chunk.min(self.len()));
+        for (number, bytes) in self.bytes.chunks(chunk.saturating_mul(2)).enumerate() {
+            let (stored, _) = bytes.as_chunks();
+            aligned.clear();
+            aligned.extend(stored.iter().map(|bytes| u16::from_le_bytes(*bytes)));
+            let first = number * chunk;
+            self.check_finite_halves(first, &aligned)?;
+            match self.elem {
+                Elem::F16 => f(first, Stored::F16(bytemuck::cast_slice(&aligned)))?,
+                _ => f(first, Stored::Bf16(bytemuck::cast_slice(&aligned)))?,
+            }
+        }
+        Ok(())
+    }
+
     /// All values, converted to f32. Error: a NaN or infinite value.
     pub fn to_vec(&self) -> Result<Vec<f32>> {
         let mut all = Vec::with_capacity(self.len());
@@ -191,6 +229,18 @@ impl<'a> Tensor<'a> {
     fn as_f32(&self) -> Option<&'a [f32]> {
         let as_stored = self.elem == Elem::F32 && cfg!(target_endian = "little");
         as_stored.then(|| bytemuck::try_cast_slice(self.bytes).ok()).flatten()
+    }
+
+    /// Exponents of all ones are those of infinities and NaN.
+    fn check_finite_halves(&self, first: usize, bits: &[u16]) -> Result<()> {
+        let exponent = if self.elem == Elem::F16 { 0x7c00 } else { 0x7f80 };
+        let largest = bits.iter().fold(0, |max: u16, bits| max.max(bits & 0x7fff));
+        if largest < exponent {
+            return Ok(());
+        }
+        let mut values = vec![0.0; bits.len()];
+        convert(self.elem, bytemuck::cast_slice(bits), &mut values);
+        self.check_finite(first, &values)
     }
 
     fn check_finite(&self, first: usize, values: &[f32]) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Opening, looking up, converting and hashing.
 
 use half::{bf16, f16};
-use offramp_weights::{Checkpoint, Elem, Error, ErrorKind, ModelSpec};
+use offramp_weights::{Checkpoint, Elem, Error, ErrorKind, ModelSpec, Stored};
 
 use crate::common::{self, CONFIG, Put, write};
 use crate::{folder, text};
@@ -200,6 +200,23 @@ fn chunks_cover_the_tensor_in_order() {
                 };
                 tensor.for_each_chunk(chunk, step).unwrap();
                 assert_eq!(seen, whole);
+                seen.clear();
+                let stored = tensor.for_each_stored(chunk, |first, stored| {
+                    assert_eq!(first, seen.len());
+                    match (elem, stored) {
+                        (Elem::F32, Stored::F32(values)) => seen.extend_from_slice(values),
+                        (Elem::F16, Stored::F16(values)) => {
+                            seen.extend(values.iter().map(|v| v.to_f32()))
+                        }
+                        (Elem::BF16, Stored::Bf16(values)) => {
+                            seen.extend(values.iter().map(|v| v.to_f32()))
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                    Ok::<(), Error>(())
+                });
+                stored.unwrap();
+                assert_eq!(seen, whole);
             }
         }
     }
@@ -246,7 +263,14 @@ fn values_that_are_not_finite_are_refused() {
                 seen += values.len();
                 Ok::<(), Error>(())
             });
-            assert_eq!((text(result, dir.path()), seen), (expected, 60));
+            assert_eq!((text(result, dir.path()), seen), (expected.clone(), 60));
+            let mut pieces = 0;
+            let result = tensor.for_each_stored(30, |first, _| {
+                assert_eq!(first, 30 * pieces);
+                pieces += 1;
+                Ok::<(), Error>(())
+            });
+            assert_eq!((text(result, dir.path()), pieces), (expected, 2));
         }
     }
 }

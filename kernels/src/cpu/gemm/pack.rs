@@ -47,7 +47,8 @@ impl PackedMatrix {
     /// # Errors
     /// [`crate::Error::Mismatch`] where they are not whole rows within the matrix.
     pub fn load(&mut self, first_row: usize, values: &[f32]) -> Result<()> {
-        let rows = WeightForm::Matrix { n: self.n, k: self.k }.check_rows(first_row, values)?;
+        let rows =
+            WeightForm::Matrix { n: self.n, k: self.k }.check_rows(first_row, values.len())?;
         let mut done = 0;
         while done < rows {
             let row = first_row + done;
