@@ -3,10 +3,11 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use offramp::{AfterExit, Answer, Model, PassSettings, Score};
+use offramp::{AfterExit, Answer, Engine, EngineOptions, Exits, Model, PassSettings, Score};
 use offramp_tune::adapt::{AdaptOptions, Adaptive};
 
-use crate::support::{Bench, model_with_ramps, random_rows};
+use crate::machine;
+use crate::support::{Bench, fill, model_with_ramps, random_rows};
 
 struct Counting;
 
@@ -95,6 +96,39 @@ fn a_pass_allocates_nothing() {
     let done = adaptive.finish().unwrap();
     assert_eq!(done.rows + done.lost_rows, 3 * rows.len() as u64);
     assert!(allocations(|| drop(vec![1u8; 100])) > 0, "the counter counts");
+}
+
+#[test]
+fn groups_that_part_and_meet_allocate_nothing() {
+    let model = model_with_ramps("bert-cls", 9);
+    let options = EngineOptions { threads: 2, groups_max: 3, ..machine::options() };
+    let mut engine = Engine::new(&model, &options).unwrap();
+    let exits = Exits::uniform(engine.plan(), Score::Confidence, 0.4).unwrap();
+    let settings = PassSettings::new(&exits, AfterExit::Compact);
+    let batches = [1, 2].map(|seed| {
+        let mut batch = engine.batch();
+        fill(&mut batch, &random_rows(12, &model, seed));
+        batch
+    });
+    let mut answered = 0;
+    let mut sink = |_: Answer<'_>| answered += 1;
+    let mut parked = Vec::with_capacity(2);
+    let count = allocations(|| {
+        for _ in 0..3 {
+            for batch in &batches {
+                let mut group = engine.admit(batch, &settings).unwrap().unwrap();
+                engine.step(&mut group, None, &mut sink).unwrap();
+                engine.park(&mut group).unwrap();
+                parked.push(group);
+            }
+            let mut group = parked.pop().unwrap();
+            engine.gather(&mut group, &mut parked).unwrap();
+            while engine.step(&mut group, None, &mut sink).unwrap() {}
+            engine.finish(group, &mut sink).unwrap();
+        }
+    });
+    assert_eq!(answered, 3 * 24);
+    assert_eq!(count, 0, "allocations of three gathered groups");
 }
 
 #[test]

@@ -196,15 +196,14 @@ impl Engine {
     /// away.
     ///
     /// # Errors
-    /// Some group is not parked, or at another site; another group runs; the device failed. Then
-    /// nothing has changed but what the device says.
+    /// Some group is not parked, or at another site; another group runs; the device failed. All
+    /// groups are what they were.
     pub fn gather(&mut self, group: &mut Group, others: &mut Vec<Group>) -> Result<()> {
-        let all = || others.iter().chain([&*group]);
-        if !all().all(|other| other.is_parked && other.next == group.next) {
-            return Err(Error::Options("only groups parked at one site come together".to_owned()));
-        }
+        let is_there = |other: &Group| other.is_parked && other.next == group.next;
         let site = group.site().and_then(|site| self.plan.segments[site].site.as_ref());
-        let Some(site) = site else { return Ok(()) };
+        let Some(site) = site.filter(|_| is_there(group) && others.iter().all(is_there)) else {
+            return Err(Error::Options("only groups parked at one site come together".to_owned()));
+        };
         self.ids.clear();
         self.ids.push(group.id);
         self.ids.extend(others.iter().map(|other| other.id));

@@ -24,7 +24,7 @@ pub(crate) struct Cover {
     pub(crate) tokens: usize,
     /// Tokens of a row.
     pub(crate) longest: usize,
-    /// Tokens when the pass began: decides how sums are cut, the same for the whole pass.
+    /// Tokens that decide how sums are cut: those the group came with, for all of its way.
     pub(crate) pass_tokens: usize,
 }
 

@@ -106,7 +106,6 @@ impl Start {
             layout: self.layout,
             lens: self.lens,
             values: self.values,
-            pass_tokens: Vec::new(),
         }
     }
 
@@ -127,7 +126,6 @@ pub struct Stage {
     layout: ArenaLayout,
     lens: Vec<usize>,
     values: Vec<Vec<f32>>,
-    pass_tokens: Vec<Token>,
 }
 
 impl Stage {
@@ -172,7 +170,6 @@ impl Stage {
         thresholds: &[f32],
         stays: &[usize],
     ) {
-        self.pass_tokens = tokens.to_vec();
         let rows = offsets.len() - 1;
         let stays: Vec<bool> = (0..rows).map(|slot| stays.contains(&slot)).collect();
         let pass = Admission {
@@ -188,11 +185,6 @@ impl Stage {
     /// Live tokens when the pass began.
     pub fn tokens(&self) -> usize {
         self.lens.iter().sum()
-    }
-
-    /// The tokens that the pass began with.
-    pub fn pass_tokens(&self) -> &[Token] {
-        &self.pass_tokens
     }
 
     /// Lengths of the rows when the pass began.
