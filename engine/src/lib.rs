@@ -82,6 +82,8 @@ pub use exec::{
 pub use exit::{AfterExit, Exits, OFF, Publisher, Subscriber, score_of, threshold_table};
 pub use image::{Picture, Preprocessor};
 pub use model::Model;
+/// What a [device of your own](Engine::with_device) is made of.
+pub use offramp_kernels as kernels;
 pub use offramp_kernels::{Cost, Decision, ExitWindow, LiveBound, Pool, Room, RowSlot, Score};
 pub use offramp_weights::{
     Conversion, Identity, Input, ModelSpec, Network, Policy, RampBundle, SiteThreshold, Task,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use offramp_client::{BalancedClient, ClientError, Connection, RetryOptions, SharedConnection};
 use offramp_protocol::{Infer, InferOptions, Input, Kind, Phase, Reply};
-use offramp_serve::ServeOptions;
+use offramp_serve::{ServeOptions, ServiceOptions};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
@@ -103,7 +103,10 @@ fn the_end_of_a_server_fails_all_who_wait_and_nobody_hangs() {
 
 #[test]
 fn a_balanced_client_outlives_a_server_and_waits_out_overload() {
-    let tiny = ServeOptions { queue_max: 4, ..ServeOptions::default() };
+    let tiny = ServeOptions {
+        service: ServiceOptions { queue_max: 4, ..ServiceOptions::default() },
+        ..ServeOptions::default()
+    };
     let mut servers: Vec<_> = (0..3).map(|_| start(&tiny)).collect();
     let addresses: Vec<String> = servers.iter().map(|s| s.address().to_string()).collect();
     let doomed = servers.remove(0);

@@ -1,11 +1,11 @@
 //! How a server ends.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use offramp_client::Connection;
-use offramp_serve::{ServeOptions, SessionLimits};
+use offramp_serve::{ServeOptions, ServiceOptions, SessionLimits};
 
 use crate::support::{count, count_of, ended, questions, start, start_slow, text};
 
@@ -56,9 +56,12 @@ fn a_drain_ends_in_time_and_tells_those_it_leaves() {
     const REQUESTS: usize = 2000;
     let session = SessionLimits { in_flight_max: REQUESTS, ..SessionLimits::default() };
     let server = start_slow(&ServeOptions {
+        service: ServiceOptions {
+            queue_max: REQUESTS,
+            drain_timeout: Duration::ZERO,
+            ..ServiceOptions::default()
+        },
         session,
-        queue_max: REQUESTS,
-        drain_timeout: Duration::ZERO,
         ..ServeOptions::default()
     });
     let connection = Connection::open(&server.address().to_string(), None).unwrap();
@@ -78,11 +81,16 @@ fn a_drain_ends_in_time_and_tells_those_it_leaves() {
 }
 
 fn http(server: &offramp_serve::Server, path: &str) -> String {
-    ask_http(server, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+    ask(server.http_address().unwrap(), path)
 }
 
-fn ask_http(server: &offramp_serve::Server, request: &str) -> String {
-    let mut stream = TcpStream::connect(server.http_address().unwrap()).unwrap();
+/// What is said of a path.
+pub(crate) fn ask(address: SocketAddr, path: &str) -> String {
+    request(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+}
+
+fn request(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
@@ -108,9 +116,10 @@ fn health_and_metrics_are_told() {
         assert!(metrics.contains(line), "{metrics}");
     }
     let expected = [("GET /other", "404"), ("POST /readyz", "405"), ("HEAD /readyz", "200")];
-    for (request, status) in expected {
-        let reply = ask_http(&server, &format!("{request} HTTP/1.1\r\nHost: x\r\n\r\n"));
-        assert!(reply.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {reply}");
+    for (asked, status) in expected {
+        let address = server.http_address().unwrap();
+        let reply = request(address, &format!("{asked} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status}")), "{asked}: {reply}");
     }
     server.drain().unwrap();
 }
@@ -127,4 +136,20 @@ fn whoever_stalls_at_the_health_port_is_shown_out() {
     connection.send(&text("Where is Oslo?")).unwrap();
     connection.receive().unwrap();
     server.drain().unwrap();
+}
+
+#[test]
+fn a_drain_waits_for_whoever_takes_replies_and_no_longer_than_it_may() {
+    let drain_timeout = Duration::from_secs(3);
+    let service = ServiceOptions { drain_timeout, ..ServiceOptions::default() };
+    let server = start(&ServeOptions { service, ..ServeOptions::default() });
+    let mut stuck = TcpStream::connect(server.address()).unwrap();
+    stuck.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    let ping = [b"OFRP\x01\x02", &[0; 14][..], &(1_u32 << 19).to_le_bytes(), &[0; 1 << 19]];
+    let ping = ping.concat();
+    while stuck.write_all(&ping).is_ok() {}
+    let began = Instant::now();
+    server.drain().unwrap();
+    let took = began.elapsed();
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(10), "{took:?}");
 }

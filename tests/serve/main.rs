@@ -3,10 +3,12 @@
 
 mod answers;
 mod clients;
+mod faults;
 mod hostile;
 mod life;
 mod orders;
 mod overload;
 mod python;
+mod service;
 mod support;
 mod tasks;

@@ -49,7 +49,7 @@ fn another_kind_of_model_is_not_taken_and_the_old_one_serves_on() {
     let server = start(&ServeOptions::default());
     let dir = offramp_tests::shipped_dir().with_file_name("fashion-mnist");
     let model = Model::open(dir).unwrap();
-    let engine: Engine = engine(&model, ServeOptions::default().limits);
+    let engine: Engine = engine(&model, ServeOptions::default().service.limits);
     let exiting = Exiting::Fixed(Exits::off(engine.plan()));
     let error = server.reload(Served { model, engine, exiting, shapes: vec![] }).unwrap_err();
     assert!(error.to_string().contains("reads other inputs"), "{error}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use offramp::{Exits, Limits};
 use offramp_client::Connection;
 use offramp_protocol::{Infer, InferOptions, Input, Kind, Reply, Status};
-use offramp_serve::{ServeOptions, Server, SessionLimits};
+use offramp_serve::{ServeOptions, Server, ServiceOptions, SessionLimits};
 
 use crate::support::{any_port, count, count_of, ended, questions, served, start_slow, text};
 
@@ -16,7 +16,11 @@ const REQUESTS: usize = 3000;
 #[test]
 fn a_flood_is_answered_or_refused_and_both_sides_count_alike() {
     let session = SessionLimits { in_flight_max: REQUESTS, ..SessionLimits::default() };
-    let options = ServeOptions { queue_max: 64, session, ..ServeOptions::default() };
+    let options = ServeOptions {
+        service: ServiceOptions { queue_max: 64, ..ServiceOptions::default() },
+        session,
+        ..ServeOptions::default()
+    };
     let server = start_slow(&options);
     let address = server.address().to_string();
     let questions = questions();
@@ -43,14 +47,18 @@ fn a_flood_is_answered_or_refused_and_both_sides_count_alike() {
     assert_eq!(total("ok"), ended(&stats, "ok"), "{stats}");
     assert_eq!(total("overloaded"), ended(&stats, "overloaded"), "{stats}");
     // As many as may wait are let in at the very least.
-    assert!(total("ok") >= options.queue_max && total("overloaded") > 500, "{counts:?}");
+    assert!(total("ok") >= options.service.queue_max && total("overloaded") > 500, "{counts:?}");
     server.drain().unwrap();
 }
 
 #[test]
 fn a_refusal_says_when_to_try_again() {
     let session = SessionLimits { in_flight_max: 500, ..SessionLimits::default() };
-    let server = start_slow(&ServeOptions { queue_max: 1, session, ..ServeOptions::default() });
+    let server = start_slow(&ServeOptions {
+        service: ServiceOptions { queue_max: 1, ..ServiceOptions::default() },
+        session,
+        ..ServeOptions::default()
+    });
     let mut connection = Connection::open(&server.address().to_string(), None).unwrap();
     for _ in 0..500 {
         connection.send(&text("Who wrote Hamlet?")).unwrap();
@@ -134,7 +142,10 @@ fn a_profile_that_is_far_too_slow_does_not_refuse_for_ever() {
 fn a_deadline_behind_a_long_pass_is_refused_while_that_runs() {
     const LONG: usize = 64;
     let limits = Limits { rows_max: LONG, tokens_max: LONG * 128 };
-    let server = start_slow(&ServeOptions { limits, ..ServeOptions::default() });
+    let server = start_slow(&ServeOptions {
+        service: ServiceOptions { limits, ..ServiceOptions::default() },
+        ..ServeOptions::default()
+    });
     let address = server.address().to_string();
     let words = "when where who ".repeat(40);
     let is_over = AtomicBool::new(false);
@@ -170,7 +181,11 @@ fn a_deadline_behind_a_long_pass_is_refused_while_that_runs() {
 #[test]
 fn stats_tell_who_waits_now_and_how_passes_were_filled() {
     let session = SessionLimits { in_flight_max: REQUESTS, ..SessionLimits::default() };
-    let options = ServeOptions { queue_max: REQUESTS, session, ..ServeOptions::default() };
+    let options = ServeOptions {
+        service: ServiceOptions { queue_max: REQUESTS, ..ServiceOptions::default() },
+        session,
+        ..ServeOptions::default()
+    };
     let server = start_slow(&options);
     let address = server.address().to_string();
     let (mut sender, mut receiver) = Connection::open(&address, None).unwrap().split();

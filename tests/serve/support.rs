@@ -40,10 +40,10 @@ fn start_with(options: &ServeOptions, exits: impl Fn(&Model, &Engine) -> Exits) 
 /// The shipped model, warmed up.
 pub(crate) fn served(options: &ServeOptions, exits: impl Fn(&Model, &Engine) -> Exits) -> Served {
     let model = Model::open(shipped_dir()).unwrap();
-    let mut engine = engine(&model, options.limits);
+    let mut engine = engine(&model, options.service.limits);
     let exits = exits(&model, &engine);
     let mut measure = |rows| ShapeProfile::measure(&mut engine, Shape { rows, tokens: 8 }, 5);
-    let shapes = vec![measure(1).unwrap(), measure(options.limits.rows_max).unwrap()];
+    let shapes = vec![measure(1).unwrap(), measure(options.service.limits.rows_max).unwrap()];
     Served { model, engine, exiting: Exiting::Fixed(exits), shapes }
 }
 

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+pub mod faulty;
 pub mod models;
 pub mod networks;
 pub mod reference;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use offramp::model::files;
 use offramp::{Engine, EngineOptions, Exits, Limits, Model};
-use offramp_serve::{Exiting, Ports, ServeOptions, Served, Server, SessionLimits};
+use offramp_serve::{Exiting, Ports, ServeOptions, Served, Server, ServiceOptions, SessionLimits};
 use offramp_tune::sched::Policy;
 
 use crate::adapt::AdaptArgs;
@@ -217,11 +217,12 @@ fn room(connections_max: usize) -> Result<usize> {
 /// The model loaded again, if it is the one that is served: its ramps and thresholds may differ.
 fn served_again(args: &Serve, server: &Server) -> Result<Served> {
     let dir = &args.model.model;
-    server.expect_same_model(dir)?;
+    let handle = server.handle();
+    handle.expect_same_model(dir)?;
     let (model, plan) = open::open(dir, &args.exits)?;
     told::refuse_half_pair(told::half_pair(args, &model, &plan), dir)?;
     let options = args.engine.options(&model);
-    let served = warm_up(args, model, &plan, &options, server.next_version())?;
+    let served = warm_up(args, model, &plan, &options, handle.next_version())?;
     told::tell(args, &served, &plan);
     Ok(served)
 }
@@ -278,20 +279,26 @@ fn options(args: &Serve, limits: Limits, connections_max: usize) -> ServeOptions
         ..SessionLimits::default()
     };
     ServeOptions {
+        service: service(args, limits),
+        session,
+        connections_max,
+        takes_orders: args.allow_orders,
+        io_threads: 1,
+    }
+}
+
+fn service(args: &Serve, limits: Limits) -> ServiceOptions {
+    ServiceOptions {
         policy: match args.schedule {
             Schedule::Deadline => Policy::Deadline,
             Schedule::Window => Policy::Window { delay_us: args.delay_us },
         },
         limits,
         counts_exits: args.count_exits,
+        margin: Duration::from_micros(args.margin_us),
         after_exit: args.after_exit.into(),
         queue_max: args.queue_max,
-        margin: Duration::from_micros(args.margin_us),
-        takes_orders: args.allow_orders,
-        session,
-        connections_max,
         drain_timeout: Duration::from_secs_f64(args.drain_timeout_s),
-        io_threads: 1,
         audit_rate: args.audit_rate.unwrap_or(0.0),
         log_lines_dropped: log::lines_dropped,
     }

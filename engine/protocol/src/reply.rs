@@ -61,6 +61,14 @@ pub struct Failure {
     pub message: String,
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.status, self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
 /// Any reply.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {

@@ -6,7 +6,7 @@
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
-#[path = "../../../engine/serve/src/door.rs"]
+#[path = "../../../engine/serve/src/service/door.rs"]
 mod door;
 
 mod sync {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use offramp::{AfterExit, Engine, EngineOptions, Exits};
 use offramp_protocol::{InferOptions, Input};
-use offramp_serve::{Exiting, ServeOptions, Served as Warm, Server};
+use offramp_serve::{Exiting, ServeOptions, Served as Warm, Server, ServiceOptions};
 use offramp_tune::adapt::{AdaptOptions, Adaptive};
 use offramp_tune::profile::ShapeProfile;
 use serde::Serialize;
@@ -151,8 +151,11 @@ impl Plan<'_> {
             Exiting::Fixed(exits)
         };
         let options = ServeOptions {
-            limits: self.engine.limits,
-            after_exit: after_exit.unwrap_or(AfterExit::Compact),
+            service: ServiceOptions {
+                limits: self.engine.limits,
+                after_exit: after_exit.unwrap_or(AfterExit::Compact),
+                ..ServiceOptions::default()
+            },
             ..ServeOptions::default()
         };
         let any_port: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();

@@ -1,17 +1,12 @@
 //! Signals and orders: what a running server is told.
 
-use std::time::Duration;
-
-use offramp_serve::{Ask, Life, Order, Served, Server};
+use offramp_serve::{Ask, Order, Served, Server};
 use offramp_tune::adapt::Adapted;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 
 use crate::failure::{Failure, Result};
-
-/// How often it looks whether the server still takes work.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// What to do next.
 enum Event {
@@ -69,6 +64,7 @@ impl Ears {
                 None => None,
             }
         };
+        let handle = server.handle();
         runtime.block_on(async {
             tokio::select! {
                 _ = terminate.recv() => Event::End,
@@ -78,7 +74,7 @@ impl Ears {
                     Order::Drain => Event::End,
                     Order::Reload(ask) => Event::Reload(Some(ask)),
                 },
-                () = has_ended(server) => Event::End,
+                () = handle.left() => Event::End,
             }
         })
     }
@@ -98,12 +94,6 @@ fn catch(kind: SignalKind) -> Result<Signal> {
 pub(super) fn tell(done: &Adapted) {
     let Adapted { rows, lost_rows, changes } = *done;
     tracing::info!(rows, lost_rows, changes, "adapted");
-}
-
-async fn has_ended(server: &Server) {
-    while server.life() == Life::Ready {
-        tokio::time::sleep(LOOK).await;
-    }
 }
 
 /// Whoever asks twice does not want to wait.

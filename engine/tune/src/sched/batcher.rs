@@ -9,11 +9,9 @@ use super::latency::PassLatency;
 /// Under [`Policy::Deadline`], a request without a deadline takes its turn as if it had this one.
 const PATIENCE_US: u64 = 1_000_000;
 
-/// A waiting request.
+/// What is known of a waiting request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    /// The caller's name for it.
-    pub id: u64,
     /// When it came.
     pub arrival_us: u64,
     /// When its answer is of no use any more.
@@ -65,16 +63,17 @@ pub enum Next {
     Idle,
 }
 
-/// The waiting requests. Whoever pushes bounds their number.
+/// The waiting requests, each a ticket and what the caller has of it. Whoever pushes bounds their
+/// number.
 #[derive(Debug)]
-pub struct Batcher {
+pub struct Batcher<T> {
     options: BatcherOptions,
     /// By turn, then by arrival here.
-    waiting: BTreeMap<(u64, u64), Ticket>,
+    waiting: BTreeMap<(u64, u64), (Ticket, T)>,
     pushed: u64,
 }
 
-impl Batcher {
+impl<T> Batcher<T> {
     /// Nobody waits.
     pub fn new(options: BatcherOptions) -> Self {
         Self { options, waiting: BTreeMap::new(), pushed: 0 }
@@ -90,20 +89,20 @@ impl Batcher {
         self.waiting.is_empty()
     }
 
-    /// Nobody waits any more.
-    pub fn clear(&mut self) {
-        self.waiting.clear();
+    /// Gives back all that waits.
+    pub fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
+        std::mem::take(&mut self.waiting).into_values().map(|(_, request)| request)
     }
 
     /// Takes a request that fits an empty batch.
-    pub fn push(&mut self, ticket: Ticket) {
+    pub fn push(&mut self, ticket: Ticket, request: T) {
         let turn_us = match self.options.policy {
             Policy::Window { .. } => 0,
             Policy::Deadline => {
                 ticket.deadline_us.unwrap_or_else(|| ticket.arrival_us.saturating_add(PATIENCE_US))
             }
         };
-        self.waiting.insert((turn_us, self.pushed), ticket);
+        self.waiting.insert((turn_us, self.pushed), (ticket, request));
         self.pushed += 1;
     }
 
@@ -113,8 +112,8 @@ impl Batcher {
         &mut self,
         now_us: u64,
         latency: &PassLatency,
-        picked: &mut Vec<Ticket>,
-        late: &mut Vec<Ticket>,
+        picked: &mut Vec<T>,
+        late: &mut Vec<T>,
     ) -> Next {
         self.give_up(now_us, latency, late);
         let Some(wait_until_us) = self.ready_at_us() else { return Next::Idle };
@@ -127,9 +126,10 @@ impl Batcher {
     }
 
     /// Moves to `late` whose deadline cannot be met from `free_us` on.
-    fn give_up(&mut self, free_us: u64, latency: &PassLatency, late: &mut Vec<Ticket>) {
-        let is_late = |_: &(u64, u64), ticket: &mut Ticket| !ticket.is_in_time(free_us, latency);
-        late.extend(self.waiting.extract_if(.., is_late).map(|(_, ticket)| ticket));
+    fn give_up(&mut self, free_us: u64, latency: &PassLatency, late: &mut Vec<T>) {
+        let is_late =
+            |_: &(u64, u64), waiting: &mut (Ticket, T)| !waiting.0.is_in_time(free_us, latency);
+        late.extend(self.waiting.extract_if(.., is_late).map(|(_, (_, request))| request));
     }
 
     /// From when on the first batch may run; none without one.
@@ -137,8 +137,8 @@ impl Batcher {
         let Policy::Window { delay_us } = self.options.policy else {
             return (!self.is_empty()).then_some(0);
         };
-        let oldest_us = self.waiting.values().map(|ticket| ticket.arrival_us).min()?;
-        let tokens: usize = self.waiting.values().map(|ticket| ticket.tokens).sum();
+        let oldest_us = self.tickets().map(|ticket| ticket.arrival_us).min()?;
+        let tokens: usize = self.tickets().map(|ticket| ticket.tokens).sum();
         let Limits { rows_max, tokens_max } = self.options.limits;
         let is_full = self.len() >= rows_max || tokens >= tokens_max;
         Some(if is_full { 0 } else { oldest_us.saturating_add(delay_us) })
@@ -150,13 +150,18 @@ impl Batcher {
             let latest_us = ticket.deadline_us?.saturating_sub(latency.predict_us(ticket.tokens));
             Some(latest_us + 1)
         };
-        self.waiting.values().filter_map(useless_us).min().unwrap_or(u64::MAX)
+        self.tickets().filter_map(useless_us).min().unwrap_or(u64::MAX)
+    }
+
+    /// In their turns.
+    fn tickets(&self) -> impl Iterator<Item = &Ticket> {
+        self.waiting.values().map(|(ticket, _)| ticket)
     }
 
     /// Tells how many tokens it picked.
-    fn pick(&mut self, now_us: u64, latency: &PassLatency, picked: &mut Vec<Ticket>) -> usize {
+    fn pick(&mut self, now_us: u64, latency: &PassLatency, picked: &mut Vec<T>) -> usize {
         let limits = self.options.limits;
-        let tickets: Vec<Ticket> = self.waiting.values().copied().collect();
+        let tickets: Vec<Ticket> = self.tickets().copied().collect();
         let plan = Plan { tickets: &tickets, limits, latency };
         let skipped = match self.options.policy {
             Policy::Window { .. } => 0,
@@ -165,7 +170,7 @@ impl Batcher {
         let rows = plan.batch(skipped, now_us).0;
         let turns: Vec<(u64, u64)> =
             self.waiting.keys().skip(skipped).take(rows).copied().collect();
-        picked.extend(turns.iter().filter_map(|turn| self.waiting.remove(turn)));
+        picked.extend(turns.iter().filter_map(|turn| Some(self.waiting.remove(turn)?.1)));
         tickets[skipped..skipped + rows].iter().map(|ticket| ticket.tokens).sum()
     }
 }

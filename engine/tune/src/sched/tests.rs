@@ -25,20 +25,35 @@ fn model(fixed_us: f64, token_us: f64) -> PassLatency {
     PassLatency::fitted(&shapes(fixed_us, token_us), false)
 }
 
-fn ticket(id: u64, arrival_us: u64, deadline_us: Option<u64>, tokens: usize) -> Ticket {
-    Ticket { id, arrival_us, deadline_us, tokens }
+/// A request by its number.
+#[derive(Clone, Copy)]
+struct Asked {
+    id: u64,
+    ticket: Ticket,
 }
 
-fn batcher(policy: Policy) -> Batcher {
+fn asked(id: u64, arrival_us: u64, deadline_us: Option<u64>, tokens: usize) -> Asked {
+    Asked { id, ticket: Ticket { arrival_us, deadline_us, tokens } }
+}
+
+fn push(batcher: &mut Batcher<Asked>, asked: Asked) {
+    batcher.push(asked.ticket, asked);
+}
+
+fn batcher(policy: Policy) -> Batcher<Asked> {
     Batcher::new(BatcherOptions { policy, limits: Limits { rows_max: 4, tokens_max: 40 } })
 }
 
-fn ids(tickets: &[Ticket]) -> Vec<u64> {
-    tickets.iter().map(|ticket| ticket.id).collect()
+fn ids(asked: &[Asked]) -> Vec<u64> {
+    asked.iter().map(|asked| asked.id).collect()
 }
 
 /// What `next` says, picks and refuses.
-fn next(batcher: &mut Batcher, now_us: u64, model: &PassLatency) -> (Next, Vec<u64>, Vec<u64>) {
+fn next(
+    batcher: &mut Batcher<Asked>,
+    now_us: u64,
+    model: &PassLatency,
+) -> (Next, Vec<u64>, Vec<u64>) {
     let (mut picked, mut late) = (Vec::new(), Vec::new());
     let next = batcher.next(now_us, model, &mut picked, &mut late);
     (next, ids(&picked), ids(&late))
@@ -75,12 +90,12 @@ fn a_doubted_prediction_is_corrected_by_the_next_pass() {
 fn a_window_waits_for_company_and_no_longer() {
     let (mut batcher, model) = (batcher(Policy::Window { delay_us: 50 }), model(10.0, 1.0));
     assert_eq!(next(&mut batcher, 0, &model).0, Next::Idle);
-    batcher.push(ticket(1, 100, None, 8));
+    push(&mut batcher, asked(1, 100, None, 8));
     assert_eq!(next(&mut batcher, 110, &model).0, Next::WaitUntil(150));
-    batcher.push(ticket(2, 120, None, 8));
+    push(&mut batcher, asked(2, 120, None, 8));
     assert_eq!(next(&mut batcher, 150, &model), (Next::Run, vec![1, 2], vec![]));
     for id in 3..9 {
-        batcher.push(ticket(id, 160, None, 8));
+        push(&mut batcher, asked(id, 160, None, 8));
     }
     assert_eq!(next(&mut batcher, 160, &model), (Next::Run, vec![3, 4, 5, 6], vec![]), "full");
     assert_eq!(next(&mut batcher, 161, &model).0, Next::WaitUntil(210));
@@ -89,7 +104,7 @@ fn a_window_waits_for_company_and_no_longer() {
 #[test]
 fn what_cannot_be_met_is_refused_before_it_is_run_and_in_time() {
     let (mut batcher, model) = (batcher(Policy::Window { delay_us: 500 }), model(100.0, 0.0));
-    batcher.push(ticket(1, 0, Some(250), 8));
+    push(&mut batcher, asked(1, 0, Some(250), 8));
     assert_eq!(next(&mut batcher, 0, &model), (Next::WaitUntil(151), vec![], vec![]));
     assert_eq!(next(&mut batcher, 151, &model), (Next::Idle, vec![], vec![1]));
 }
@@ -98,7 +113,7 @@ fn what_cannot_be_met_is_refused_before_it_is_run_and_in_time() {
 fn the_largest_batch_that_meets_the_earliest_deadline() {
     let (mut batcher, model) = (batcher(Policy::Deadline), model(0.0, 10.0));
     for (id, deadline_us) in [(1, None), (2, Some(900)), (3, Some(170)), (4, Some(5000))] {
-        batcher.push(ticket(id, 0, deadline_us, 8));
+        push(&mut batcher, asked(id, 0, deadline_us, 8));
     }
     assert_eq!(next(&mut batcher, 0, &model), (Next::Run, vec![3, 2], vec![]));
     assert_eq!(next(&mut batcher, 160, &model), (Next::Run, vec![4, 1], vec![]));
@@ -107,10 +122,10 @@ fn the_largest_batch_that_meets_the_earliest_deadline() {
 #[test]
 fn a_request_without_a_deadline_is_not_starved() {
     let (mut batcher, model) = (batcher(Policy::Deadline), model(0.0, 1000.0));
-    batcher.push(ticket(0, 0, None, 20));
+    push(&mut batcher, asked(0, 0, None, 20));
     let ran_at = (1..200).position(|at| {
         let now_us = at * 20_000;
-        batcher.push(ticket(at, now_us, Some(now_us + 21_000), 20));
+        push(&mut batcher, asked(at, now_us, Some(now_us + 21_000), 20));
         next(&mut batcher, now_us, &model).1.contains(&0)
     });
     assert!(ran_at.is_some_and(|at| (45..=51).contains(&at)), "{ran_at:?}");
@@ -132,24 +147,24 @@ fn simulate(seed: u64) -> Outcome {
     let model = model(rng.f64() * 400.0, rng.f64() * 20.0);
     let gap_us = rng.u64(1..800);
     let (mut arrival_us, mut now_us) = (0, 0);
-    let mut coming: Vec<Ticket> = (0..30)
+    let mut coming: Vec<Asked> = (0..30)
         .map(|id| {
             arrival_us += rng.u64(0..=2 * gap_us);
             let budget_us = rng.bool().then(|| rng.u64(0..4000));
             let deadline_us = budget_us.map(|budget_us| arrival_us + budget_us);
-            ticket(id, arrival_us, deadline_us, rng.usize(1..=40))
+            asked(id, arrival_us, deadline_us, rng.usize(1..=40))
         })
         .rev()
         .collect();
     let mut outcome = Outcome { answered: Vec::new(), refused: Vec::new(), missed: 0 };
     let (mut picked, mut late) = (Vec::new(), Vec::new());
     loop {
-        while let Some(ticket) = coming.pop_if(|ticket| ticket.arrival_us <= now_us) {
-            batcher.push(ticket);
+        while let Some(asked) = coming.pop_if(|asked| asked.ticket.arrival_us <= now_us) {
+            push(&mut batcher, asked);
         }
-        let coming_us = coming.last().map(|ticket| ticket.arrival_us);
+        let coming_us = coming.last().map(|asked| asked.ticket.arrival_us);
         let next = batcher.next(now_us, &model, &mut picked, &mut late);
-        outcome.refused.extend(late.drain(..).map(|ticket| ticket.id));
+        outcome.refused.extend(late.drain(..).map(|asked| asked.id));
         match next {
             Next::Run => now_us = run(&mut picked, now_us, &model, policy, &mut outcome),
             Next::WaitUntil(until_us) => {
@@ -165,21 +180,21 @@ fn simulate(seed: u64) -> Outcome {
 
 /// Runs a batch; gives the time after it.
 fn run(
-    picked: &mut Vec<Ticket>,
+    picked: &mut Vec<Asked>,
     now_us: u64,
     model: &PassLatency,
     policy: Policy,
     outcome: &mut Outcome,
 ) -> u64 {
-    let tokens = picked.iter().map(|ticket| ticket.tokens).sum();
+    let tokens = picked.iter().map(|asked| asked.ticket.tokens).sum();
     assert!(!picked.is_empty() && picked.len() <= 4 && tokens <= 40);
     if policy != Policy::Deadline {
-        assert!(picked.is_sorted_by_key(|ticket| ticket.id), "first come, first served");
+        assert!(picked.is_sorted_by_key(|asked| asked.id), "first come, first served");
     }
     let end_us = now_us + model.predict_us(tokens);
-    let is_late = |ticket: &&Ticket| ticket.deadline_us.is_some_and(|at_us| at_us < end_us);
+    let is_late = |asked: &&Asked| asked.ticket.deadline_us.is_some_and(|at_us| at_us < end_us);
     outcome.missed += picked.iter().filter(is_late).count();
-    outcome.answered.extend(picked.drain(..).map(|ticket| ticket.id));
+    outcome.answered.extend(picked.drain(..).map(|asked| asked.id));
     end_us
 }
 
@@ -211,7 +226,7 @@ fn overload_costs_little_goodput() {
     let until_us = 400 * full_us;
     while now_us < until_us {
         while id * gap_us <= now_us {
-            batcher.push(ticket(id, id * gap_us, Some(id * gap_us + 4 * full_us), 8));
+            push(&mut batcher, asked(id, id * gap_us, Some(id * gap_us + 4 * full_us), 8));
             id += 1;
         }
         let next = batcher.next(now_us, &model, &mut picked, &mut late);

@@ -68,7 +68,8 @@ impl Target {
         match self {
             Self::Arrivals | Self::Classes | Self::Frames | Self::Idx | Self::Picture => &[],
             Self::Config | Self::Preprocessor => &[
-                "weights/src/model.rs",
+                "weights/src/config.rs",
+                "weights/src/text",
                 "weights/src/spec",
                 "weights/src/image",
                 "weights/src/keys",
@@ -79,7 +80,7 @@ impl Target {
             Self::Profile => &["engine/tune/src/profile.rs"],
             Self::Ramps => &["weights/src/ramps", "weights/src/file/header.rs"],
             Self::Record => &["engine/tune/src/feedback/record.rs", "engine/tune/src/profile.rs"],
-            Self::Safetensors => &["weights/src/file/header.rs", "weights/src/names.rs"],
+            Self::Safetensors => &["weights/src/file/header.rs", "weights/src/text"],
             Self::Text | Self::TokenizerConfig => {
                 &["engine/src/text", "weights/src/tokenizer_config.rs"]
             }

@@ -1,22 +1,25 @@
-//! The thread that owns the engine: pulls batches, runs them, keeps promises.
+//! The thread that owns the engine: pulls batches, runs them, ends requests.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::thread::Builder;
 use std::time::Duration;
 
-use offramp::{AfterExit, Batch, Engine, ExitWindow, Exits, PassReport, clock};
-use offramp_protocol::{Failure, InferOptions, Status};
+use crossbeam_channel::Receiver;
+use offramp::{AfterExit, Batch, Engine, ExitWindow, PassReport, clock};
+use offramp_protocol::{Failure, Status};
 use offramp_tune::adapt::Adapted;
 use offramp_tune::sched::{Batcher, BatcherOptions, Next, PassLatency, Ticket, Work};
+use tokio::sync::oneshot;
 
-use crate::audited::Audited;
-use crate::exiting::Exiting;
-use crate::inbox::{Job, Message, Reload};
-use crate::replies::Replies;
-use crate::state::{Life, State};
-use crate::watch::Seldom;
-use crate::{Error, Result};
+use super::audited::Audited;
+use super::exiting::Exiting;
+use super::inbox::{Job, Message, Reload};
+use super::options::ServiceOptions;
+use super::replies::Replies;
+use super::state::{Life, State};
+use super::watch::Seldom;
+use super::window::window;
+use crate::error::{Error, Result};
 
 /// It looks at least this often whether it should end.
 const NAP: Duration = Duration::from_millis(50);
@@ -42,13 +45,10 @@ pub(crate) struct Executor {
     /// What is said of a deadline that is not met.
     why_late: &'static str,
     sites: Vec<usize>,
-    batcher: Batcher,
+    batcher: Batcher<Job>,
     batch: Batch,
-    /// Waiting, by ticket.
-    jobs: HashMap<u64, Box<Job>>,
-    tickets: u64,
-    picked: Vec<Ticket>,
-    late: Vec<Ticket>,
+    picked: Vec<Job>,
+    late: Vec<Job>,
     windows: Vec<ExitWindow>,
     /// By slot: in two phases a row runs on after its early answer.
     stays: Vec<bool>,
@@ -66,14 +66,16 @@ impl Executor {
     pub(crate) fn new(
         state: Arc<State>,
         inbox: Receiver<Message>,
-        (engine, exiting): (Engine, Exiting),
-        (latency, counts_exits): (PassLatency, bool),
-        (batcher, after_exit, audit_rate): (BatcherOptions, AfterExit, f64),
+        engine: Engine,
+        exiting: Exiting,
+        latency: PassLatency,
+        options: &ServiceOptions,
     ) -> Self {
+        let ServiceOptions { policy, limits, after_exit, audit_rate, .. } = *options;
         Self {
             batch: engine.batch(),
             sites: engine.plan().ramp_sites().collect(),
-            batcher: Batcher::new(batcher),
+            batcher: Batcher::new(BatcherOptions { policy, limits }),
             state,
             inbox,
             engine,
@@ -81,9 +83,7 @@ impl Executor {
             latency,
             after_exit,
             audit_rate,
-            why_late: LATE[usize::from(counts_exits)],
-            jobs: HashMap::new(),
-            tickets: 0,
+            why_late: LATE[usize::from(options.counts_exits)],
             picked: Vec::new(),
             late: Vec::new(),
             windows: Vec::new(),
@@ -169,17 +169,16 @@ impl Executor {
         }
     }
 
-    fn line_up(&mut self, job: Box<Job>) {
-        let (id, arrival_us) = (self.tickets, job.arrival_us);
+    fn line_up(&mut self, job: Job) {
         let deadline_us = job.deadline_us(self.state.margin_us);
-        self.batcher.push(Ticket { id, arrival_us, deadline_us, tokens: job.row.tokens() });
-        self.jobs.insert(id, job);
-        self.tickets += 1;
+        let tokens = job.row.tokens();
+        let ticket = Ticket { arrival_us: job.arrival_us, deadline_us, tokens };
+        self.batcher.push(ticket, job);
     }
 
     /// Between passes: who waits will meet the new exits.
     fn reload(&mut self, reload: Reload) {
-        let Reload { engine, exiting, former } = reload;
+        let Reload { engine, exiting, metadata, former } = reload;
         self.batch = engine.batch();
         self.sites = engine.plan().ramp_sites().collect();
         let former_engine = std::mem::replace(&mut self.engine, engine);
@@ -187,11 +186,8 @@ impl Executor {
         (self.lost_rows, self.lost_lines, self.told_version) = (0, 0, None);
         self.state.metrics.promise.forget_ramps();
         self.state.metrics.promise.set(self.exiting.standing());
-        let _ = former.send((former_engine, former_exiting));
-    }
-
-    fn job(&mut self, ticket: &Ticket) -> Box<Job> {
-        self.jobs.remove(&ticket.id).expect("invariant: every ticket has its job")
+        self.state.reloaded(metadata);
+        end_former(former_engine, former_exiting, former);
     }
 
     /// Only passes correct predictions: where too slow ones keep all passes away, that never ends.
@@ -205,14 +201,10 @@ impl Executor {
     }
 
     fn refuse_late(&mut self) {
-        let late = std::mem::take(&mut self.late);
-        self.state.inbox.release(late.len());
-        for ticket in &late {
-            let failure = Failure::new(Status::DeadlineExpired, self.why_late);
-            self.job(ticket).promise.fail(failure);
+        self.state.inbox.release(self.late.len());
+        for job in self.late.drain(..) {
+            job.reply.fail(Failure::new(Status::DeadlineExpired, self.why_late));
         }
-        self.late = late;
-        self.late.clear();
     }
 
     fn pass(&mut self) -> Result<()> {
@@ -251,35 +243,36 @@ impl Executor {
     }
 
     /// Moves what was picked into the batch; jobs by slot.
-    fn fill(&mut self) -> Vec<Option<Box<Job>>> {
-        let picked = std::mem::take(&mut self.picked);
-        self.state.inbox.release(picked.len());
+    fn fill(&mut self) -> Vec<Option<Job>> {
+        self.state.inbox.release(self.picked.len());
         self.batch.clear();
         self.windows.clear();
         self.stays.clear();
-        let mut rows = Vec::with_capacity(picked.len());
-        for ticket in &picked {
-            let job = self.job(ticket);
-            if job.promise.is_pointless() {
-                job.promise.cancel();
-                continue;
+        let mut picked = std::mem::take(&mut self.picked);
+        let rows = picked.drain(..).filter_map(|job| self.place(job)).map(Some).collect();
+        self.picked = picked;
+        rows
+    }
+
+    /// Adds a row to the batch; ends its request where that is not to be.
+    fn place(&mut self, job: Job) -> Option<Job> {
+        if job.reply.is_gone() {
+            job.reply.cancel();
+            return None;
+        }
+        match self.batch.push_row(&job.row) {
+            Ok(Some(_)) => {
+                let window = window(&job.options, self.exiting.exits(), &self.sites);
+                self.windows.push(window);
+                self.stays.push(job.options.two_phase);
+                Some(job)
             }
-            match self.batch.push_row(&job.row) {
-                Ok(Some(_)) => {
-                    let exits = self.exiting.exits();
-                    self.windows.push(window(&job.options, exits, &self.sites));
-                    self.stays.push(job.options.two_phase);
-                    rows.push(Some(job));
-                }
-                other => {
-                    let message = format!("does not fit a batch: {other:?}");
-                    job.promise.fail(Failure::new(Status::TooLarge, message));
-                }
+            other => {
+                let message = format!("does not fit a batch: {other:?}");
+                job.reply.fail(Failure::new(Status::TooLarge, message));
+                None
             }
         }
-        self.picked = picked;
-        self.picked.clear();
-        rows
     }
 
     fn book(&mut self, report: &PassReport) {
@@ -311,29 +304,21 @@ impl Executor {
         while let Ok(message) = self.inbox.try_recv() {
             self.take(message);
         }
-        self.batcher.clear();
-        self.state.inbox.release(self.jobs.len());
-        for (_, job) in self.jobs.drain() {
-            job.promise.fail(Failure::new(status, why));
+        self.state.inbox.release(self.batcher.len());
+        for job in self.batcher.take_all() {
+            job.reply.fail(Failure::new(status, why));
         }
     }
 }
 
-/// Where a row may leave by its own wishes, under the thresholds of the pass.
-fn window(options: &InferOptions, exits: &Exits, sites: &[usize]) -> ExitWindow {
-    let ramps = sites.len() as u32;
-    if options.exits_off {
-        return ExitWindow { first: ramps, last: u32::MAX };
+/// Ends them on a thread of its own: that takes time, and passes wait for nobody.
+fn end_former(engine: Engine, exiting: Exiting, ended: oneshot::Sender<Result<Option<Adapted>>>) {
+    let end = move || {
+        drop(engine);
+        // Nobody may wait for it.
+        let _ = ended.send(exiting.finish());
+    };
+    if let Err(error) = Builder::new().name("offramp-former".to_owned()).spawn(end) {
+        tracing::error!(%error, "no thread to end the former exits");
     }
-    let at_least = |site: u16| sites.iter().take_while(|&&own| own < usize::from(site)).count();
-    let is_below = |ramp: &usize| {
-        exits.active[*ramp] && f64::from(exits.thresholds[*ramp]) < f64::from(options.score_floor)
-    };
-    let floor = (0..sites.len()).rev().find(is_below).map_or(0, |ramp| ramp + 1);
-    let first = options.shallowest_site.map_or(0, at_least).max(floor) as u32;
-    let deepest = |site: u16| {
-        (0..sites.len()).rev().find(|&ramp| exits.active[ramp] && sites[ramp] <= usize::from(site))
-    };
-    let last = options.deepest_site.and_then(deepest).map(|ramp| ramp as u32);
-    ExitWindow { first, last: last.filter(|&last| last >= first).unwrap_or(u32::MAX) }
 }

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
-use crate::watch::Seldom;
+use crate::service::Seldom;
 
 /// Wait after an accept that failed: descriptors may have run out.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -1,11 +1,11 @@
-//! What a pass gives, as replies: each sent the moment it is known.
+//! What a pass gives, as answers: each given the moment it is known.
 
 use offramp::scores::{probabilities, sigmoid};
 use offramp::{Answer, Decision, Engine, Exit, Observation, RowSlot, Sink};
 use offramp_protocol::{Failure, Phase, Status, Verdict};
 
-use crate::inbox::Job;
-use crate::state::State;
+use super::inbox::Job;
+use super::state::State;
 
 /// An early answer whose confirmation is due.
 struct Open {
@@ -20,7 +20,7 @@ struct Open {
 /// Sends answers the moment they are known.
 pub(crate) struct Replies<'a> {
     state: &'a State,
-    rows: Vec<Option<Box<Job>>>,
+    rows: Vec<Option<Job>>,
     open: Vec<Open>,
     decision: Decision,
     version: u64,
@@ -30,7 +30,7 @@ pub(crate) struct Replies<'a> {
 impl<'a> Replies<'a> {
     pub(crate) fn new(
         state: &'a State,
-        rows: Vec<Option<Box<Job>>>,
+        rows: Vec<Option<Job>>,
         (decision, version): (Decision, u64),
         started_us: u64,
     ) -> Self {
@@ -71,13 +71,13 @@ impl<'a> Replies<'a> {
             let logits = engine.logits(engine.plan().ramps(), slot);
             let Some(label) = final_label else {
                 let message = "the full model's logits are not finite";
-                job.promise.fail(Failure::new(Status::DeviceFailed, message));
+                job.reply.fail(Failure::new(Status::DeviceFailed, message));
                 continue;
             };
             let is_same = decision.agree(decided, label);
             let top = usize::from(job.options.top);
             let Said { label, score, top } = Said::of(decision, logits, top);
-            job.promise.keep(Verdict {
+            job.reply.answer(Verdict {
                 phase: if is_same { Phase::Confirm } else { Phase::Correct },
                 label,
                 score,
@@ -94,23 +94,23 @@ impl<'a> Replies<'a> {
 impl Sink for Replies<'_> {
     fn answer(&mut self, answer: Answer<'_>) {
         let row = answer.row;
-        let Some(job) = self.rows[row].take() else { return };
+        let Some(mut job) = self.rows[row].take() else { return };
         let verdict = self.verdict(&job, &answer);
         let metrics = &self.state.metrics;
         metrics.queue_seconds.observe(f64::from(verdict.queue_us) / 1e6);
         if !answer.is_finite {
             let message = "the model's logits are not finite";
-            return job.promise.fail(Failure::new(Status::DeviceFailed, message));
+            return job.reply.fail(Failure::new(Status::DeviceFailed, message));
         }
         metrics.exit(answer.exit);
         if job.options.two_phase && verdict.phase == Phase::Early {
-            job.promise.early(verdict.clone());
+            job.reply.early(verdict.clone());
             let (early, decided) = (verdict, answer.label);
             let slot = answer.slot;
             self.open.push(Open { row, slot, early, decided, final_label: None });
             self.rows[row] = Some(job);
         } else {
-            job.promise.keep(verdict);
+            job.reply.answer(verdict);
         }
     }
 

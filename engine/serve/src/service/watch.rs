@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::state::{Life, State};
+use super::state::{Life, State};
 
 /// Between two warnings of one kind.
 const PERIOD: Duration = Duration::from_secs(5);

@@ -2,7 +2,6 @@
 //! time, and there are few of them, so that nobody who stalls here takes what clients need.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -12,19 +11,22 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use crate::accept::{Guest, Port};
-use crate::state::{Life, State};
-use crate::watch::Part;
+use super::accept::{Guest, Port};
+use crate::service::{Handle, Life, Part, State};
 
 /// Connections at a time.
-pub(crate) const CONNECTIONS_MAX: usize = 64;
+const CONNECTIONS_MAX: usize = 64;
 /// What a connection has from its first to its last byte.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Answers for as long as the server lives.
-pub(crate) async fn serve(mut port: Port, state: Arc<State>) {
+/// Answers `/healthz`, `/readyz` and `/metrics` of a service on the caller's listener and runtime,
+/// until it is dropped.
+pub async fn serve_health(listener: TcpListener, handle: Handle) {
+    let state = handle.state;
+    let mut port = Port::new(listener, CONNECTIONS_MAX, state.metrics.losses.accepts("http"));
     let _part = Part::vital(&state, "health port");
     loop {
         let Guest { stream, place, .. } = port.accept().await;

@@ -1,7 +1,7 @@
 //! How many wait inside, and whether more are let in: one word, so that neither is seen without
 //! the other.
 
-use crate::sync::{AtomicUsize, Ordering};
+use super::sync::{AtomicUsize, Ordering};
 
 /// Set once, for good.
 const CLOSED: usize = 1;

@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use offramp_protocol::{Failure, Reply, Status};
 
-use crate::outbox::{Client, Hold};
+use super::outbox::{Client, Hold};
 
-/// An order, for whoever runs the server. [`Server::orders`](super::Server::orders) gives them.
+/// An order, for whoever runs the server.
 pub enum Order {
-    /// Answer what was accepted, then end: the server has begun to; call
-    /// [`Server::drain`](super::Server::drain).
+    /// Answer what was accepted, then end: the service has begun to; shut it down.
     Drain,
-    /// Load the model again, call [`Server::reload`](super::Server::reload), and answer.
+    /// Load the model again, [reload](crate::Handle::reload), and answer.
     Reload(Ask),
 }
 
@@ -59,16 +58,16 @@ impl Ask {
     /// Tells the client: done, or why not.
     pub fn answer(mut self, result: Result<(), String>) {
         match result {
-            Ok(()) => self.last(&Reply::Done),
+            Ok(()) => self.last(Reply::Done),
             Err(message) => self.fail(Status::BadInput, message),
         }
     }
 
     pub(crate) fn fail(&mut self, status: Status, message: impl Into<String>) {
-        self.last(&Reply::Failure(Failure::new(status, message)));
+        self.last(Reply::Failure(Failure::new(status, message)));
     }
 
-    fn last(&mut self, reply: &Reply) {
+    fn last(&mut self, reply: Reply) {
         self.is_answered = true;
         self.turn = None;
         self.client.send(self.request, reply, self.hold.take());

@@ -11,15 +11,17 @@ use offramp_protocol::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::options::{ANSWER_BYTES, SessionLimits};
+use super::outbox::{Client, Hold, Packet};
+use super::request;
+use super::shared::Shared;
 use crate::metrics::Metrics;
-use crate::outbox::{Client, Hold, Packet};
-use crate::request;
-use crate::state::{ANSWER_BYTES, SessionLimits, State};
 
 /// What an idle connection keeps of a buffer.
 const BUFFER_BYTES: usize = 4096;
@@ -35,20 +37,24 @@ const LINGER: Duration = Duration::from_secs(1);
 const PACKETS_MAX: usize = 64;
 
 /// Serves a connection until it ends, is of no more use, or `ending` says so.
-pub(crate) async fn serve(stream: TcpStream, state: Arc<State>, ending: impl Future<Output = ()>) {
+pub(crate) async fn serve(
+    stream: TcpStream,
+    shared: Arc<Shared>,
+    ending: impl Future<Output = ()>,
+) {
     let _ = stream.set_nodelay(true);
-    let _counted = Counted::new(state.metrics.clone());
+    let _counted = Counted::new(shared.state.metrics.clone());
     let (read, write) = stream.into_split();
     let (replies, outbox) = unbounded_channel();
-    let mut writer = tokio::spawn(write_replies(write, outbox, state.limits.frame_timeout));
-    let mut reader = Reader::new(read, Client(replies), state.clone());
+    let mut writer = tokio::spawn(write_replies(write, outbox, shared.limits.frame_timeout));
+    let mut reader = Reader::new(read, Client(replies), shared.clone());
     let has_ended = tokio::select! {
         () = reader.run() => false,
         () = ending => false,
         // The client does not take its replies: nothing more is read from it.
         _ = &mut writer => true,
     };
-    // The reader's end of the channel goes; the writer ends with the last promise.
+    // The reader's end of the channel goes; the writer ends with the last reply.
     let read = reader.into_inner();
     if !has_ended {
         let _ = writer.await;
@@ -79,7 +85,7 @@ fn after(wait: Duration) -> Instant {
 struct Reader {
     read: OwnedReadHalf,
     client: Client,
-    state: Arc<State>,
+    shared: Arc<Shared>,
     /// Bytes of replies that may yet wait to be taken.
     room: Arc<Semaphore>,
     /// Infer requests that may yet be taken on.
@@ -88,11 +94,11 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(read: OwnedReadHalf, client: Client, state: Arc<State>) -> Self {
-        let room = Arc::new(Semaphore::new(state.limits.room_bytes()));
-        let places = Arc::new(Semaphore::new(state.limits.in_flight_max));
+    fn new(read: OwnedReadHalf, client: Client, shared: Arc<Shared>) -> Self {
+        let room = Arc::new(Semaphore::new(shared.limits.room_bytes()));
+        let places = Arc::new(Semaphore::new(shared.limits.in_flight_max));
         let buffer = BytesMut::with_capacity(BUFFER_BYTES);
-        Self { read, client, state, room, places, buffer }
+        Self { read, client, shared, room, places, buffer }
     }
 
     fn into_inner(self) -> OwnedReadHalf {
@@ -102,7 +108,7 @@ impl Reader {
     async fn run(&mut self) {
         while self.fill().await {
             // Of all frames that are whole by now, though some wait for those before them.
-            let arrival_us = self.state.now_us();
+            let arrival_us = self.shared.state.now_us();
             while let Some(is_good) = self.frame(arrival_us).await {
                 if !is_good {
                     return;
@@ -117,7 +123,7 @@ impl Reader {
     /// Reads until a frame is whole; false at the end, or where that takes too long.
     async fn fill(&mut self) -> bool {
         let SessionLimits { idle_timeout, frame_timeout, payload_bytes_max, .. } =
-            self.state.limits;
+            self.shared.limits;
         let mut has_begun = !self.buffer.is_empty();
         let mut until = after(if has_begun { frame_timeout } else { idle_timeout });
         loop {
@@ -138,12 +144,12 @@ impl Reader {
 
     /// Whether replies are still to be taken.
     fn is_owed(&self) -> bool {
-        self.room.available_permits() < self.state.limits.room_bytes()
+        self.room.available_permits() < self.shared.limits.room_bytes()
     }
 
     /// Takes a frame off the buffer; none where it is not whole, false at a bad one.
     async fn frame(&mut self, arrival_us: u64) -> Option<bool> {
-        let (header, bytes) = match split(&self.buffer, self.state.limits.payload_bytes_max) {
+        let (header, bytes) = match split(&self.buffer, self.shared.limits.payload_bytes_max) {
             Ok(None) => return None,
             Ok(Some(frame)) => (frame.header, frame.bytes()),
             Err(error) => {
@@ -159,23 +165,23 @@ impl Reader {
 
     async fn take(&self, header: Header, bytes: usize, arrival_us: u64, hold: Hold) {
         let frame = Frame { header, payload: &self.buffer[HEADER_BYTES..bytes] };
-        let (client, state) = (&self.client, &self.state);
+        let (client, shared) = (&self.client, &*self.shared);
         if bytes <= LONG_BYTES {
-            return request::take(&frame, arrival_us, hold, client, state);
+            return request::take(&frame, arrival_us, hold, client, shared);
         }
         // One of a kind at a time: passes need the other cores.
-        let turn = state.long_frames[usize::from(bytes > VERY_LONG_BYTES)].lock();
-        let waited_us = state.now_us().saturating_sub(arrival_us);
+        let turn = shared.long_frames[usize::from(bytes > VERY_LONG_BYTES)].lock();
+        let waited_us = shared.state.now_us().saturating_sub(arrival_us);
         let left_us = header.deadline_us().map(|us| u64::from(us).saturating_sub(waited_us));
         match timeout(left_us.map_or(Duration::MAX, Duration::from_micros), turn).await {
-            Ok(_turn) => block_in_place(|| request::take(&frame, arrival_us, hold, client, state)),
-            Err(_) => request::give_up(&frame, hold, client, state),
+            Ok(_turn) => off_the_loop(|| request::take(&frame, arrival_us, hold, client, shared)),
+            Err(_) => request::give_up(&frame, hold, client, shared),
         }
     }
 
     /// Waits for room for the replies; for a place too, unless the request has a deadline.
     async fn hold(&self, header: &Header) -> Option<Hold> {
-        let bytes = reply_bytes(header).min(self.state.limits.room_bytes());
+        let bytes = reply_bytes(header).min(self.shared.limits.room_bytes());
         let room = self.room.clone().acquire_many_owned(bytes as u32).await.ok()?;
         let place = match (header.kind(), header.deadline_us()) {
             (Some(Kind::Infer), None) => Some(self.places.clone().acquire_owned().await.ok()?),
@@ -192,7 +198,15 @@ impl Reader {
             FrameError::TooLarge { request, .. } => (request, Status::TooLarge),
         };
         let failure = Failure::new(status, error.to_string());
-        self.client.send(request, &Reply::Failure(failure), None);
+        self.client.send(request, Reply::Failure(failure), None);
+    }
+}
+
+/// Does work that takes a while where no other task waits for it, if the runtime has such a place.
+fn off_the_loop(work: impl FnOnce()) {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => block_in_place(work),
+        _ => work(),
     }
 }
 
@@ -225,7 +239,7 @@ async fn write_replies(
     let mut bytes = Vec::new();
     while outbox.recv_many(&mut packets, PACKETS_MAX).await > 0 {
         bytes.clear();
-        packets.iter().for_each(|packet: &Packet| bytes.extend_from_slice(&packet.bytes));
+        packets.iter().for_each(|packet: &Packet| packet.reply.encode(packet.request, &mut bytes));
         let is_written = matches!(timeout(patience, write.write_all(&bytes)).await, Ok(Ok(())));
         packets.drain(..).for_each(|packet| drop(packet.hold));
         if !is_written {

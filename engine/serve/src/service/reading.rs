@@ -1,0 +1,100 @@
+//! What a model reads and says: the part of it that outlives a reload.
+
+use std::path::Path;
+
+use offramp::{Engine, Identity, InputError, Model, Preprocessor, RowRules, Task, Tokenizer};
+use parking_lot::RwLock;
+
+use crate::error::Result;
+
+/// What a model brings to the shared state.
+pub(crate) struct Reading {
+    pub(crate) rules: RowRules,
+    pub(crate) tokenizer: Option<Tokenizer>,
+    pub(crate) preprocessor: Option<Preprocessor>,
+    pub(crate) labels: Vec<String>,
+    /// What its files held.
+    pub(crate) identity: Identity,
+    pub(crate) task: Task,
+    /// It changes where the model is loaded again.
+    pub(crate) metadata: RwLock<String>,
+}
+
+impl Reading {
+    pub(crate) fn of(model: &Model, engine: &Engine) -> Result<Self> {
+        Ok(Self {
+            rules: engine.rules().clone(),
+            tokenizer: model.tokenizer_if_any()?,
+            preprocessor: model.preprocessor().ok(),
+            labels: model.spec().labels().to_vec(),
+            task: model.task(),
+            // Last: it says that nothing has changed since the model was opened.
+            identity: model.identity()?,
+            metadata: RwLock::new(metadata(model, engine)),
+        })
+    }
+
+    pub(crate) fn tokenizer(&self) -> Result<&Tokenizer, InputError> {
+        match (&self.tokenizer, &self.preprocessor) {
+            (Some(tokenizer), _) => Ok(tokenizer),
+            (None, Some(_)) => Err(InputError::NotAnImage),
+            (None, None) => {
+                Err(InputError::Tokenizer("the model has none: send tokens".to_owned()))
+            }
+        }
+    }
+
+    /// Whether another model reads and says the same.
+    pub(crate) fn expect_same(&self, model: &Model, engine: &Engine) -> Result<()> {
+        let other = if *engine.rules() != self.rules {
+            "reads other inputs than the model that is served: restart the server"
+        } else if model.spec().labels() != self.labels {
+            "has other labels than the model that is served: restart the server"
+        } else if model.task() != self.task {
+            "decides something else than the model that is served: restart the server"
+        } else {
+            return self.expect_identity(model.dir(), &model.identity()?);
+        };
+        Err(unfit(model.dir(), other.to_owned()))
+    }
+
+    /// Whether a folder holds the model that is served: only ramps and thresholds may differ.
+    pub(crate) fn expect_identity(&self, dir: &Path, found: &Identity) -> Result<()> {
+        let changes = self.identity.changes(found);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "not the model that is served, and only ramps and thresholds are loaded again: {}: \
+             restart the server",
+            changes.join(", ")
+        );
+        Err(unfit(dir, message))
+    }
+}
+
+fn unfit(dir: &Path, message: String) -> crate::Error {
+    offramp::Error::Unfit { model: dir.to_owned(), message }.into()
+}
+
+/// Of the folder.
+pub(crate) fn name(model: &Model) -> String {
+    let name = model.dir().file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+pub(crate) fn metadata(model: &Model, engine: &Engine) -> String {
+    serde_json::json!({
+        "server": concat!("offramp ", env!("CARGO_PKG_VERSION")),
+        "protocol_version": offramp_protocol::VERSION,
+        "model": name(model),
+        "model_hash": model.hash().to_string(),
+        "labels": model.spec().labels(),
+        "task": model.task().to_string(),
+        "reads": model.reads(),
+        "sites": engine.plan().ramp_sites().collect::<Vec<usize>>(),
+        "row_tokens_max": model.row_tokens_max(),
+        "device": engine.device_name(),
+    })
+    .to_string()
+}
