@@ -2,7 +2,7 @@
 
 use offramp_kernels::{
     Activation, Attention, Compact, Decision, Embed, ExitId, Linear, LinearNorms, MomentsId, Norm,
-    Normalised, Op, Pool, Ramp, RampHead, RowTokens, Span, Standardised,
+    NormWeights, Normalised, Op, Pool, Ramp, RampHead, RowTokens, Span, Standardised,
 };
 use offramp_tests::models::BertSize;
 
@@ -93,9 +93,11 @@ fn embed(operands: &mut Operands, size: &BertSize) -> Op {
         word: operands.table(size.vocab, width),
         position: operands.table(POSITIONS, width),
         kind: Some(operands.table(KINDS, width)),
-        scale: operands.scale(width),
-        shift: operands.vector(width),
-        eps: EPS,
+        norm: Some(NormWeights {
+            scale: operands.scale(width),
+            shift: operands.vector(width),
+            eps: EPS,
+        }),
         out: operands.room(width),
         width,
     }

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use offramp_kernels::cuda::Elem;
 use offramp_kernels::{
     Activation, Attention, Compact, Conv2d, Decision, Embed, ExitId, Fold, Grid, Hidden, Linear,
-    LinearNorms, MomentsId, Narrow, Norm, Normalised, Op, Pixels, Pool, Pool2d, Ramp, RampHead,
-    RowTokens, Span, Standardised, WeightId, Window,
+    LinearNorms, MomentsId, Narrow, Norm, NormWeights, Normalised, Op, Pixels, Pool, Pool2d, Ramp,
+    RampHead, RowTokens, Span, Standardised, WeightId, Window,
 };
 use offramp_tests::suite::linear::product as product_of;
 use offramp_tests::suite::{Make, Start};
@@ -273,7 +273,8 @@ fn embed(start: &mut Start) -> (Op, usize, usize) {
     let [scale, shift] = vectors(start);
     let (word, position) = (start.table(50, 768), start.table(128, 768));
     let (out, bytes) = (start.aligned(768), 2 * start.tokens() * 768);
-    let embed = Embed { word, position, kind: None, scale, shift, eps: 1e-5, out, width: 768 };
+    let norm = Some(NormWeights { scale, shift, eps: 1e-5 });
+    let embed = Embed { word, position, kind: None, norm, out, width: 768 };
     // Words come again, positions and the output once.
     (embed.into(), bytes + 2 * 50 * 768 + 2 * 4 * 768 + 8 * start.tokens(), bytes)
 }

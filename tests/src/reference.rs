@@ -124,9 +124,14 @@ pub fn pool(x: &[f64], lens: &[usize], width: usize, pool: Pool) -> Vec<f64> {
     let mut start = 0;
     let mut pooled = Vec::new();
     for &len in lens {
-        let count = if pool == Pool::First { 1 } else { len };
-        let tokens = &x[start * width..(start + count) * width];
-        let mean = |i: usize| tokens.iter().skip(i).step_by(width).sum::<f64>() / count as f64;
+        let tokens = match pool {
+            Pool::First => start..start + 1,
+            Pool::Mean => start..start + len,
+            Pool::Last => start + len - 1..start + len,
+        };
+        let count = tokens.len() as f64;
+        let tokens = &x[tokens.start * width..tokens.end * width];
+        let mean = |i: usize| tokens.iter().skip(i).step_by(width).sum::<f64>() / count;
         pooled.extend((0..width).map(mean));
         start += len;
     }

@@ -78,6 +78,8 @@ enum PoolArg {
     Mean,
     /// The first token
     First,
+    /// The last token
+    Last,
 }
 
 /// Runs the verb.
@@ -130,6 +132,7 @@ fn train(
     let pool = match args.pool {
         PoolArg::Mean => Pool::Mean,
         PoolArg::First => Pool::First,
+        PoolArg::Last => Pool::Last,
     };
     let settings = Settings {
         hidden: args.hidden,

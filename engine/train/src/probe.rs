@@ -250,6 +250,7 @@ fn bundled(site: usize, trained: Trained, pool: Pool) -> Ramp {
     let pool = match pool {
         Pool::First => offramp_weights::Pool::First,
         Pool::Mean => offramp_weights::Pool::Mean,
+        Pool::Last => offramp_weights::Pool::Last,
     };
     let hidden = trained.hidden.map(|layer| (dense(layer), Activation::Relu));
     Ramp { site, pool, hidden, head: dense(trained.head) }

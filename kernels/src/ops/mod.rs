@@ -23,7 +23,7 @@ pub use linear::{Activation, Linear};
 pub use narrow::Narrow;
 #[cfg(feature = "cuda")]
 pub(crate) use norm::MOMENT_COLUMNS;
-pub use norm::{LinearNorms, MomentsId, Norm, Normalised, Standardised};
+pub use norm::{LinearNorms, MomentsId, Norm, NormWeights, Normalised, Standardised};
 pub use pixels::{Fold, Pixels};
 pub use pool2d::{Pool2d, Window};
 pub(crate) use ramp::RampScratch;

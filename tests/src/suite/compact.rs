@@ -144,8 +144,8 @@ impl Herd {
     /// What rows are made of is read before any of them leaves.
     fn check_embed(&mut self) {
         let [word, position] = self.tables;
-        let (scale, shift, eps, out) = (self.scale, self.shift, 1e-5, self.out);
-        let embed = Embed { word, position, kind: None, scale, shift, eps, out, width: WIDTH };
+        let (kind, norm, out) = (None, None, self.out);
+        let embed = Embed { word, position, kind, norm, out, width: WIDTH };
         let bound = LiveBound { rows: self.rows.len(), tokens: self.stage.tokens() };
         let refused = self.stage.device.issue(&embed.into(), bound);
         assert!(matches!(refused, Err(Error::Mismatch { .. })), "{refused:?}");

@@ -2,8 +2,8 @@
 
 use offramp_kernels::{
     Admission, ArenaLayout, Attention, Compact, Decision, Embed, Error, ExitId, Linear, LiveBound,
-    Norm, Op, Pool, Ramp, RampHead, Result, RowInput, RowTokens, Score, Span, Token, WeightData,
-    WeightForm, WeightId,
+    Norm, NormWeights, Op, Pool, Ramp, RampHead, Result, RowInput, RowTokens, Score, Span, Token,
+    WeightData, WeightForm, WeightId,
 };
 
 use super::linear::product;
@@ -69,8 +69,8 @@ pub fn token_ids(suite: &Suite) {
     let (scale, shift) = (start.vector(width), start.vector(width));
     let out = start.span(width);
     let mut stage = start.device(suite);
-    let embed =
-        |kind| Op::Embed(Embed { word, position, kind, scale, shift, eps: 1e-5, out, width });
+    let norm = Some(NormWeights { scale, shift, eps: 1e-5 });
+    let embed = |kind| Op::Embed(Embed { word, position, kind, norm, out, width });
     let mut run = |token: Token, kind| {
         let (score, thresholds) = (Score::Confidence, [0.0; 4]);
         stage.begin_with(&[TOKEN, token], &[0, 2], score, &thresholds, &[]);
@@ -173,9 +173,7 @@ impl Broken {
             word: self.table,
             position: self.table,
             kind: None,
-            scale: self.vector,
-            shift: self.vector,
-            eps: 1e-5,
+            norm: Some(NormWeights { scale: self.vector, shift: self.vector, eps: 1e-5 }),
             out: self.out,
             width,
         };

@@ -41,14 +41,14 @@ pub fn first_tokens(suite: &Suite) {
     }
 }
 
-/// Afterwards an op over tokens touches one vector a row, and both ways to pool give it.
+/// Afterwards an op over tokens touches one vector a row, and all ways to pool give it.
 pub fn ops_after(suite: &Suite) {
     for lens in LENS {
         let (Narrowed { mut stage, values, firsts }, norm) = narrowed(suite, lens);
         let out = norm.out;
         stage.issue(norm);
         stage.check_untouched(out, lens.len() * WIDTH);
-        for (exit, pool) in [Pool::First, Pool::Mean].into_iter().enumerate() {
+        for (exit, pool) in [Pool::First, Pool::Mean, Pool::Last].into_iter().enumerate() {
             let (exit, x) = (ExitId(exit as u32), values[1]);
             stage.issue(Ramp {
                 exit,

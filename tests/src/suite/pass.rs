@@ -2,8 +2,8 @@
 
 use offramp_kernels::{
     Activation, Attention, Compact, Decision, Embed, ExitId, ExitRecord, Hidden, Linear,
-    LinearNorms, MomentsId, Norm, Normalised, Pool, Ramp, RampHead, RowSlot, RowTokens, Score,
-    Span, Standardised, Token, WeightId,
+    LinearNorms, MomentsId, Norm, NormWeights, Normalised, Pool, Ramp, RampHead, RowSlot,
+    RowTokens, Score, Span, Standardised, Token, WeightId,
 };
 
 use super::linear::product;
@@ -96,7 +96,8 @@ impl Model {
     fn embed(&mut self) {
         let ([word, position, kind], [scale, shift]) = (self.tables, self.norm);
         let (kind, out) = (Some(kind), self.x);
-        self.stage.issue(Embed { word, position, kind, scale, shift, eps: EPS, out, width: WIDTH });
+        let norm = Some(NormWeights { scale, shift, eps: EPS });
+        self.stage.issue(Embed { word, position, kind, norm, out, width: WIDTH });
     }
 
     fn layer(&mut self) {

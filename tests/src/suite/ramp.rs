@@ -66,7 +66,7 @@ pub fn forms(suite: &Suite) {
     for (lens, width, classes) in
         [(vec![1], 5, 2), (vec![3, 1, 31], 100, 33), (vec![9; 17], 384, 7)]
     {
-        for pool in [Pool::First, Pool::Mean] {
+        for pool in [Pool::First, Pool::Mean, Pool::Last] {
             for hidden in [None, Some((Activation::Tanh, 31)), Some((Activation::GeluErf, width))] {
                 check_form(suite, &lens, width, classes, pool, hidden);
             }

@@ -130,7 +130,7 @@ impl Chain {
         let y: Vec<f64> = numbers(stage.read(self.y, stage.tokens() * self.width));
         let normed =
             reference::norm(&y, stage.weight(self.scale), stage.weight(self.shift), self.eps);
-        for (exit, pool) in [(0, Pool::First), (1, Pool::Mean)] {
+        for (exit, pool) in [(0, Pool::First), (1, Pool::Mean), (2, Pool::Last)] {
             stage.issue(self.ramp(exit, pool, moments));
             stage.exits();
             let expected = reference::pool(&normed, stage.lens(), self.width, pool);

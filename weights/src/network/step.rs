@@ -34,7 +34,7 @@ pub enum Step {
     Residual(Residual),
 }
 
-/// `norm(word[id] + position[place] + kind[kind])`.
+/// `word[id] + position[place] + kind[kind]`, behind a norm where there is one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embed {
     /// `[vocab, width]`.
@@ -44,9 +44,11 @@ pub struct Embed {
     /// `[kinds, width]`, where the model has kinds.
     pub kind: Option<String>,
     /// Of the sum.
-    pub norm: Norm,
+    pub norm: Option<Norm>,
     /// Rows of the three tables.
     pub rows: [usize; 3],
+    /// Elements of a vector.
+    pub width: usize,
 }
 
 /// `act(x · Wᵀ + bias)`; the tensors are stacked by rows.
@@ -136,7 +138,7 @@ impl Step {
     /// Elements of a vector, or channels, written, where it does not leave them as they were.
     pub fn outputs(&self) -> Option<usize> {
         match self {
-            Self::Embed(embed) => Some(embed.norm.width),
+            Self::Embed(embed) => Some(embed.width),
             Self::Conv(conv) => Some(conv.outputs),
             Self::Linear(linear) => Some(linear.outputs),
             Self::Attention(attention) => Some(attention.width),
@@ -175,7 +177,8 @@ impl Step {
         match self {
             Self::Embed(Embed { word, position, kind, norm, .. }) => {
                 let tables = [word, position].into_iter().chain(kind);
-                tables.chain([&mut norm.scale, &mut norm.shift]).collect()
+                let norm = norm.iter_mut().flat_map(|norm| [&mut norm.scale, &mut norm.shift]);
+                tables.chain(norm).collect()
             }
             Self::Linear(linear) => linear.names_mut().collect(),
             Self::Norm(norm) => vec![&mut norm.scale, &mut norm.shift],
@@ -188,11 +191,12 @@ impl Embed {
     fn tensors(&self) -> Vec<TensorForm> {
         let names = [Some(&self.word), Some(&self.position), self.kind.as_ref()];
         let tables = names.into_iter().zip(self.rows);
-        let width = self.norm.width;
+        let width = self.width;
         let form = |(name, rows): (Option<&String>, usize)| {
             name.map(|name| TensorForm::new(name, [rows, width]))
         };
-        tables.filter_map(form).chain(self.norm.tensors()).collect()
+        let norm = self.norm.iter().flat_map(Norm::tensors);
+        tables.filter_map(form).chain(norm).collect()
     }
 }
 

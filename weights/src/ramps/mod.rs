@@ -231,9 +231,9 @@ impl RampBundle {
         }
         self.ramps.iter().try_for_each(|ramp| {
             same("width", spec.site_width(ramp.site), ramp.width())?;
-            if ramp.pool == Pool::First && spec.network.attention_heads().is_none() {
+            if ramp.pool != Pool::Mean && spec.network.attention_heads().is_none() {
                 let expected = "mean: no token of this model is apart from others";
-                return Err(Error::refused(file, "pool", expected, "first"));
+                return Err(Error::refused(file, "pool", expected, ramp.pool));
             }
             Ok(())
         })

@@ -1,5 +1,7 @@
 //! How rows are pooled.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// How a row's tokens become one vector.
@@ -10,4 +12,16 @@ pub enum Pool {
     First,
     /// The mean over all tokens.
     Mean,
+    /// The last token's.
+    Last,
+}
+
+impl fmt::Display for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::First => "first",
+            Self::Mean => "mean",
+            Self::Last => "last",
+        })
+    }
 }

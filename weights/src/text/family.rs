@@ -54,7 +54,7 @@ struct EmbeddingNames {
     word: &'static str,
     position: &'static str,
     kind: &'static str,
-    norm: &'static str,
+    norm: Option<&'static str>,
 }
 
 /// Tensors behind the last layer, by the beginnings of their whole names.
@@ -72,7 +72,7 @@ const EMBEDDING: EmbeddingNames = EmbeddingNames {
     word: "embeddings.word_embeddings.weight",
     position: "embeddings.position_embeddings.weight",
     kind: "embeddings.token_type_embeddings.weight",
-    norm: "embeddings.LayerNorm",
+    norm: Some("embeddings.LayerNorm"),
 };
 
 const BERT_SIZES: SizeKeys = SizeKeys {
@@ -205,7 +205,8 @@ impl Family {
             word: name(word),
             position: name(position),
             kind: (text.kinds > 0).then(|| name(kind)),
-            norm: Norm::of(&name(norm), sizes.hidden, sizes.norm_eps),
+            norm: norm.map(|norm| Norm::of(&name(norm), sizes.hidden, sizes.norm_eps)),
+            width: sizes.hidden,
             rows: [text.vocab, text.positions, text.kinds],
         }
     }

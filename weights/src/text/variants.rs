@@ -21,7 +21,8 @@ pub(crate) fn fit(spec: &mut ModelSpec, text: &TextSpec, checkpoint: &Checkpoint
         match step {
             Step::Norm(norm) => names.fit_norm(&mut norm.scale, &mut norm.shift),
             Step::Embed(embed) => {
-                names.fit_norm(&mut embed.norm.scale, &mut embed.norm.shift);
+                let norm = embed.norm.iter_mut();
+                norm.for_each(|norm| names.fit_norm(&mut norm.scale, &mut norm.shift));
             }
             _ => {}
         }

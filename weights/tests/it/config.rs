@@ -27,7 +27,7 @@ fn activation(spec: &ModelSpec) -> Activation {
 
 fn norm_eps(spec: &ModelSpec) -> f32 {
     let Step::Embed(embed) = &spec.network.segments[0].steps[0] else { panic!("{spec:?}") };
-    embed.norm.eps
+    embed.norm.as_ref().unwrap().eps
 }
 
 /// Of the dense layer of the head.

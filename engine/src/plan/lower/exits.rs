@@ -116,6 +116,7 @@ pub(crate) fn pool(pool: offramp_weights::Pool) -> Pool {
     match pool {
         offramp_weights::Pool::First => Pool::First,
         offramp_weights::Pool::Mean => Pool::Mean,
+        offramp_weights::Pool::Last => Pool::Last,
     }
 }
 

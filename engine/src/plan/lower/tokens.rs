@@ -1,8 +1,8 @@
 //! Steps over rows of tokens: embeddings, products, norms, attention.
 
 use offramp_kernels::{
-    Activation, Attention, Embed, Linear, LinearNorms, MomentsId, Narrow, Norm, Normalised, Op,
-    Standardised,
+    Activation, Attention, Embed, Linear, LinearNorms, MomentsId, Narrow, Norm, NormWeights,
+    Normalised, Op, Standardised,
 };
 use offramp_weights::ModelSpec;
 use offramp_weights::network::{self, Step};
@@ -29,16 +29,18 @@ pub(super) fn can_take_norms(spec: &ModelSpec, step: usize) -> bool {
 
 impl Lowering<'_> {
     pub(super) fn embed(&mut self, embed: &network::Embed) -> Value {
-        let width = embed.norm.width;
+        let width = embed.width;
         let [words, positions, kinds] = embed.rows;
         let mut table = |rows, name: &String| self.weights.table(rows, width, name);
         let word = table(words, &embed.word);
         let position = table(positions, &embed.position);
         let kind = embed.kind.as_ref().map(|name| table(kinds, name));
-        let (scale, shift) = self.weights.norm(&embed.norm);
-        let (eps, out) = (embed.norm.eps, self.value(Shape::Tokens, width));
-        let op = Embed { word, position, kind, scale, shift, eps, out: out.span, width };
-        self.ops.push(Op::Embed(op));
+        let norm = embed.norm.as_ref().map(|norm| {
+            let (scale, shift) = self.weights.norm(norm);
+            NormWeights { scale, shift, eps: norm.eps }
+        });
+        let out = self.value(Shape::Tokens, width);
+        self.ops.push(Op::Embed(Embed { word, position, kind, norm, out: out.span, width }));
         out
     }
 

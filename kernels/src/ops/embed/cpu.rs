@@ -2,7 +2,7 @@
 
 use super::Embed;
 use crate::cpu::CpuDevice;
-use crate::ops::norm::Form;
+use crate::ops::norm::{Form, for_each_token};
 use crate::{Result, Span, Token};
 
 impl Embed {
@@ -15,11 +15,7 @@ impl Embed {
             kind: self.kind.map(|kind| weights.table(kind, self.width)).transpose()?,
             width: self.width,
         };
-        let form = Form {
-            scale: weights.vector(self.scale, self.width)?,
-            shift: weights.vector(self.shift, self.width)?,
-            eps: self.eps,
-        };
+        let form = self.norm.map(|norm| Form::of(weights, &norm, self.width)).transpose()?;
         let tokens = device.rows.tokens()?;
         if self.width == 0 {
             return Ok(());
@@ -27,8 +23,12 @@ impl Embed {
         tables.check(tokens)?;
         let out = Span { at: self.out.at, len: tokens.len() * self.width };
         let out = device.arena.slice_mut("embed out", out)?;
-        form.tokens(device.simd, &mut device.team, out, |at, out| {
-            tables.sum(tokens[at / self.width], out);
+        let sum = |at: usize, out: &mut [f32]| tables.sum(tokens[at / self.width], out);
+        for_each_token(self.width, &mut device.team, out, |at, token| {
+            sum(at, token);
+            if let Some(form) = form {
+                form.normalise(device.simd, token);
+            }
         })
     }
 }

@@ -34,8 +34,9 @@ impl Embed {
         let (position, positions) = weights.table(self.position, self.width)?;
         let kind = self.kind.map(|kind| weights.table(kind, self.width)).transpose()?;
         let (kind, kinds) = kind.unwrap_or((0, usize::MAX));
-        let (scale, shift) =
-            (weights.vector(self.scale, self.width)?, weights.vector(self.shift, self.width)?);
+        let vector = |id| weights.vector(id, self.width);
+        let scale = self.norm.map_or(Ok(0), |norm| vector(norm.scale))?;
+        let shift = self.norm.map_or(Ok(0), |norm| vector(norm.shift))?;
         Self::check_tokens(rows.tokens()?, [words, positions, kinds])?;
         if cover.tokens == 0 || self.width == 0 {
             return Ok(());
@@ -48,7 +49,7 @@ impl Embed {
             kind,
             scale,
             shift,
-            eps: self.eps,
+            eps: self.norm.map_or(0.0, |norm| norm.eps),
             width: self.width as u32,
             out: out.at,
             out_map: out.map,

@@ -24,6 +24,16 @@ struct Rows {
     }
 };
 
+// The sum as it is.
+template <u32 STEP>
+__device__ __forceinline__ void store_sum(const Rows& rows, u32 width, elem* to) {
+    for (u32 at = threadIdx.x % LANES * STEP; at < width; at += LANES * STEP) {
+        float v[STEP];
+        rows(at, v);
+        store_chunk(to + at, v);
+    }
+}
+
 // Elements of four bytes take more registers.
 extern "C" __global__ void __launch_bounds__(THREADS, sizeof(elem) == 4 ? 5 : 6)
 embed(const Token* tokens, const Live* live, const elem* __restrict__ word,
@@ -43,6 +53,11 @@ embed(const Token* tokens, const Live* live, const elem* __restrict__ word,
         position + (u64)token.position * width,
         kind ? kind + (u64)token.kind * width : nullptr,
     };
+    elem* to = out + (u64)place(out_map, t) * width;
+    if (!scale) {
+        is_wide ? store_sum<WIDE>(rows, width, to) : store_sum<1>(rows, width, to);
+        return;
+    }
     const Form form = {scale, shift, eps, width, 1.0f / width};
-    normalise(rows, form, is_wide, out + (u64)place(out_map, t) * width);
+    normalise(rows, form, is_wide, to);
 }

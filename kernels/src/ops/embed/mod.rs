@@ -6,9 +6,10 @@ mod cuda;
 
 use std::fmt;
 
-use crate::{ArenaLayout, Cost, Error, Result, Span, Token, WeightId};
+use crate::{ArenaLayout, Cost, Error, NormWeights, Result, Span, Token, WeightId};
 
-/// `out[t] = norm(word[id] + position[pos] + kind[kind])`, [`Norm`](crate::Norm)'s formula.
+/// `out[t] = word[id] + position[pos] + kind[kind]`, behind a norm where there is one, by
+/// [`Norm`](crate::Norm)'s formula.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embed {
     /// Word table `[vocab, width]`.
@@ -17,12 +18,8 @@ pub struct Embed {
     pub position: WeightId,
     /// Kind table, where the model has one.
     pub kind: Option<WeightId>,
-    /// Scale of the norm.
-    pub scale: WeightId,
-    /// Shift of the norm.
-    pub shift: WeightId,
-    /// Added to the variance.
-    pub eps: f32,
+    /// Of the sum, where the model has one.
+    pub norm: Option<NormWeights>,
     /// `[tokens, width]`, written.
     pub out: Span,
     /// Elements of a token vector.
@@ -60,14 +57,13 @@ fn below(what: &'static str, index: usize, count: usize) -> Result<()> {
 
 impl fmt::Display for Embed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "embed     {}[{}] = norm({} + {}",
-            self.out, self.width, self.word, self.position
-        )?;
-        if let Some(kind) = self.kind {
+        let Self { word, position, kind, norm, out, width } = self;
+        let open = if norm.is_some() { "norm(" } else { "" };
+        write!(f, "embed     {out}[{width}] = {open}{word} + {position}")?;
+        if let Some(kind) = kind {
             write!(f, " + {kind}")?;
         }
-        write!(f, ") {} {} eps={:e}", self.scale, self.shift, self.eps)
+        let Some(NormWeights { scale, shift, eps }) = norm else { return Ok(()) };
+        write!(f, ") {scale} {shift} eps={eps:e}")
     }
 }

@@ -2,8 +2,8 @@
 
 use super::Norm;
 use crate::cpu::simd::vectorised;
-use crate::cpu::{CpuDevice, Shared, Simd, Team, math};
-use crate::{Result, RowTokens, Span};
+use crate::cpu::{CpuDevice, Shared, Simd, Team, Weights, math};
+use crate::{NormWeights, Result, RowTokens, Span};
 
 /// Tokens of a task.
 const TOKENS: usize = 16;
@@ -11,20 +11,21 @@ const TOKENS: usize = 16;
 impl Norm {
     pub(crate) fn run(&self, device: &mut CpuDevice) -> Result<()> {
         self.check(&device.layout)?;
-        let form = Form {
-            scale: device.weights.vector(self.scale, self.width)?,
-            shift: device.weights.vector(self.shift, self.width)?,
-            eps: self.eps,
-        };
+        let Self { scale, shift, eps, width, .. } = *self;
+        let form = Form::of(&device.weights, &NormWeights { scale, shift, eps }, width)?;
         let live =
             |span: Span| Span { at: span.at, len: device.rows.count(RowTokens::Own) * self.width };
         let (x, out) = (live(self.x), live(self.out));
         let (simd, team) = (device.simd, &mut device.team);
         if self.x.at == self.out.at {
-            return form.tokens(simd, team, device.arena.slice_mut("norm", out)?, |_, _| {});
+            let x = device.arena.slice_mut("norm", out)?;
+            return for_each_token(width, team, x, |_, token| form.normalise(simd, token));
         }
         let ([x], out) = device.arena.views([x], out)?;
-        form.tokens(simd, team, out, |at, out| out.copy_from_slice(&x[at..at + out.len()]))
+        for_each_token(width, team, out, |at, token| {
+            token.copy_from_slice(&x[at..at + token.len()]);
+            form.normalise(simd, token);
+        })
     }
 }
 
@@ -36,33 +37,40 @@ pub(crate) struct Form<'a> {
     pub(crate) eps: f32,
 }
 
-impl Form<'_> {
-    /// Normalises every token of `out` after `fill(element, token)` has put it there.
-    pub(crate) fn tokens(
-        self,
-        simd: Simd,
-        team: &mut Team,
-        out: &mut [f32],
-        fill: impl Fn(usize, &mut [f32]) + Sync,
-    ) -> Result<()> {
-        let width = self.scale.len();
-        if width == 0 {
-            return Ok(());
-        }
-        let len = out.len();
-        let flops = 10.0 * len as f64;
-        let out = Shared::new(out);
-        let step = TOKENS * width;
-        team.run(len.div_ceil(step), flops, &|task, _| {
-            let at = task * step;
-            // SAFETY: tasks are disjoint ranges, and each runs once.
-            let part = unsafe { out.part(at, step.min(len - at)) };
-            for (i, token) in part.chunks_exact_mut(width).enumerate() {
-                fill(at + i * width, token);
-                norm(simd, token, self);
-            }
-        })
+impl<'a> Form<'a> {
+    pub(crate) fn of(weights: &'a Weights, norm: &NormWeights, width: usize) -> Result<Self> {
+        let scale = weights.vector(norm.scale, width)?;
+        Ok(Self { scale, shift: weights.vector(norm.shift, width)?, eps: norm.eps })
     }
+
+    /// Normalises one token in place.
+    pub(crate) fn normalise(self, simd: Simd, token: &mut [f32]) {
+        norm(simd, token, self);
+    }
+}
+
+/// Hands out every token of `out`, `width` elements each, with its first element.
+pub(crate) fn for_each_token(
+    width: usize,
+    team: &mut Team,
+    out: &mut [f32],
+    make: impl Fn(usize, &mut [f32]) + Sync,
+) -> Result<()> {
+    if width == 0 {
+        return Ok(());
+    }
+    let len = out.len();
+    let flops = 10.0 * len as f64;
+    let out = Shared::new(out);
+    let step = TOKENS * width;
+    team.run(len.div_ceil(step), flops, &|task, _| {
+        let at = task * step;
+        // SAFETY: tasks are disjoint ranges, and each runs once.
+        let part = unsafe { out.part(at, step.min(len - at)) };
+        for (i, token) in part.chunks_exact_mut(width).enumerate() {
+            make(at + i * width, token);
+        }
+    })
 }
 
 vectorised! {

@@ -5,7 +5,7 @@ mod cpu;
 mod cuda;
 mod taken;
 
-pub(crate) use cpu::Form;
+pub(crate) use cpu::{Form, for_each_token};
 #[cfg(feature = "cuda")]
 pub(crate) use taken::MOMENT_COLUMNS;
 pub use taken::{LinearNorms, MomentsId, Normalised, Standardised};
@@ -30,6 +30,17 @@ pub struct Norm {
     pub out: Span,
     /// Elements of a token vector.
     pub width: usize,
+}
+
+/// The parameters of a norm that another op makes on its way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormWeights {
+    /// Scale vector.
+    pub scale: WeightId,
+    /// Shift vector.
+    pub shift: WeightId,
+    /// Added to the variance.
+    pub eps: f32,
 }
 
 impl Norm {

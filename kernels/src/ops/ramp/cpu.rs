@@ -33,6 +33,8 @@ impl Ramp {
             let span = device.rows.span(position, self.tokens);
             match self.pool {
                 Pool::First => pooled.copy_from_slice(&x[span.start * self.width..][..self.width]),
+                Pool::Last => pooled
+                    .copy_from_slice(&x[..span.end * self.width][(span.end - 1) * self.width..]),
                 Pool::Mean => {
                     mean(device.simd, &x[span.start * self.width..span.end * self.width], pooled);
                 }

@@ -101,6 +101,7 @@ impl Ramp {
             pool: match self.pool {
                 Pool::First => 0,
                 Pool::Mean => 1,
+                Pool::Last => 2,
             },
             exit: self.exit.0,
             is_final: exits.is_final(self.exit).into(),

@@ -72,6 +72,8 @@ pub enum Pool {
     First,
     /// The mean over all tokens of the row.
     Mean,
+    /// The last token, which has seen all others where attention looks back.
+    Last,
 }
 
 impl Ramp {
@@ -107,7 +109,7 @@ impl Ramp {
 
     pub(crate) fn cost(&self, rows: f64, tokens: f64) -> Cost {
         let pooled = match self.pool {
-            Pool::First => rows,
+            Pool::First | Pool::Last => rows,
             Pool::Mean => self.tokens.of(rows, tokens),
         };
         let pool = Cost::elementwise(pooled * self.width as f64, 1.0, 1.0);
@@ -154,6 +156,7 @@ impl fmt::Display for Pool {
         f.write_str(match self {
             Self::First => "first",
             Self::Mean => "mean",
+            Self::Last => "last",
         })
     }
 }

@@ -11,7 +11,7 @@
 // them all.
 #define OUTPUTS 4u
 
-enum Pool { POOL_FIRST, POOL_MEAN };
+enum Pool { POOL_FIRST, POOL_MEAN, POOL_LAST };
 
 extern __shared__ float4 shared[];
 
@@ -80,7 +80,7 @@ struct Norm {
 
 template <u32 STEP>
 __device__ __forceinline__ void
-pool_first(const elem* x, u32 token, u32 width, const Norm& norm, float* features) {
+pool_one(const elem* x, u32 token, u32 width, const Norm& norm, float* features) {
     const Standard of = norm.of(token);
     for (u32 at = threadIdx.x * STEP; at < width; at += THREADS * STEP) {
         float v[STEP];
@@ -269,10 +269,10 @@ ramp(const elem* x, const u32* x_map, const u32* offsets, const u32* slots, cons
     u32 count = width;
     const bool is_wide = width % WIDE == 0 && is_aligned(x);
     const Norm norm = {{moments, width, eps}, scale, shift};
-    if (pool == POOL_FIRST) {
-        const u32 token = place(x_map, first);
-        is_wide ? pool_first<WIDE>(x, token, width, norm, values)
-                : pool_first<1>(x, token, width, norm, values);
+    if (pool != POOL_MEAN) {
+        const u32 token = place(x_map, pool == POOL_FIRST ? first : last - 1);
+        is_wide ? pool_one<WIDE>(x, token, width, norm, values)
+                : pool_one<1>(x, token, width, norm, values);
     } else {
         is_wide ? pool_mean<WIDE>(x, x_map, first, last, width, norm, values)
                 : pool_mean<1>(x, x_map, first, last, width, norm, values);

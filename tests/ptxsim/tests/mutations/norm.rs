@@ -34,7 +34,7 @@ pub(crate) fn norm(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
 }
 
 pub(crate) fn embed(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
-    for width in WIDTHS {
+    for (width, normed) in WIDTHS.into_iter().flat_map(|width| [(width, true), (width, false)]) {
         let mut world = World::new();
         let tables = [11, 9, 3].map(|rows| world.weights(elem, rows, width));
         let out = world.matrix(elem, TOKENS + 2, width);
@@ -44,7 +44,8 @@ pub(crate) fn embed(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
         let packed: Vec<u32> =
             tokens.iter().flat_map(|&[id, position, kind]| [id, position | kind << 16]).collect();
         let [scale, shift] = [0, 1].map(|_| world.numbers(width));
-        let [scale_at, shift_at] = [&scale, &shift].map(|vector| world.floats(vector));
+        let [scale_at, shift_at] =
+            [&scale, &shift].map(|vector| if normed { world.floats(vector) } else { 0 });
         let live = world.words(&[1, TOKENS as u32]);
         let mut args = [world.words(&packed), live].map(P).to_vec();
         args.extend(tables.iter().map(|table| P(table.address)));
@@ -55,7 +56,7 @@ pub(crate) fn embed(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
             let ids = tokens[token];
             let rows: Vec<Vec<f64>> = (0..3).map(|i| tables[i].row(ids[i])).collect();
             let sum: Vec<f64> = (0..width).map(|at| rows.iter().map(|row| row[at]).sum()).collect();
-            normalised(&sum, &scale, &shift, EPS)
+            if normed { normalised(&sum, &scale, &shift, EPS) } else { sum }
         })?;
     }
     Ok(())

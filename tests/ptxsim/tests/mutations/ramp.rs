@@ -14,7 +14,8 @@ struct Problem {
     width: usize,
     hidden: usize,
     classes: usize,
-    mean: bool,
+    /// 0 first, 1 mean, 2 last.
+    pool: u32,
     score: u32,
     is_final: bool,
     /// 0 a class, 1 labels, 2 a number.
@@ -47,7 +48,7 @@ pub(crate) fn ramp(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
         width: 72,
         hidden: 0,
         classes: 9,
-        mean: false,
+        pool: 0,
         score: 0,
         is_final: false,
         decision: 0,
@@ -55,14 +56,15 @@ pub(crate) fn ramp(kernel: &Kernel, elem: Elem) -> Result<(), Flaw> {
         normed: false,
     };
     for problem in [
-        Problem { width: 264, hidden: 40, classes: 35, mean: true, ..plain },
+        Problem { width: 264, hidden: 40, classes: 35, pool: 1, ..plain },
         Problem { width: 136, hidden: 21, normed: true, ..plain },
-        Problem { width: 528, classes: 0, mean: true, normed: true, ..plain },
-        Problem { width: 37, hidden: 21, mean: true, score: 1, is_final: true, ..plain },
+        Problem { width: 528, classes: 0, pool: 1, normed: true, ..plain },
+        Problem { width: 37, hidden: 21, pool: 1, score: 1, is_final: true, ..plain },
         Problem { width: 29, score: 2, ..plain },
         Problem { score: 3, ..plain },
-        Problem { width: 528, classes: 0, mean: true, ..plain },
-        Problem { width: 24, mean: true, image: 10, ..plain },
+        Problem { width: 528, classes: 0, pool: 1, ..plain },
+        Problem { width: 24, pool: 1, image: 10, ..plain },
+        Problem { width: 136, pool: 2, ..plain },
         Problem { width: 29, classes: 35, decision: 1, ..plain },
         Problem { width: 37, decision: 1, score: 1, ..plain },
         Problem { decision: 1, score: 2, classes: 5, ..plain },
@@ -103,7 +105,7 @@ impl Layer {
 }
 
 fn solve(kernel: &Kernel, elem: Elem, problem: &Problem) -> Result<(), Flaw> {
-    let &Problem { width, hidden, classes, mean, score, is_final, decision, image, normed } =
+    let &Problem { width, hidden, classes, pool, score, is_final, decision, image, normed } =
         problem;
     let mut world = World::new();
     let lens = if image > 0 { [1; 4] } else { LENS };
@@ -129,7 +131,7 @@ fn solve(kernel: &Kernel, elem: Elem, problem: &Problem) -> Result<(), Flaw> {
     args.extend(layers[0].at.map(P));
     args.extend([hidden as u32, 2].map(U));
     args.extend(layers[1].at.map(P));
-    args.extend([classes as u32, width as u32, mean.into(), EXIT, is_final.into()].map(U));
+    args.extend([classes as u32, width as u32, pool, EXIT, is_final.into()].map(U));
     args.extend([stride as u32, image, decision].map(U));
     args.push(F(TOLERANCE));
     let norm = normed.then(|| TakenNorm::new(&mut world, width));
@@ -153,7 +155,7 @@ fn solve(kernel: &Kernel, elem: Elem, problem: &Problem) -> Result<(), Flaw> {
         let row = SLOTS.iter().position(|&other| other == slot);
         let expected = row.map(|row| {
             let tokens = (offsets[row]..offsets[row + 1]).map(|t| x.row(map[t as usize]));
-            let features = pooled(&vectors(tokens, width, norm.as_ref()), mean);
+            let features = pooled(&vectors(tokens, width, norm.as_ref()), pool);
             layers[1].of(layers[0].of(features, 2), 0)
         });
         let found = world.read_words(logits + u64::from(slot) * stride as u64 * 4, stride);
@@ -222,12 +224,14 @@ fn vectors(
     tokens.flat_map(vectors).map(behind).collect()
 }
 
-fn pooled(row: &[Vec<f64>], mean: bool) -> Vec<f64> {
-    if !mean {
-        return row[0].clone();
-    }
+fn pooled(row: &[Vec<f64>], pool: u32) -> Vec<f64> {
+    let tokens = match pool {
+        0 => &row[..1],
+        1 => row,
+        _ => &row[row.len() - 1..],
+    };
     (0..row[0].len())
-        .map(|at| row.iter().map(|token| token[at]).sum::<f64>() / row.len() as f64)
+        .map(|at| tokens.iter().map(|token| token[at]).sum::<f64>() / tokens.len() as f64)
         .collect()
 }
 
