@@ -52,8 +52,8 @@
 //!
 //! | feature | what it does | packages |
 //! |---|---|---|
-//! | none | the CPU; rows of token ids, images, pictures | 42 |
-//! | `tokenizer` (default) | texts, by `tokenizer.json` and the `tokenizers` package | +53 |
+//! | none | the CPU; rows of token ids, images, pictures | 43 |
+//! | `tokenizer` (default) | texts, by `tokenizer.json` and the `tokenizers` package | +52 |
 //! | `cuda` (default) | NVIDIA GPUs, where a driver is found | +2 |
 #![forbid(unsafe_code)]
 

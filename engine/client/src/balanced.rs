@@ -1,10 +1,11 @@
 //! Many questions at once to the less busy of several servers, again where that makes sense.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use offramp_protocol::{Infer, InferOptions, Input, Verdict};
+use parking_lot::Mutex;
 use tokio::time::{sleep_until, timeout};
 
 use crate::retry::{Question, rest_after, two_of};
@@ -72,7 +73,7 @@ impl BalancedClient {
     }
 
     fn choose(&self) -> &Server {
-        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rng = self.rng.lock();
         let (one, other) = two_of(self.servers.len(), &mut rng);
         let now = Instant::now();
         let load = |index: usize| {
@@ -125,12 +126,12 @@ impl Server {
     }
 
     fn rest_until(&self) -> Instant {
-        *self.rest_until.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.rest_until.lock()
     }
 
     fn rest(&self, error: &ClientError) {
         let until = Instant::now() + rest_after(error);
-        *self.rest_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        *self.rest_until.lock() = until;
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use offramp_protocol::{Header, Infer, Kind, Reply, Verdict};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -52,7 +53,7 @@ struct Waiting(Mutex<Option<HashMap<u64, UnboundedSender<Reply>>>>);
 
 impl Waiting {
     fn lock(&self) -> MutexGuard<'_, Option<HashMap<u64, UnboundedSender<Reply>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

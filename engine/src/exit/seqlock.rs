@@ -5,13 +5,16 @@
 //! times and then keeps what it has: a writer that was taken off its core in the middle of a
 //! publication holds nobody up.
 
+use crossbeam_utils::CachePadded;
+
 use super::sync::{Arc, AtomicU32, AtomicU64, Ordering, fence};
 
 /// Attempts of a reader before it keeps its old copy.
 const ATTEMPTS: usize = 3;
 
 struct Shared {
-    version: AtomicU64,
+    /// On a cache line of its own: readers look at it before every pass.
+    version: CachePadded<AtomicU64>,
     words: Box<[AtomicU32]>,
 }
 
@@ -30,7 +33,7 @@ pub(crate) struct Reader {
 /// A table that holds `words`, at version 0.
 pub(crate) fn seqlock(words: &[u32]) -> (Writer, Reader) {
     let shared = Arc::new(Shared {
-        version: AtomicU64::new(0),
+        version: CachePadded::new(AtomicU64::new(0)),
         words: words.iter().map(|&word| AtomicU32::new(word)).collect(),
     });
     let (words, scratch) = (words.into(), words.into());

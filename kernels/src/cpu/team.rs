@@ -15,6 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{Builder, JoinHandle, park, yield_now};
 
+use crossbeam_utils::CachePadded;
+
 use crate::{Error, Result};
 
 /// Rounds an idle worker spins before it parks: about 20 us, longer than the gap between two ops
@@ -40,14 +42,15 @@ struct Job {
     tasks: usize,
 }
 
-/// What caller and workers share.
+/// What caller and workers share. What all of them write has a cache line of its own: claiming a
+/// task must not slow down whoever looks at the gate.
 struct Board {
-    gate: AtomicU64,
-    next: AtomicUsize,
+    gate: CachePadded<AtomicU64>,
+    next: CachePadded<AtomicUsize>,
     job: UnsafeCell<Option<Job>>,
     panicked: AtomicBool,
     stop: AtomicBool,
-    asleep: Vec<AtomicBool>,
+    asleep: Vec<CachePadded<AtomicBool>>,
 }
 
 // SAFETY: `job` is written by the caller only while the gate is closed and nobody is inside, and
@@ -73,12 +76,12 @@ impl Team {
             return Err(Error::mismatch("threads", format_args!("1 to {INSIDE}"), threads));
         }
         let board = Arc::new(Board {
-            gate: AtomicU64::new(0),
-            next: AtomicUsize::new(0),
+            gate: CachePadded::default(),
+            next: CachePadded::default(),
             job: UnsafeCell::new(None),
             panicked: AtomicBool::new(false),
             stop: AtomicBool::new(false),
-            asleep: (0..threads).map(|_| AtomicBool::new(false)).collect(),
+            asleep: (0..threads).map(|_| CachePadded::default()).collect(),
         });
         let mut team = Self { board, threads: Vec::with_capacity(threads - 1) };
         for worker in 1..threads {

@@ -1,14 +1,15 @@
 //! Work recorded into a graph instead of run.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::thread::ThreadId;
+
+use parking_lot::Mutex;
 
 use crate::context::Context;
 use crate::counts;
 use crate::error::{Code, Result};
 use crate::ffi::{Handle, Out};
 use crate::graph::{GRAPHS, Graph};
-use crate::lock;
 use crate::stream;
 use crate::work::Work;
 use crate::worker::{Kind, Stream};
@@ -40,7 +41,7 @@ enum State {
 impl Capture {
     /// Adds work at the end.
     pub(crate) fn record(&self, work: impl IntoIterator<Item = Work>) -> Result {
-        match &mut *lock(&self.state) {
+        match &mut *self.state.lock() {
             State::Active(nodes) => {
                 let before = nodes.len();
                 nodes.extend(work);
@@ -53,12 +54,12 @@ impl Capture {
 
     /// Whether it has ended.
     pub(crate) fn is_ended(&self) -> bool {
-        matches!(*lock(&self.state), State::Ended)
+        matches!(*self.state.lock(), State::Ended)
     }
 
     /// Spoils it: its graph will not be.
     pub(crate) fn invalidate(&self) {
-        *lock(&self.state) = State::Invalid;
+        *self.state.lock() = State::Invalid;
     }
 
     fn forbids_this_thread(&self) -> bool {
@@ -72,7 +73,7 @@ impl Capture {
 
 /// Spoils the captures that `concerns` and fails if there are any.
 fn forbid_if(context: &Context, code: Code, concerns: impl Fn(&Capture) -> bool) -> Result {
-    let captures = lock(&context.captures).clone();
+    let captures = context.captures.lock().clone();
     let mut concerned = captures.iter().filter(|capture| concerns(capture)).peekable();
     if concerned.peek().is_none() {
         return Ok(());
@@ -113,7 +114,7 @@ pub(crate) fn begin(stream: Handle, mode: i32) -> Result {
     if stream.kind == Kind::Legacy {
         return Err(Code::CaptureUnsupported);
     }
-    let mut current = lock(&stream.capture);
+    let mut current = stream.capture.lock();
     if current.is_some() {
         return Err(Code::IllegalState);
     }
@@ -124,7 +125,7 @@ pub(crate) fn begin(stream: Handle, mode: i32) -> Result {
         state: Mutex::new(State::Active(Vec::new())),
     });
     *current = Some(Arc::clone(&capture));
-    lock(&stream.context.captures).push(capture);
+    stream.context.captures.lock().push(capture);
     Ok(())
 }
 
@@ -132,7 +133,7 @@ pub(crate) fn begin(stream: Handle, mode: i32) -> Result {
 pub(crate) fn end(stream: Handle, out: Out<Handle>) -> Result {
     let stream = stream::get(stream)?;
     out.set(Handle(0))?;
-    let capture = lock(&stream.capture).clone().ok_or(Code::IllegalState)?;
+    let capture = stream.capture.lock().clone().ok_or(Code::IllegalState)?;
     if !std::ptr::eq(capture.origin.as_ptr(), &*stream) {
         return Err(Code::CaptureUnmatched);
     }
@@ -140,7 +141,7 @@ pub(crate) fn end(stream: Handle, out: Out<Handle>) -> Result {
         return Err(Code::CaptureWrongThread);
     }
     leave(&stream.context, &capture);
-    let state = std::mem::replace(&mut *lock(&capture.state), State::Ended);
+    let state = std::mem::replace(&mut *capture.state.lock(), State::Ended);
     let State::Active(nodes) = state else { return Err(Code::CaptureInvalidated) };
     let graph = Graph { context: Arc::clone(&stream.context), nodes: nodes.into() };
     out.set(GRAPHS.insert(Arc::new(graph)))
@@ -148,9 +149,9 @@ pub(crate) fn end(stream: Handle, out: Out<Handle>) -> Result {
 
 /// Takes all streams out of a capture.
 fn leave(context: &Context, capture: &Arc<Capture>) {
-    lock(&context.captures).retain(|other| !Arc::ptr_eq(other, capture));
-    for stream in &*lock(&context.streams) {
-        let mut current = lock(&stream.capture);
+    context.captures.lock().retain(|other| !Arc::ptr_eq(other, capture));
+    for stream in &*context.streams.lock() {
+        let mut current = stream.capture.lock();
         current.take_if(|current| Arc::ptr_eq(current, capture));
     }
 }
@@ -158,10 +159,10 @@ fn leave(context: &Context, capture: &Arc<Capture>) {
 /// `cuStreamIsCapturing`
 pub(crate) fn status(stream: Handle, out: Out<i32>) -> Result {
     let stream = stream::get(stream)?;
-    let capture = lock(&stream.capture).clone();
+    let capture = stream.capture.lock().clone();
     out.set(match capture {
         None => 0,
-        Some(capture) if matches!(*lock(&capture.state), State::Active(_)) => 1,
+        Some(capture) if matches!(*capture.state.lock(), State::Active(_)) => 1,
         Some(_) => 2,
     })
 }

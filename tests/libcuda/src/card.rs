@@ -4,13 +4,14 @@
 //! sheets of the cards.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex, OnceLock};
+use std::sync::{LazyLock, OnceLock};
 
 use offramp_ptxsim::{Chip, Tensor};
 
+use parking_lot::Mutex;
+
 use crate::complain::complain;
 use crate::error::{Code, Result};
-use crate::lock;
 use crate::settings::SETTINGS;
 
 /// A card.
@@ -146,7 +147,7 @@ fn from_env() -> Option<Tensor> {
 
 /// Tensor cores of all launches from now on sum up as this one says.
 pub(crate) fn sum_as(name: &str) -> Result {
-    *lock(&TENSOR) = Some(tensor(name).ok_or(Code::InvalidValue)?);
+    *TENSOR.lock() = Some(tensor(name).ok_or(Code::InvalidValue)?);
     Ok(())
 }
 
@@ -173,7 +174,7 @@ impl Card {
     /// What its launches run on.
     pub(crate) fn chip(&self) -> Chip {
         let (shared_max, seed) = (self.shared_bytes_max, SEED.load(Ordering::Relaxed));
-        let tensor = lock(&TENSOR).unwrap_or(self.tensor);
+        let tensor = TENSOR.lock().unwrap_or(self.tensor);
         Chip { shared_max, seed, tensor }
     }
 

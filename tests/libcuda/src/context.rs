@@ -1,7 +1,9 @@
 //! The context of a device: its memory, its streams, and the fault that ends it.
 
 use std::cell::Cell;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
 
 use crate::capture::{self, Capture};
 use crate::complain::complain;
@@ -10,7 +12,6 @@ use crate::device;
 use crate::error::{Code, Result};
 use crate::ffi::{Handle, Out};
 use crate::heap::Heap;
-use crate::lock;
 use crate::settings::SETTINGS;
 use crate::table::Table;
 use crate::worker::{Kind, Stream};
@@ -77,12 +78,12 @@ impl Context {
 
     /// The legacy default stream.
     pub(crate) fn legacy(&self) -> Result<Arc<Stream>> {
-        lock(&self.streams).first().cloned().ok_or(Code::InvalidContext)
+        self.streams.lock().first().cloned().ok_or(Code::InvalidContext)
     }
 
     /// Waits until all streams are idle; fails if any work ever failed.
     pub(crate) fn wait(&self) -> Result {
-        let streams = lock(&self.streams).clone();
+        let streams = self.streams.lock().clone();
         streams.iter().for_each(|stream| stream.wait());
         self.check()
     }
@@ -92,8 +93,8 @@ impl Context {
         let context = CONTEXTS.remove(handle).map_err(|_| Code::InvalidContext)?;
         // A fault was told where it mattered.
         let _ = context.wait();
-        lock(&context.captures).clear();
-        let streams = lock(&context.streams).clone();
+        context.captures.lock().clear();
+        let streams = context.streams.lock().clone();
         streams.iter().for_each(|stream| stream.close());
         let is_other = |owner: &Arc<Self>| !Arc::ptr_eq(owner, &context);
         stream::STREAMS.retain(|stream| is_other(&stream.context));

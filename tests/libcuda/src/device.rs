@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::c_char;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
 
 use crate::card::{self, card};
 use crate::context::Context;
 use crate::error::{Code, Result};
 use crate::ffi::{Handle, Out};
-use crate::lock;
 use crate::settings::SETTINGS;
 
 /// Shared memory a block may have without asking for more.
@@ -147,7 +147,7 @@ pub(crate) fn attribute(out: Out<i32>, attribute: i32, device: i32) -> Result {
 pub(crate) fn retain_primary(out: Out<Handle>, device: i32) -> Result {
     check(device)?;
     out.check()?;
-    let mut primary = lock(&PRIMARY);
+    let mut primary = PRIMARY.lock();
     let context = match primary.get_mut(&device) {
         Some(held) => {
             Context::get(held.context)?.check()?;
@@ -166,7 +166,7 @@ pub(crate) fn retain_primary(out: Out<Handle>, device: i32) -> Result {
 /// `cuDevicePrimaryCtxRelease`: the last holder ends the context and its fault with it.
 pub(crate) fn release_primary(device: i32) -> Result {
     check(device)?;
-    let mut primary = lock(&PRIMARY);
+    let mut primary = PRIMARY.lock();
     let held = primary.get_mut(&device).ok_or(Code::InvalidContext)?;
     held.holders -= 1;
     if held.holders > 0 {

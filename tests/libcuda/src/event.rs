@@ -1,14 +1,15 @@
 //! Events: places in streams that the host and other streams can wait for.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use crate::capture::{self, Capture};
 use crate::context::Context;
 use crate::counts;
 use crate::error::{Code, Result};
 use crate::ffi::{Handle, Out};
-use crate::lock;
 use crate::stream;
 use crate::table::Table;
 use crate::work::Task;
@@ -41,7 +42,7 @@ struct Last {
 impl Event {
     /// The stream has come to where recording number `recording` was made.
     pub(crate) fn reach(&self, recording: u64) {
-        let mut last = lock(&self.last);
+        let mut last = self.last.lock();
         if last.recording == recording {
             last.reached = Some(Instant::now());
         }
@@ -49,7 +50,7 @@ impl Event {
 
     /// Where it was recorded last, if ever; fails if that was in a capture.
     fn place(&self) -> Result<Option<Ticket>> {
-        let last = lock(&self.last);
+        let last = self.last.lock();
         match &last.capture {
             Some(capture) => {
                 capture.invalidate();
@@ -65,7 +66,7 @@ impl Event {
         if !self.has_timing {
             return Err(Code::InvalidHandle);
         }
-        let reached = lock(&self.last).reached;
+        let reached = self.last.lock().reached;
         if place.is_done() { reached.ok_or(Code::NotReady) } else { Err(Code::NotReady) }
     }
 }
@@ -99,9 +100,9 @@ pub(crate) fn record(event: Handle, stream: Handle) -> Result {
     if !Arc::ptr_eq(&event.context, &stream.context) {
         return Err(Code::InvalidHandle);
     }
-    let capture = lock(&stream.capture).clone();
+    let capture = stream.capture.lock().clone();
     capture::forbid_default(&stream)?;
-    let mut last = lock(&event.last);
+    let mut last = event.last.lock();
     last.recording += 1;
     last.reached = None;
     last.place = match capture {
@@ -148,13 +149,13 @@ pub(crate) fn wait(stream: Handle, event: Handle, flags: u32) -> Result {
     if flags > 1 {
         return Err(Code::InvalidValue);
     }
-    let last = lock(&event.last);
+    let last = event.last.lock();
     if let Some(capture) = &last.capture {
         return join(&stream, capture);
     }
     let Some(place) = last.place.clone() else { return Ok(()) };
     drop(last);
-    if let Some(capture) = &*lock(&stream.capture) {
+    if let Some(capture) = &*stream.capture.lock() {
         capture.invalidate();
         return Err(Code::CaptureIsolation);
     }
@@ -173,7 +174,7 @@ fn join(stream: &Stream, capture: &Arc<Capture>) -> Result {
         capture.invalidate();
         return Err(Code::CaptureImplicit);
     }
-    let mut current = lock(&stream.capture);
+    let mut current = stream.capture.lock();
     match &*current {
         Some(own) if Arc::ptr_eq(own, capture) => Ok(()),
         Some(own) => {

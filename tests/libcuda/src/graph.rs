@@ -1,14 +1,15 @@
 //! Graphs: recorded work, and what launches it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+
+use parking_lot::Mutex;
 
 use crate::capture;
 use crate::context::Context;
 use crate::counts;
 use crate::error::{Code, Result};
 use crate::ffi::{Handle, Out};
-use crate::lock;
 use crate::stream;
 use crate::table::Table;
 use crate::work::{Task, Work};
@@ -82,12 +83,12 @@ pub(crate) fn launch(graph: Handle, stream: Handle) -> Result {
     if !Arc::ptr_eq(&exec.context, &stream.context) {
         return Err(Code::InvalidHandle);
     }
-    let capture = lock(&stream.capture).clone();
+    let capture = stream.capture.lock().clone();
     if let Some(capture) = capture {
         return capture.record(exec.nodes.iter().cloned());
     }
     capture::forbid_default(&stream)?;
-    let mut last = lock(&exec.last);
+    let mut last = exec.last.lock();
     if let Some(place) = last.take().filter(|place| !place.is_done()) {
         stream.submit(Task::Wait(place));
     }

@@ -1,12 +1,12 @@
 //! The memory of a context: what is allocated, where it lies and how much is left.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
 use offramp_ptxsim::{Contents, Memory};
 
+use parking_lot::Mutex;
+
 use crate::error::{Code, Result};
-use crate::lock;
 
 /// No machine has as much; sizes past it would only overflow.
 const BYTES_MAX: u64 = 1 << 44;
@@ -48,7 +48,7 @@ impl Heap {
 
     /// Bytes free on the device, and all there are.
     pub(crate) fn free_and_total(&self) -> (u64, u64) {
-        (self.capacity - lock(&self.blocks).device_bytes, self.capacity)
+        (self.capacity - self.blocks.lock().device_bytes, self.capacity)
     }
 
     /// The address of a new block.
@@ -56,7 +56,7 @@ impl Heap {
         if bytes == 0 {
             return Err(Code::InvalidValue);
         }
-        let mut blocks = lock(&self.blocks);
+        let mut blocks = self.blocks.lock();
         let room = match place {
             Place::Device => self.capacity - blocks.device_bytes,
             Place::Host(_) => BYTES_MAX,
@@ -78,13 +78,13 @@ impl Heap {
 
     /// Where the block that begins at `address` lies.
     pub(crate) fn place_of_block(&self, address: u64) -> Result<Place> {
-        lock(&self.blocks).by_address.get(&address).map(|b| b.place).ok_or(Code::InvalidValue)
+        self.blocks.lock().by_address.get(&address).map(|b| b.place).ok_or(Code::InvalidValue)
     }
 
     /// Takes the block that begins at `address` back: no new call may name it. Work under way
     /// may still use it until it is released.
     pub(crate) fn retire(&self, address: u64) -> Result {
-        let mut blocks = lock(&self.blocks);
+        let mut blocks = self.blocks.lock();
         let block = blocks.by_address.remove(&address).ok_or(Code::InvalidValue)?;
         blocks.leaving.insert(address, block);
         Ok(())
@@ -92,7 +92,7 @@ impl Heap {
 
     /// Releases a block that was taken back.
     pub(crate) fn release(&self, address: u64) {
-        let mut blocks = lock(&self.blocks);
+        let mut blocks = self.blocks.lock();
         let Some(block) = blocks.leaving.remove(&address) else { return };
         if block.place == Place::Device {
             blocks.device_bytes -= block.bytes;
@@ -102,7 +102,7 @@ impl Heap {
 
     /// Where `bytes` bytes at `address` lie; fails unless one block holds them all.
     pub(crate) fn place(&self, address: u64, bytes: u64) -> Result<Place> {
-        let blocks = lock(&self.blocks);
+        let blocks = self.blocks.lock();
         let below = blocks.by_address.range(..=address).next_back();
         let (&base, block) = below.ok_or(Code::InvalidValue)?;
         let end = (address - base).checked_add(bytes);

@@ -48,10 +48,3 @@ mod worker;
 
 pub use counts::SimCounts;
 pub use simulator::{LoadError, Simulator};
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Locks; a panic elsewhere does not take the driver down.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

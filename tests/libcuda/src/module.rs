@@ -1,9 +1,11 @@
 //! Calls on modules.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use offramp_ptxsim::{Module, architecture};
+
+use parking_lot::Mutex;
 
 use crate::capture;
 use crate::complain::complain;
@@ -12,7 +14,6 @@ use crate::counts;
 use crate::error::{Code, Result};
 use crate::ffi::{Handle, Host, Out, Text};
 use crate::function::{FUNCTIONS, Function};
-use crate::lock;
 use crate::ptx;
 use crate::table::Table;
 
@@ -118,7 +119,7 @@ impl JitOptions {
 /// `cuModuleUnload`
 pub(crate) fn unload(module: Handle) -> Result {
     let loaded = MODULES.remove(module)?;
-    for function in lock(&loaded.functions).values() {
+    for function in loaded.functions.lock().values() {
         FUNCTIONS.remove(*function)?;
     }
     loaded.context.check()
@@ -131,7 +132,7 @@ pub(crate) fn function(out: Out<Handle>, module: Handle, name: Text) -> Result {
     loaded.context.check()?;
     let name = name.read()?;
     let kernel = loaded.module.kernel(&name).ok_or(Code::NotFound)?;
-    let mut functions = lock(&loaded.functions);
+    let mut functions = loaded.functions.lock();
     let handle = *functions.entry(name).or_insert_with(|| {
         let ptx_version = architecture(loaded.module.target()).unwrap_or(0);
         let function = Function::new(&loaded.context, kernel.clone(), ptx_version);

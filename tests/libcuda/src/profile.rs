@@ -1,11 +1,10 @@
 //! What the kernels did, summed by name over the launches that have run.
 
+use parking_lot::Mutex;
+
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
 use offramp_ptxsim::Counts;
-
-use crate::lock;
 
 static KERNELS: Mutex<BTreeMap<String, Sum>> = Mutex::new(BTreeMap::new());
 
@@ -17,7 +16,7 @@ struct Sum {
 
 /// Adds a launch that has run.
 pub(crate) fn add(kernel: &str, counts: Counts) {
-    let mut kernels = lock(&KERNELS);
+    let mut kernels = KERNELS.lock();
     let sum = kernels.entry(kernel.to_owned()).or_default();
     sum.launches += 1;
     sum.counts += counts;
@@ -25,12 +24,12 @@ pub(crate) fn add(kernel: &str, counts: Counts) {
 
 /// Begins again at nothing.
 pub(crate) fn reset() {
-    lock(&KERNELS).clear();
+    KERNELS.lock().clear();
 }
 
 /// `[{"kernel": "norm", "launches": 2, "instructions": 96, ..}, ..]`, by name.
 pub(crate) fn json() -> String {
-    let kernels = lock(&KERNELS);
+    let kernels = KERNELS.lock();
     let entries: Vec<String> = kernels.iter().map(|(kernel, sum)| entry(kernel, sum)).collect();
     format!("[{}]", entries.join(","))
 }

@@ -7,7 +7,6 @@ use crate::context::Context;
 use crate::counts::{self, Counter};
 use crate::error::{Code, Result};
 use crate::ffi::{Handle, Out};
-use crate::lock;
 use crate::table::Table;
 use crate::work::{Task, Work};
 use crate::worker::{Kind, Stream};
@@ -30,7 +29,7 @@ pub(crate) fn get(stream: Handle) -> Result<Arc<Stream>> {
 
 /// Puts work into a stream, or into the graph the stream is recorded to.
 pub(crate) fn issue(stream: &Arc<Stream>, work: Work, counter: &Counter) -> Result {
-    let capture = lock(&stream.capture).clone();
+    let capture = stream.capture.lock().clone();
     if let Some(capture) = capture {
         return capture.record([work]);
     }
@@ -42,7 +41,7 @@ pub(crate) fn issue(stream: &Arc<Stream>, work: Work, counter: &Counter) -> Resu
 
 /// Fails, and spoils the capture, where the stream is recorded.
 pub(crate) fn forbid_capture(stream: &Stream) -> Result {
-    match &*lock(&stream.capture) {
+    match &*stream.capture.lock() {
         None => Ok(()),
         Some(capture) => {
             capture.invalidate();
@@ -66,7 +65,7 @@ pub(crate) fn create(out: Out<Handle>, flags: u32) -> Result {
 /// `cuStreamDestroy`: work in it still runs.
 pub(crate) fn destroy(stream: Handle) -> Result {
     let stream = STREAMS.remove(stream)?;
-    if let Some(capture) = lock(&stream.capture).take() {
+    if let Some(capture) = stream.capture.lock().take() {
         capture.invalidate();
     }
     stream.close();

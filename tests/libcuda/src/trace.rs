@@ -3,11 +3,12 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
-use std::sync::{LazyLock, Mutex};
+use std::sync::LazyLock;
+
+use parking_lot::Mutex;
 
 use crate::complain::complain;
 use crate::error;
-use crate::lock;
 use crate::settings::SETTINGS;
 
 static FILE: LazyLock<Option<Mutex<File>>> = LazyLock::new(open);
@@ -28,6 +29,6 @@ pub(crate) fn call(name: &str, arguments: fmt::Arguments<'_>, code: i32) {
     if let Some(file) = &*FILE {
         let line = format!("{name}({arguments}) {}\n", error::name(code));
         // A trace that cannot be written must not change what the program sees.
-        let _ = lock(file).write_all(line.as_bytes());
+        let _ = file.lock().write_all(line.as_bytes());
     }
 }

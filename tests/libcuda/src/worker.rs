@@ -1,12 +1,13 @@
 //! A stream: a queue of tasks and the thread that performs them in order.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::capture::Capture;
 use crate::context::Context;
 use crate::error::{Code, Result};
-use crate::lock;
 use crate::work::Task;
 
 /// A stream of work.
@@ -48,7 +49,7 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// Whether the stream has come that far.
     pub(crate) fn is_done(&self) -> bool {
-        lock(&self.stream.queue).done >= self.position
+        self.stream.queue.lock().done >= self.position
     }
 
     /// Waits until it has.
@@ -70,14 +71,14 @@ impl Stream {
         let worker = Arc::clone(&stream);
         let thread = std::thread::Builder::new().name("cuda stream".to_owned());
         thread.spawn(move || worker.run()).map_err(|_| Code::OperatingSystem)?;
-        lock(&context.streams).push(Arc::clone(&stream));
+        context.streams.lock().push(Arc::clone(&stream));
         Ok(stream)
     }
 
     /// Puts a task at the end of the queue.
     pub(crate) fn submit(self: &Arc<Self>, task: Task) -> Ticket {
         let waits = self.implicit_waits().into_iter().map(Task::Wait);
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         for task in waits.chain([task]) {
             queue.tasks.push_back(task);
             queue.submitted += 1;
@@ -90,7 +91,7 @@ impl Stream {
 
     /// The end of the queue as it is now.
     fn end(self: &Arc<Self>) -> Ticket {
-        let position = lock(&self.queue).submitted;
+        let position = self.queue.lock().submitted;
         Ticket { stream: Arc::clone(self), position }
     }
 
@@ -101,14 +102,14 @@ impl Stream {
             Kind::Blocking => Kind::Legacy,
             Kind::NonBlocking => return Vec::new(),
         };
-        let streams = lock(&self.context.streams).clone();
+        let streams = self.context.streams.lock().clone();
         let ends = streams.iter().filter(|other| other.kind == others).map(Self::end);
         ends.filter(|end| !end.is_done()).collect()
     }
 
     /// Whether everything submitted so far has run.
     pub(crate) fn is_idle(&self) -> bool {
-        let queue = lock(&self.queue);
+        let queue = self.queue.lock();
         let is_done = queue.done == queue.submitted;
         drop(queue);
         is_done && (self.kind != Kind::Legacy || self.implicit_waits().is_empty())
@@ -119,19 +120,18 @@ impl Stream {
         if self.kind == Kind::Legacy {
             self.implicit_waits().iter().for_each(Ticket::wait);
         }
-        let position = lock(&self.queue).submitted;
+        let position = self.queue.lock().submitted;
         self.wait_for(position);
     }
 
     fn wait_for(&self, position: u64) {
-        let queue = lock(&self.queue);
-        let waited = self.changed.wait_while(queue, |queue| queue.done < position);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        let mut queue = self.queue.lock();
+        self.changed.wait_while(&mut queue, |queue| queue.done < position);
     }
 
     /// Lets the thread end when the queue is empty.
     pub(crate) fn close(&self) {
-        lock(&self.queue).is_closing = true;
+        self.queue.lock().is_closing = true;
         self.changed.notify_all();
     }
 
@@ -139,16 +139,17 @@ impl Stream {
     fn run(self: &Arc<Self>) {
         while let Some(task) = self.next() {
             task.perform(&self.context);
-            lock(&self.queue).done += 1;
+            self.queue.lock().done += 1;
             self.changed.notify_all();
         }
-        lock(&self.context.streams).retain(|other| !Arc::ptr_eq(other, self));
+        self.context.streams.lock().retain(|other| !Arc::ptr_eq(other, self));
     }
 
     /// Waits for a task; none when the stream is closed.
     fn next(&self) -> Option<Task> {
         let is_waiting = |queue: &mut Queue| queue.tasks.is_empty() && !queue.is_closing;
-        let queue = self.changed.wait_while(lock(&self.queue), is_waiting);
-        queue.unwrap_or_else(PoisonError::into_inner).tasks.pop_front()
+        let mut queue = self.queue.lock();
+        self.changed.wait_while(&mut queue, is_waiting);
+        queue.tasks.pop_front()
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::block::{Grid, Rest, Running, Tally};
 use crate::kernel::Program;
@@ -184,7 +185,7 @@ fn spread(grid: Grid<'_>, place: Place, schedule: &Schedule) -> Result<Counts, B
                 break Some((number, fault));
             }
         };
-        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = state.lock();
         state.0 += tally.counts;
         if let Some((number, fault)) = fault
             && number < state.1
@@ -198,7 +199,7 @@ fn spread(grid: Grid<'_>, place: Place, schedule: &Schedule) -> Result<Counts, B
         }
         worker();
     });
-    let (counts, _, fault) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (counts, _, fault) = state.into_inner();
     fault.map_or(Ok(counts), Err)
 }
 

@@ -8,7 +8,9 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::RwLock;
 
 use crate::isa::Order;
 use crate::line::Seen;
@@ -131,11 +133,11 @@ impl Memory {
     }
 
     fn blocks(&self) -> Arc<Vec<Arc<Block>>> {
-        Arc::clone(&self.blocks.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.blocks.read())
     }
 
     fn change(&self, f: impl FnOnce(&mut Vec<Arc<Block>>)) {
-        let mut blocks = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
+        let mut blocks = self.blocks.write();
         f(Arc::make_mut(&mut blocks));
     }
 

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle, sleep};
 use std::time::Duration;
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use offramp::clock;
 
 use super::journal::{Journal, Line};
@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub(super) struct Scribe {
     path: PathBuf,
-    lines: SyncSender<Line>,
+    lines: Sender<Line>,
     /// Gives why lines were lost, where they were.
     thread: JoinHandle<Option<Error>>,
     standing: Arc<Standing>,
@@ -36,8 +36,8 @@ impl Scribe {
     /// # Errors
     /// The file cannot be opened, or not soon; no thread can be started.
     pub(super) fn start(path: &Path, standing: Arc<Standing>) -> Result<Self> {
-        let (lines, waiting) = sync_channel(LINES_MAX);
-        let (opened, opening) = sync_channel(1);
+        let (lines, waiting) = bounded(LINES_MAX);
+        let (opened, opening) = bounded(1);
         let (file, lost) = (path.to_owned(), standing.clone());
         let write = move || match Journal::append(&file) {
             Ok(journal) => {

@@ -92,6 +92,7 @@ fn write(path: &Path, header: &RecordHeader, rows: &[Feedback]) {
     for row in rows {
         let Feedback { seen, exit, final_label, is_sample, version, pass_rows } = row;
         let observation = Observation {
+            row: 0,
             slot: RowSlot(0),
             seen,
             exit: *exit,
