@@ -60,8 +60,8 @@ impl Inbox {
         Self { sender, door: Door::new(waiting_max) }
     }
 
-    /// Hands a job over, or says at once why not.
-    pub(crate) fn admit(&self, job: Job, retry_after_ms: u32) {
+    /// Hands a job over, or says at once why not; `closed` says why nothing is taken any more.
+    pub(crate) fn admit(&self, job: Job, retry_after_ms: u32, closed: impl Fn() -> Failure) {
         let failure = match self.door.enter() {
             Ok(()) => {
                 // Where the executor is lost, its reply says so on its way out.
@@ -70,9 +70,7 @@ impl Inbox {
                 }
                 return;
             }
-            Err(Refused::Closed) => {
-                Failure::new(Status::ShuttingDown, "the server takes no new work")
-            }
+            Err(Refused::Closed) => closed(),
             Err(Refused::Full { waiting }) => {
                 let message = format!("{waiting} requests wait already");
                 Failure { status: Status::Overloaded, retry_after_ms, message }

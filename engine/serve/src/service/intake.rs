@@ -25,7 +25,12 @@ pub(crate) fn submit(request: &Infer<'_>, arrival_us: u64, reply: ReplyGuard, st
         let message = "the deadline cannot be met: a pass runs for longer";
         return job.reply.fail(Failure::new(Status::DeadlineExpired, message));
     }
-    state.inbox.admit(job, state.retry_after_ms());
+    // It may have closed since it was asked.
+    let closed = || {
+        let draining = || Failure::new(Status::ShuttingDown, "the server takes no new work");
+        unready(state).unwrap_or_else(draining)
+    };
+    state.inbox.admit(job, state.retry_after_ms(), closed);
 }
 
 /// Why nothing is taken on, where that is so.
