@@ -14,7 +14,7 @@ pub struct Batch {
     limits: Limits,
     tokens: Vec<Token>,
     pixels: Vec<u8>,
-    /// Where each row begins, plus the end: in tokens, or in images.
+    /// Where each row begins, plus the end, in tokens.
     offsets: Vec<u32>,
     /// Batches of one stamp hold the same rows.
     stamp: u64,
@@ -66,8 +66,9 @@ impl Batch {
         if self.rows() == self.limits.rows_max {
             return Ok(None);
         }
+        let end = self.tokens() + rules.tokens;
         self.pixels.extend_from_slice(pixels);
-        Ok(Some(self.close(self.rows() + 1)))
+        Ok(Some(self.close(end)))
     }
 
     /// Adds a row of either kind.
@@ -106,12 +107,12 @@ impl Batch {
         self.rows() == 0
     }
 
-    /// Tokens of all rows; an image counts as one.
+    /// Tokens of all rows; an image counts as one, or as many as it becomes.
     pub fn tokens(&self) -> usize {
         self.offsets[self.rows()] as usize
     }
 
-    /// Where each row begins, plus the end; an image counts as one token.
+    /// Where each row begins, plus the end, in the same tokens.
     pub fn offsets(&self) -> &[u32] {
         &self.offsets
     }
@@ -218,7 +219,7 @@ mod tests {
 
     #[test]
     fn images_are_rows_of_one_size() {
-        let rules = ImageRules { height: 2, width: 3, channels: 1 };
+        let rules = ImageRules { height: 2, width: 3, channels: 1, tokens: 1 };
         let limits = Limits { rows_max: 2, tokens_max: 0 };
         let mut batch = Batch::new(RowRules::Image(rules), limits);
         let size = InputError::ImageSize { bytes: 5, height: 2, width: 3, channels: 1 };

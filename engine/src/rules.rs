@@ -1,7 +1,7 @@
 //! What a model demands of its inputs.
 
 use offramp_weights::image::Preprocessing;
-use offramp_weights::{Input, ModelSpec, TextSpec};
+use offramp_weights::{Input, ModelSpec, Network, TextSpec};
 
 use crate::error::InputError;
 
@@ -68,7 +68,7 @@ impl RowRules {
     pub fn of(spec: &ModelSpec) -> Self {
         match &spec.input {
             Input::Tokens(text) => Self::Text(TextRules::of(text)),
-            Input::Pixels(input) => Self::Image(ImageRules::of(input)),
+            Input::Pixels(input) => Self::Image(ImageRules::of(input, &spec.network)),
         }
     }
 
@@ -118,11 +118,14 @@ pub struct ImageRules {
     pub width: usize,
     /// Channels of a pixel.
     pub channels: usize,
+    /// Tokens that it becomes; 1 where it stays a map of pixels.
+    pub tokens: usize,
 }
 
 impl ImageRules {
-    fn of(input: &Preprocessing) -> Self {
-        Self { height: input.height, width: input.width, channels: input.channels }
+    fn of(input: &Preprocessing, network: &Network) -> Self {
+        let Preprocessing { height, width, channels, .. } = *input;
+        Self { height, width, channels, tokens: network.image_tokens().unwrap_or(1) }
     }
 
     /// Bytes of an image.
@@ -138,7 +141,7 @@ impl ImageRules {
         if pixels.len() == self.bytes() {
             return Ok(());
         }
-        let Self { height, width, channels } = *self;
+        let Self { height, width, channels, .. } = *self;
         Err(InputError::ImageSize { bytes: pixels.len(), height, width, channels })
     }
 }

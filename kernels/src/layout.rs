@@ -142,6 +142,9 @@ pub struct ArenaLayout {
     pub row_tokens_max: usize,
     /// Bytes of an image: height x width x channels; 0 for a plan that reads text.
     pub row_pixels: usize,
+    /// Tokens of each image behind a [`crate::Patches`], which its row is made of; 0 where images
+    /// stay maps of pixels.
+    pub image_tokens: usize,
     /// Elements of activation memory that the spans of the plan point into.
     pub activations: usize,
     /// Ramps plus the final exit: one past the highest [`crate::ExitId`].

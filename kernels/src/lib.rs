@@ -34,8 +34,8 @@ pub use layout::{ArenaLayout, Grid, RowTokens, WeightForm, WeightId};
 pub use op::Op;
 pub use ops::{
     Activation, Attention, Compact, Conv2d, Decision, Embed, Fold, Hidden, Linear, LinearNorms,
-    MomentsId, Narrow, Norm, NormWeights, Normalised, Pixels, Pool, Pool2d, Ramp, RampHead,
-    Standardised, Window,
+    MomentsId, Narrow, Norm, NormWeights, Normalised, Patches, Pixels, Pool, Pool2d, Ramp,
+    RampHead, Standardised, Window,
 };
 pub use pass::{
     Admission, ExitId, ExitRecord, ExitWindow, LiveBound, RowInput, RowSlot, Score, Token,

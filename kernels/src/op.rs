@@ -8,7 +8,8 @@
 use std::fmt;
 
 use crate::{
-    Attention, Compact, Conv2d, Cost, Embed, Linear, LiveBound, Narrow, Norm, Pixels, Pool2d, Ramp,
+    Attention, Compact, Conv2d, Cost, Embed, Linear, LiveBound, Narrow, Norm, Patches, Pixels,
+    Pool2d, Ramp,
 };
 
 /// One operation with its operands.
@@ -18,6 +19,8 @@ pub enum Op {
     Embed(Embed),
     /// Pixels to vectors.
     Pixels(Pixels),
+    /// Patches of images to rows of tokens.
+    Patches(Patches),
     /// Convolution with its epilogue.
     Conv2d(Conv2d),
     /// The largest or the mean of windows of pixels.
@@ -43,6 +46,7 @@ impl Op {
         match self {
             Self::Embed(op) => op.cost(tokens),
             Self::Pixels(op) => op.cost(rows),
+            Self::Patches(op) => op.cost(tokens),
             Self::Conv2d(op) => op.cost(rows),
             Self::Pool2d(op) => op.cost(rows),
             Self::Norm(op) => op.cost(tokens),
@@ -74,13 +78,16 @@ macro_rules! from_operands {
     };
 }
 
-from_operands!(Embed, Pixels, Conv2d, Pool2d, Norm, Linear, Attention, Ramp, Compact, Narrow);
+from_operands!(
+    Embed, Pixels, Patches, Conv2d, Pool2d, Norm, Linear, Attention, Ramp, Compact, Narrow
+);
 
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embed(op) => op.fmt(f),
             Self::Pixels(op) => op.fmt(f),
+            Self::Patches(op) => op.fmt(f),
             Self::Conv2d(op) => op.fmt(f),
             Self::Pool2d(op) => op.fmt(f),
             Self::Norm(op) => op.fmt(f),

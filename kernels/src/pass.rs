@@ -114,14 +114,18 @@ impl Admission<'_> {
         self.stays.len()
     }
 
-    /// By row: how many places it needs.
-    pub(crate) fn places(&self) -> impl ExactSizeIterator<Item = usize> + Clone {
+    /// By row: how many places it needs; an image as many as it has tokens, or else one.
+    pub(crate) fn places(
+        &self,
+        image_tokens: usize,
+    ) -> impl ExactSizeIterator<Item = usize> + Clone {
         let offsets = match self.input {
             RowInput::Text { offsets, .. } => offsets,
             RowInput::Images(_) | RowInput::Staged => &[],
         };
         let tokens = |row: usize| (offsets[row + 1] - offsets[row]) as usize;
-        (0..self.rows()).map(move |row| if offsets.is_empty() { 1 } else { tokens(row) })
+        let image = image_tokens.max(1);
+        (0..self.rows()).map(move |row| if offsets.is_empty() { image } else { tokens(row) })
     }
 
     /// Fails where it contradicts itself or exceeds what was reserved.

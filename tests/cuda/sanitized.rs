@@ -7,14 +7,14 @@ use offramp::{AfterExit, Exits};
 use offramp_kernels::cuda::{Elem, ShippedKernel, gpus, shipped_kernels};
 use offramp_tests::root;
 use offramp_tests::suite::{
-    Check, attention, compact, images, linear, narrow, norm, ramp, staged, taken_norms,
+    Check, attention, compact, images, linear, narrow, norm, patches, ramp, staged, taken_norms,
 };
 
 use crate::support::{Bench, golden, random_rows};
 use crate::{alone, machine};
 
 /// By the names they have in the suite.
-const SANITIZED: [(&str, fn()); 19] = [
+const SANITIZED: [(&str, fn()); 20] = [
     ("ops::f16::embed", || f16(norm::embed)),
     ("ops::f16::norm", || f16(norm::norm)),
     ("ops::f16::linear_residuals", || f16(linear::residuals)),
@@ -31,6 +31,7 @@ const SANITIZED: [(&str, fn()); 19] = [
     ("ops::wide::conv2d_large", || wide(images::large)),
     ("ops::f16::pool2d_nan", || f16(images::pool_nan)),
     ("ops::f16::pixels", || f16(images::pixels)),
+    ("ops::f16::patches", || f16(patches::tokens)),
     ("ops::f16::staged_for_the_next_pass", || f16(staged::next_pass)),
     ("golden::bert_classifier", || forward("bert-cls")),
     ("golden_images::resnet_of_bottlenecks", || forward("resnet-bottleneck")),

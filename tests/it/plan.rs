@@ -99,6 +99,12 @@ fn resnet_for_a_device_that_reads_channels_in_chunks() {
 }
 
 #[test]
+fn a_vision_transformer_with_ramps() {
+    let model = model_with_ramps("deit-hf", 1);
+    insta::assert_snapshot!(lower(model.spec(), &model.ramp_shapes(), LIMITS, FOR_CUDA));
+}
+
+#[test]
 fn folding_adds_no_parameters() {
     let model = golden("resnet-basic");
     let count = |channel_step| {

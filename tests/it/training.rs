@@ -65,7 +65,16 @@ fn too_few_rows_are_refused() {
 
 #[test]
 fn a_network_over_images_is_trained_the_same_way() {
-    let mut model = golden("resnet-hf-bottleneck");
+    check_training("resnet-hf-bottleneck");
+}
+
+#[test]
+fn a_vision_transformer_is_trained_the_same_way() {
+    check_training("deit-hf");
+}
+
+fn check_training(name: &str) {
+    let mut model = golden(name);
     let trained = train_ramps(&model, &random_rows(200, &model, 1), &quick(), &mut |_| {}).unwrap();
     let widths: Vec<usize> = trained.bundle.ramps.iter().map(|ramp| ramp.width()).collect();
     let sites = model.spec().sites() - 1;

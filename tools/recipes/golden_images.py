@@ -7,17 +7,19 @@ Every network gets a folder <out>/<name> with
   pixels.bin   the pictures of all cases end to end, u8, [height, width, channels] each
 
 Pictures have the size that the network reads, so nothing is resized. Passes run in double precision on
-`(pixel / 255 - mean) / std`. Needs torch, and transformers for Hugging Face's networks.
+`(pixel / 255 - mean) / std`. Needs torch, timm and transformers.
 """
 import argparse
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
+import timm as timm_library
 import torch
 import torch.nn.functional as F
 import transformers as hf
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 CLASSES = 5
@@ -175,6 +177,48 @@ class HuggingFace(nn.Module):
         return self.model(pixel_values=x).logits
 
 
+class Transformer(nn.Module):
+    """timm's or transformers' own; sites are means over all tokens behind each layer."""
+
+    def __init__(self, model, layers):
+        super().__init__()
+        self.model, self.layers = model, layers
+
+    def segments(self):
+        return list(self.layers)
+
+    def forward(self, x):
+        out = self.model(x)
+        return getattr(out, "logits", out)
+
+
+def timm_vit(architecture, size, patch, **args):
+    """A vision transformer by timm, and its configuration as timm saves it."""
+    args = {"embed_dim": 32, "depth": 3, "num_heads": 4, "patch_size": patch, **args}
+    model = timm_library.create_model(architecture, num_classes=CLASSES, img_size=size[1:], **args)
+    config = {"architecture": architecture, "num_classes": CLASSES, "global_pool": "token", "model_args": args,
+              "pretrained_cfg": {"input_size": size, "crop_pct": 1.0, "interpolation": "bicubic",
+                                 "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3]}}
+    return Transformer(model, model.blocks), config
+
+
+def hugging_vit(kind, size, **settings):
+    """A vision transformer of Hugging Face's, its configuration, and its preprocessor's."""
+    labels = {index: f"class {index}" for index in range(CLASSES)}
+    label2id = {label: index for index, label in labels.items()}
+    sizes = dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=48,
+                 image_size=size[1], num_channels=size[0])
+    config = getattr(hf, f"{kind}Config")(id2label=labels, label2id=label2id, **sizes, **settings)
+    model = getattr(hf, f"{kind}ForImageClassification")(config)
+    body = getattr(model, kind.lower())
+    layers = body.encoder.layer if hasattr(body, "encoder") else body.layers
+    config = {**config.to_dict(), "architectures": [f"{kind}ForImageClassification"]}
+    preprocessor = {"image_processor_type": "ViTImageProcessor", "do_resize": True,
+                    "size": {"height": size[1], "width": size[2]}, "resample": 2, "do_normalize": True,
+                    "image_mean": [0.5] * size[0], "image_std": [0.25] * size[0]}
+    return Transformer(model, layers), config, preprocessor
+
+
 # ---------------------------------------------------------------- recipes
 
 RES, THIN = dict(depths=[1, 2, 1, 1], widths=[4, 8, 8, 16]), dict(depths=[1, 2, 1, 1], widths=[4, 4, 8, 8])
@@ -231,6 +275,11 @@ RECIPES = {
     "vgg-bn": lambda: (torch_vgg(Vgg, 1, True), timm("vgg11_bn", [1, 256, 224], **VGG)),
     "vgg-timm": lambda: (torch_vgg(TimmVgg, 3, True), timm("vgg11_bn", [3, 32, 32], **VGG)),
     "vgg-timm-large": lambda: (torch_vgg(TimmVgg, 1, False), timm("vgg11", [1, 256, 288], **VGG)),
+    "vit-timm": lambda: timm_vit("vit_tiny_patch16_224", [3, 32, 40], 8),
+    "deit-timm": lambda: timm_vit("deit_tiny_patch16_224", [3, 24, 24], 8, qkv_bias=False, mlp_ratio=2.0),
+    "vit-hf": lambda: hugging_vit("ViT", [3, 30, 30], patch_size=10),
+    "deit-hf": lambda: hugging_vit("DeiT", [1, 32, 32], patch_size=16, hidden_act="gelu_new"),
+    "vit-f16": lambda: timm_vit("vit_tiny_patch16_224", [3, 32, 32], 8),
 }
 ONE_PICTURE = {"vgg-bn", "vgg-timm-large"}
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -246,6 +295,13 @@ def shake(network, inputs, generator):
             module.weight.copy_(spread * torch.randn(module.weight.shape, generator=generator))
             if module.bias is not None:
                 module.bias.copy_(0.1 * torch.randn(module.bias.shape, generator=generator))
+        if isinstance(module, nn.LayerNorm):
+            module.weight.copy_(0.5 + torch.rand(module.weight.shape, generator=generator))
+            module.bias.copy_(0.3 * torch.randn(module.bias.shape, generator=generator))
+    learnt = ("cls_token", "pos_embed", "distillation_token", "position_embeddings")
+    for name, tensor in network.named_parameters():
+        if name.endswith(learnt):
+            tensor.copy_(0.5 * torch.randn(tensor.shape, generator=generator))
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = None
@@ -274,9 +330,14 @@ def folded(state):
 
 def state_of(name, network):
     """The tensors as they are saved; also sets the network to what was saved."""
-    inner = network.model if isinstance(network, HuggingFace) else network
+    inner = network.model if isinstance(network, (HuggingFace, Transformer)) else network
     state = {key: value.clone().contiguous() for key, value in inner.state_dict().items()}
-    if name == "resnet-f16":
+    if isinstance(network, Transformer) and hasattr(inner, "save_pretrained"):
+        # Saved under other names than it has in memory.
+        with tempfile.TemporaryDirectory() as folder:
+            inner.save_pretrained(folder)
+            state = load_file(f"{folder}/model.safetensors")
+    if name.endswith("-f16"):
         state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
         inner.load_state_dict(state)
     if name == "resnet-folded":
@@ -311,7 +372,8 @@ def input_of(picture, mean, std, is_bgr):
 def run(network, picture, scale):
     """Logits of one u8 picture [height, width, channels], and the means behind each segment."""
     sites = []
-    keep = lambda module, inputs, output: sites.append(plain(output.mean((2, 3))))
+    middle = lambda output: output.mean((2, 3)) if output.dim() == 4 else output.mean(1)
+    keep = lambda module, inputs, output: sites.append(plain(middle(output[0] if isinstance(output, tuple) else output)))
     hooks = [segment.register_forward_hook(keep) for segment in network.segments()]
     logits = network(input_of(picture, *scale))
     for hook in hooks:

@@ -35,6 +35,7 @@ impl ModelSpec {
             (Some(image::MODEL_TYPE), _) | (None | Some(image::TIMM_MODEL_TYPE), Some(_)) => {
                 image::parse(json, file)
             }
+            (Some(name), _) if image::TRANSFORMERS.contains(&name) => image::parse(json, file),
             _ => text::parse(json, file),
         }
     }

@@ -350,13 +350,15 @@ mod tests {
     type Reader = fn(&str) -> Result<(), String>;
 
     /// Every table, with the keys of a document that its reader accepts.
-    fn tables() -> [(&'static [Key], &'static str, Reader); 13] {
+    fn tables() -> [(&'static [Key], &'static str, Reader); 16] {
         const BERT: &str = r#""model_type": "bert", "hidden_size": 4, "num_hidden_layers": 2,
             "num_attention_heads": 2, "intermediate_size": 6, "vocab_size": 9,
             "max_position_embeddings": 8"#;
         const DISTILBERT: &str = r#""model_type": "distilbert", "dim": 4, "n_layers": 2,
             "n_heads": 2, "hidden_dim": 6, "vocab_size": 9, "max_position_embeddings": 8"#;
         const TIMM: &str = r#""architecture": "resnet18""#;
+        const VIT: &str = r#""architecture": "vit_tiny_patch16_224""#;
+        const HUGGING_VIT: &str = r#""model_type": "vit""#;
         const RESNET: &str = r#""model_type": "resnet""#;
         [
             (text::COMMON, BERT, parsed),
@@ -370,6 +372,9 @@ mod tests {
             (images::VARIANT, TIMM, parsed),
             (images::MODEL_ARGS, "", |keys| parsed(&format!("{TIMM}, \"model_args\": {{{keys}}}"))),
             (images::HUGGING_FACE, RESNET, parsed),
+            (images::TIMM_VIT, VIT, parsed),
+            (images::VIT_ARGS, "", |keys| parsed(&format!("{VIT}, \"model_args\": {{{keys}}}"))),
+            (images::HUGGING_FACE_VIT, HUGGING_VIT, parsed),
             (images::PREPROCESSOR, "", preprocessed),
             (images::PROCESSOR_CODE, "", |keys| preprocessed(&format!("\"auto_map\": {{{keys}}}"))),
         ]
@@ -433,6 +438,9 @@ mod tests {
             vec![text::COMMON, text::ENCODER, text::BERT],
             vec![text::COMMON, text::ENCODER, text::DISTILBERT],
             vec![text::COMMON, images::HUGGING_FACE],
+            vec![text::COMMON, images::TIMM_VIT],
+            vec![images::VIT_ARGS],
+            vec![text::COMMON, images::HUGGING_FACE_VIT],
             vec![text::COMMON, images::TIMM, images::VARIANT],
             vec![images::PREPROCESSOR],
         ];

@@ -191,9 +191,10 @@ impl Model {
         &self.spec
     }
 
-    /// Most tokens of one input; an image counts as one.
+    /// Most tokens of one input; an image counts as one, or as many as it becomes.
     pub fn row_tokens_max(&self) -> usize {
-        self.spec.text().map_or(1, TextSpec::row_tokens_max)
+        let image = self.spec.network.image_tokens().unwrap_or(1);
+        self.spec.text().map_or(image, TextSpec::row_tokens_max)
     }
 
     /// Its tensors.

@@ -80,6 +80,7 @@ impl Written<'_> {
             Op::Linear(op) => op.x.overlaps(&span),
             Op::Conv2d(op) => op.x.overlaps(&span),
             Op::Pool2d(op) => op.x.overlaps(&span),
+            Op::Patches(op) => op.x.overlaps(&span),
             _ => false,
         };
         expect(!aliased && !in_place, &format!("{op}: writes over what it still reads"))?;

@@ -10,7 +10,7 @@ use super::{Plan, Segment};
 fn dump_at(plan: &Plan) -> (LiveBound, &'static str) {
     match plan.layout.row_pixels {
         0 => (LiveBound { rows: 1, tokens: 128 }, "1 row x 128 tokens"),
-        _ => (LiveBound { rows: 1, tokens: 1 }, "1 image"),
+        _ => (LiveBound { rows: 1, tokens: plan.layout.image_tokens.max(1) }, "1 image"),
     }
 }
 

@@ -29,6 +29,10 @@ pub(super) fn operands(op: &Op, layout: &ArenaLayout) -> (Vec<Operand>, Option<O
         Op::Ramp(op) => (vec![rows(op.x, op.tokens, op.width)], None),
         Op::Compact(op) => (vec![rows(op.x, op.tokens, op.width)], None),
         Op::Narrow(op) => (op.values.map(|value| text(value, op.width)).to_vec(), None),
+        Op::Patches(op) => {
+            let x = rows(op.x, RowTokens::Each(op.patches), op.width);
+            (vec![x], Some(text(op.out, op.width)))
+        }
         Op::Pixels(op) => (vec![], Some(map(op.out, op.to(), op.width()))),
         Op::Conv2d(op) => {
             let residual = op.residual.map(|span| map(span, op.to(), op.outputs));
@@ -47,6 +51,7 @@ pub(super) fn spans(op: &mut Op) -> Vec<&mut Span> {
         Op::Embed(op) => vec![&mut op.out],
         Op::Pixels(op) => vec![&mut op.out],
         Op::Norm(op) => vec![&mut op.x, &mut op.out],
+        Op::Patches(op) => vec![&mut op.x, &mut op.out],
         Op::Pool2d(op) => vec![&mut op.x, &mut op.out],
         Op::Linear(op) => [&mut op.x, &mut op.out].into_iter().chain(&mut op.residual).collect(),
         Op::Conv2d(op) => [&mut op.x, &mut op.out].into_iter().chain(&mut op.residual).collect(),

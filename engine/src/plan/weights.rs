@@ -115,7 +115,11 @@ impl WeightTable {
     }
 
     pub(super) fn table(&mut self, rows: usize, width: usize, name: &str) -> WeightId {
-        let source = WeightSource::Tensors(vec![name.to_owned()]);
-        self.add(WeightForm::Table { rows, width }, source)
+        self.tables(rows, width, &[name.to_owned()])
+    }
+
+    /// Tables of equal size, stacked to one of `rows`.
+    pub(super) fn tables(&mut self, rows: usize, width: usize, names: &[String]) -> WeightId {
+        self.add(WeightForm::Table { rows, width }, WeightSource::Tensors(names.to_vec()))
     }
 }

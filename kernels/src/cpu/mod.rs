@@ -167,6 +167,7 @@ impl Device for CpuDevice {
         match op {
             Op::Embed(op) => op.run(self),
             Op::Pixels(op) => op.run(self),
+            Op::Patches(op) => op.run(self),
             Op::Conv2d(op) => op.run(self),
             Op::Pool2d(op) => op.run(self),
             Op::Norm(op) => op.run(self),

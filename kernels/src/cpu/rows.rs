@@ -114,8 +114,12 @@ impl Rows {
         if matches!(rows.input, RowInput::Staged) {
             return Err(Error::mismatch("rows", "texts or images", "staged"));
         }
-        let group = self.slots.admit(rows.places())?;
+        let group = self.slots.admit(rows.places(layout.image_tokens))?;
         self.take(&rows.input);
+        if layout.image_tokens > 0 {
+            let ends = (0..=rows.rows()).map(|row| (row * layout.image_tokens) as u32);
+            refill(&mut self.offsets, ends);
+        }
         refill(&mut self.live, self.slots.members(group).iter().copied());
         for (row, slot) in self.live.iter().enumerate() {
             let window = rows.windows.get(row).copied().unwrap_or(ExitWindow::ANY);

@@ -45,7 +45,7 @@ macro_rules! sources {
     };
 }
 
-sources!(attention, compact, conv2d, embed, linear, narrow, norm, pixels, pool2d, ramp);
+sources!(attention, compact, conv2d, embed, linear, narrow, norm, patches, pixels, pool2d, ramp);
 
 /// Kernels by entry, with the file they are in, the threads of a block, and the dynamic shared
 /// memory that launches may ask for with elements of two bytes.
@@ -94,6 +94,7 @@ kernels! {
     Embed: "embed" in "embed" x 128, 0;
     Pixels: "pixels" in "pixels" x 256, 0;
     PixelBlocks: "pixel_blocks" in "pixels" x 256, 0;
+    Patches: "patches" in "patches" x 128, 0;
     Norm: "layer_norm" in "norm" x 128, 0;
     LinearBroad: "linear_broad" in "linear" x 256, 126_464;
     LinearWide: "linear_wide" in "linear" x 256, 101_376;

@@ -355,9 +355,10 @@ impl Device for CudaDevice {
     fn admit(&mut self, rows: &Admission<'_>, slots: &mut Vec<RowSlot>) -> Result<GroupId> {
         self.check_whole()?;
         rows.check(&self.layout)?;
+        let image_tokens = self.layout.image_tokens;
         let known = &mut self.reserved()?.rows.slots;
         let is_alone = known.are_free();
-        let group = known.admit(rows.places())?;
+        let group = known.admit(rows.places(image_tokens))?;
         let sent = self.send(group, rows, is_alone);
         let reserved = self.reserved()?;
         let own = reserved.rows.slots.members(group);
@@ -411,6 +412,7 @@ impl Device for CudaDevice {
         match op {
             Op::Embed(op) => op.launch(self, bound),
             Op::Pixels(op) => op.launch(self, bound),
+            Op::Patches(op) => op.launch(self, bound),
             Op::Conv2d(op) => op.launch(self, bound),
             Op::Pool2d(op) => op.launch(self, bound),
             Op::Norm(op) => op.launch(self, bound),

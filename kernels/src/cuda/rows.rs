@@ -61,6 +61,8 @@ struct Places {
     origin: usize,
     tokens: usize,
     entry_bytes: usize,
+    /// Tokens of each image, where they are its row's.
+    image_tokens: usize,
     /// Where entries begin: behind the states.
     entries: usize,
 }
@@ -83,6 +85,7 @@ impl Places {
             origin: take(layout.places_max(), 4),
             tokens: take(layout.tokens_max, size_of::<Token>()),
             entry_bytes: end,
+            image_tokens: layout.image_tokens,
             entries: padded(rows.saturating_mul(size_of::<RowState>())),
         }
     }
@@ -255,11 +258,11 @@ impl Rows {
         group.tables.begin(if is_packed { 0 } else { origin });
         group.rows = rows.rows();
         group.are_images = !matches!(rows.input, RowInput::Text { .. });
-        group.tokens = match rows.input {
-            RowInput::Text { tokens, .. } => tokens.len(),
-            RowInput::Images(_) | RowInput::Staged => 0,
-        };
-        group.longest = if group.are_images { 0 } else { rows.places().max().unwrap_or(0) };
+        let image_tokens = self.places.image_tokens;
+        let has_tokens = !group.are_images || image_tokens > 0;
+        let counts = rows.places(image_tokens).take(if has_tokens { group.rows } else { 0 });
+        group.tokens = counts.clone().sum();
+        group.longest = counts.max().unwrap_or(0);
         group.pass_tokens = group.tokens;
         group.has_input = true;
         group.sent = self.number;
@@ -407,11 +410,13 @@ impl Rows {
     /// token each pass for images.
     ///
     /// # Errors
-    /// The op is for images and the group has texts, or the other way round.
+    /// The op is for images and the group has texts, or it is for tokens and images have none.
     pub(crate) fn vectors(&self, tokens: RowTokens) -> Result<usize> {
         let are_images = self.running().is_some_and(|group| group.are_images);
         match tokens {
-            RowTokens::Own if are_images => Err(Error::mismatch("rows", "texts", "images")),
+            RowTokens::Own if are_images && self.places.image_tokens == 0 => {
+                Err(Error::mismatch("rows", "texts", "images"))
+            }
             RowTokens::Each(_) if !are_images && self.token_count() != self.count() => {
                 Err(Error::mismatch("rows", "images", "texts"))
             }
@@ -465,7 +470,7 @@ fn fill(entry: &mut [u8], places: &Places, rows: &Admission<'_>, slots: &[RowSlo
     put(entry, places.thresholds, rows.thresholds);
     let mut end = 0_u32;
     put(entry, places.offsets, &[end]);
-    for (row, (slot, count)) in slots.iter().zip(rows.places()).enumerate() {
+    for (row, (slot, count)) in slots.iter().zip(rows.places(places.image_tokens)).enumerate() {
         end += count as u32;
         put(entry, places.offsets + 4 * (row + 1), &[end]);
         put(entry, places.slots + 4 * row, &[slot.0]);

@@ -7,6 +7,7 @@ mod embed;
 mod linear;
 mod narrow;
 mod norm;
+mod patches;
 mod pixels;
 mod pool2d;
 mod ramp;
@@ -24,6 +25,7 @@ pub use narrow::Narrow;
 #[cfg(feature = "cuda")]
 pub(crate) use norm::MOMENT_COLUMNS;
 pub use norm::{LinearNorms, MomentsId, Norm, NormWeights, Normalised, Standardised};
+pub use patches::Patches;
 pub use pixels::{Fold, Pixels};
 pub use pool2d::{Pool2d, Window};
 pub(crate) use ramp::RampScratch;

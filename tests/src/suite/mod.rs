@@ -14,6 +14,7 @@ pub mod narrow;
 pub mod norm;
 pub mod parked;
 pub mod pass;
+pub mod patches;
 pub mod ramp;
 mod stage;
 pub mod staged;
@@ -135,6 +136,7 @@ macro_rules! op_suite {
             pool2d_windows: images::pools,
             pool2d_nan: images::pool_nan,
             pixels: images::pixels,
+            patches: patches::tokens,
             stems_known: stems::known,
             stems_random: stems::random,
             malformed_stems: stems::malformed,

@@ -85,7 +85,8 @@ pub(super) struct Vgg {
 
 /// The names that are known, for messages.
 pub(super) const KNOWN: &str = "one of resnet18, 34, 50, 101, 152 (ImageNet), resnet20, 32, 44, \
-                                56, 110 (CIFAR), vgg11, 13, 16, 19, or those with _bn";
+                                56, 110 (CIFAR), vgg11, 13, 16, 19, or those with _bn, vit and \
+                                deit as timm names them (vit_tiny_patch16_224)";
 
 impl Architecture {
     /// The architecture called `name`.

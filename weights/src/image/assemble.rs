@@ -6,7 +6,10 @@ use crate::error::{Error, Result};
 use crate::image::architecture::Architecture;
 use crate::image::build::{Naming, build};
 use crate::model::{Input, ModelSpec, Preprocessing, Told};
-use crate::spec::{LAYERS_MAX, ScoreKeys, size};
+use crate::network::{Network, Step};
+use crate::spec::{
+    CLASSES_MAX, LAYERS_MAX, ListedLabels, NamedLabels, ScoreKeys, generic, in_order, size,
+};
 
 /// Most stages of a network.
 pub(super) const STAGES_MAX: usize = 8;
@@ -21,6 +24,17 @@ pub(super) fn assemble(
     file: &Path,
 ) -> Result<ModelSpec> {
     let network = build(architecture, naming, preprocessing.channels, labels.len());
+    finish(name, preprocessing, network, labels, file)
+}
+
+/// A whole spec of a network. Error: an input that does not fit it.
+pub(super) fn finish(
+    name: String,
+    preprocessing: Preprocessing,
+    network: Network,
+    labels: Vec<String>,
+    file: &Path,
+) -> Result<ModelSpec> {
     let spec = ModelSpec {
         name,
         input: Input::Pixels(preprocessing),
@@ -42,8 +56,43 @@ pub(super) fn check_map(spec: &ModelSpec, key: &str, file: &Path) -> Result<()> 
             let expected = format!("large enough for {}: {place} is left with nothing", spec.name);
             Error::refused(file, key, expected, format_args!("{height}x{width}"))
         })?;
+        if let Step::Patches(patches) = step
+            && patches.first.len() + map.0 * map.1 != patches.tokens
+        {
+            let expected = format!("of {} patches, as positions are", patches.tokens);
+            return Err(Error::refused(file, key, expected, format_args!("{height}x{width}")));
+        }
     }
     Ok(())
+}
+
+/// Classes where nothing tells: ImageNet's.
+const CLASSES_DEFAULT: usize = 1_000;
+
+/// Names in the order of the classes; their number must be `num_classes` where both are given.
+pub(super) fn listed_labels(
+    listed: Option<ListedLabels>,
+    named: Option<NamedLabels>,
+    counted: Option<i64>,
+    file: &Path,
+) -> Result<Vec<String>> {
+    let counted = counted.map(|count| size(file, "num_classes", Some(count), CLASSES_MAX));
+    let counted = counted.transpose()?;
+    let (key, labels) = match (listed, named) {
+        (Some(listed), _) => ("label_names", listed.in_order(file)?),
+        (None, Some(named)) => ("id2label", in_order(named, file)?),
+        (None, None) => return Ok(generic(counted.unwrap_or(CLASSES_DEFAULT))),
+    };
+    if labels.is_empty() {
+        return Err(Error::refused(file, key, "one label or more", "none"));
+    }
+    match counted {
+        Some(count) if count != labels.len() => {
+            let expected = format!("{}, the number of entries in `{key}`", labels.len());
+            Err(Error::refused(file, "num_classes", expected, count))
+        }
+        _ => Ok(labels),
+    }
 }
 
 /// As many depths as widths, and not too many blocks in all.

@@ -8,23 +8,18 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::image::architecture::{Architecture, Block, KNOWN, ResNet, Shortcut, Vgg, stages};
-use crate::image::assemble::{STAGES_MAX, assemble, check_stages, sizes};
+use crate::image::assemble::{STAGES_MAX, assemble, check_stages, listed_labels, sizes};
 use crate::image::build::Naming;
 use crate::image::hugging_face::{self, MODEL_TYPE};
 use crate::image::preprocessing::{Pretrained, Usual, order};
+use crate::image::vit;
 use crate::json::{self, Few, Object};
 use crate::keys;
 use crate::model::{ModelSpec, Preprocessing, Told};
-use crate::spec::{
-    CLASSES_MAX, HIDDEN_MAX, LAYERS_MAX, ListedLabels, NamedLabels, ScoreKeys, generic, in_order,
-    size,
-};
+use crate::spec::{HIDDEN_MAX, LAYERS_MAX, ListedLabels, NamedLabels, ScoreKeys, size};
 
 /// The `model_type` that Hugging Face gives to a network of timm's, beside timm's own keys.
 pub(crate) const TIMM_MODEL_TYPE: &str = "timm_wrapper";
-
-/// Classes where nothing tells: ImageNet's.
-const CLASSES_DEFAULT: usize = 1_000;
 
 /// The keys that are read; [`keys::images`] lists those that are not followed. Numbers are signed,
 /// so that a negative one is refused by name.
@@ -52,13 +47,22 @@ struct ModelArgs {
     in_chans: Option<i64>,
 }
 
+/// Reads a document as its dialect says.
+type Reader = fn(&[u8], &Path) -> Result<ModelSpec>;
+
 /// Reads either dialect.
 pub(crate) fn parse(content: &[u8], file: &Path) -> Result<ModelSpec> {
     let scores = ScoreKeys::parse(content, file)?;
     let mut config: Config = json::parse(content, file)?;
-    if config.model_type.as_deref() == Some(MODEL_TYPE) {
+    let reader = match (config.model_type.as_deref(), config.architecture.as_deref()) {
+        (Some(MODEL_TYPE), _) => Some(hugging_face::parse as Reader),
+        (Some(name), _) if vit::MODEL_TYPES.contains(&name) => Some(vit::parse_hugging_face as _),
+        (_, Some(name)) if vit::is_vit(name) => Some(vit::parse_timm as _),
+        _ => None,
+    };
+    if let Some(read) = reader {
         drop(config);
-        return hugging_face::parse(content, file).map(|spec| ModelSpec { scores, ..spec });
+        return read(content, file).map(|spec| ModelSpec { scores, ..spec });
     }
     use keys::images::{PRETRAINED, TIMM, VARIANT};
     let flat = match config.pretrained_cfg {
@@ -96,7 +100,7 @@ impl Config {
         let listed = self.label_names.take().or(pretrained.label_names).or(pretrained.labels);
         let tells_classes = counted.is_some() || listed.is_some() || self.id2label.is_some();
         let told = Told { classes: tells_classes, channels: tells_channels };
-        let labels = labels(listed, self.id2label, counted, file)?;
+        let labels = listed_labels(listed, self.id2label, counted, file)?;
         let spec = assemble(name, &architecture, Naming::Torch, preprocessing, labels, file)?;
         Ok(ModelSpec { told, ..spec })
     }
@@ -169,32 +173,6 @@ impl Config {
         let widths = given("widths", &self.widths, HIDDEN_MAX / 4, widths)?;
         check_stages(&depths, &widths, "widths", file)?;
         Ok((depths, widths))
-    }
-}
-
-/// Names in the order of the classes; their number must be `num_classes` where both are given.
-fn labels(
-    listed: Option<ListedLabels>,
-    named: Option<NamedLabels>,
-    counted: Option<i64>,
-    file: &Path,
-) -> Result<Vec<String>> {
-    let counted = counted.map(|count| size(file, "num_classes", Some(count), CLASSES_MAX));
-    let counted = counted.transpose()?;
-    let (key, labels) = match (listed, named) {
-        (Some(listed), _) => ("label_names", listed.in_order(file)?),
-        (None, Some(named)) => ("id2label", in_order(named, file)?),
-        (None, None) => return Ok(generic(counted.unwrap_or(CLASSES_DEFAULT))),
-    };
-    if labels.is_empty() {
-        return Err(Error::refused(file, key, "one label or more", "none"));
-    }
-    match counted {
-        Some(count) if count != labels.len() => {
-            let expected = format!("{}, the number of entries in `{key}`", labels.len());
-            Err(Error::refused(file, "num_classes", expected, count))
-        }
-        _ => Ok(labels),
     }
 }
 

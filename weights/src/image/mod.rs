@@ -1,6 +1,7 @@
 //! Networks over images: what their configurations mean, and how checkpoints name their tensors.
 //!
-//! Two dialects are read. With `"model_type": "resnet"` it is Hugging Face's ResNet, with
+//! Vision transformers are in `vit`, by the keys of timm and of Hugging Face. Of the others two
+//! dialects are read. With `"model_type": "resnet"` it is Hugging Face's ResNet, with
 //! the keys of `ResNetConfig`. With `architecture` and no `model_type` it is timm's:
 //!
 //! | key              | meaning                                       | when it is not there     |
@@ -52,6 +53,7 @@ mod hugging_face;
 mod preprocessing;
 mod preprocessor;
 mod variants;
+mod vit;
 
 pub use crate::folder::PREPROCESSOR_FILE;
 pub use crate::model::{ChannelOrder, Interpolation, Middle, Preprocessing, Resize};
@@ -61,3 +63,4 @@ pub use preprocessing::SIDE_MAX;
 pub(crate) use preprocessing::crop_share_of;
 pub(crate) use preprocessor::read_preprocessor;
 pub(crate) use variants::fit;
+pub(crate) use vit::MODEL_TYPES as TRANSFORMERS;

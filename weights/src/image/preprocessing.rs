@@ -37,6 +37,11 @@ impl Usual {
         Self { side: 224, crop_share: 0.875, interpolation: Interpolation::Bicubic };
     const CIFAR: Self = Self { side: 32, crop_share: 1.0, interpolation: Interpolation::Bilinear };
 
+    /// Of transformers, which read pictures of `side`.
+    pub(super) fn of_transformer(side: usize) -> Self {
+        Self { side, crop_share: 0.9, ..Self::IMAGENET }
+    }
+
     pub(super) fn of(architecture: &Architecture) -> Self {
         match architecture {
             Architecture::ResNet(resnet) if resnet.stem == Stem::Three => Self::CIFAR,
@@ -109,6 +114,16 @@ impl Pretrained {
     /// Whether a key tells how many channels an input has.
     pub(super) fn tells_channels(&self) -> bool {
         self.input_size.is_some() || self.mean.is_some() || self.std.is_some()
+    }
+
+    /// Whether a key tells mean or deviation.
+    pub(super) fn tells_scale(&self) -> bool {
+        self.mean.is_some() || self.std.is_some()
+    }
+
+    /// The labels, by either word.
+    pub(super) fn take_labels(&mut self) -> Option<ListedLabels> {
+        self.label_names.take().or(self.labels.take())
     }
 
     /// The input by these keys; `channels` is the network's own word for theirs.

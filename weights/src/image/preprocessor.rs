@@ -16,6 +16,7 @@ use crate::folder::{CONFIG_BYTES_MAX, PREPROCESSOR_FILE};
 use crate::image::assemble::check_map;
 use crate::image::hugging_face::MODEL_TYPE;
 use crate::image::preprocessing::{crop_share, enlarged, scale, sides};
+use crate::image::vit::MODEL_TYPES;
 use crate::json::{self, Few};
 use crate::keys;
 use crate::model::{Input, Interpolation, Middle, ModelSpec, Preprocessing, Resize};
@@ -113,7 +114,8 @@ const PROCESSORS: [Processor; 5] = [
 pub(crate) fn read_preprocessor(spec: &mut ModelSpec, dir: &Path) -> Result<()> {
     let file = dir.join(PREPROCESSOR_FILE);
     let Input::Pixels(input) = &mut spec.input else { return Ok(()) };
-    if spec.name != MODEL_TYPE || !is_there(&file) {
+    let is_told = [MODEL_TYPE].iter().chain(&MODEL_TYPES).any(|own| spec.name == *own);
+    if !is_told || !is_there(&file) {
         return Ok(());
     }
     let content = read_whole(&file, CONFIG_BYTES_MAX)?;

@@ -1,7 +1,7 @@
 //! The keys of image networks: timm's `config.json`, Hugging Face's, and its
 //! `preprocessor_config.json`.
 
-use super::Plain::{Nothing, Number, Text};
+use super::Plain::{Is, Nothing, Number, Text};
 use super::{Key, absent, harmless, off, only, read, within};
 
 /// timm's `config.json`, and what this project adds to it.
@@ -97,6 +97,78 @@ pub(crate) const VARIANT: &[Key] = &[
     off("features_only"),
     only("mlp_ratio", &[Number(1.0)], "1"),
     only("conv_bias", &[Nothing], "left out"),
+];
+
+/// timm's `config.json` of a vision transformer.
+pub(crate) const TIMM_VIT: &[Key] = &[
+    read("architecture"),
+    read("num_classes"),
+    read("label_names"),
+    read("channel_order"),
+    only("global_pool", &[Text("token")], "`token`"),
+    within("pretrained_cfg", &[PRETRAINED]),
+    within("model_args", &[VIT_ARGS]),
+    harmless("label_descriptions"),
+    harmless("num_features"),
+];
+
+/// What timm builds one with, where it is not read.
+pub(super) const VIT_ARGS: &[Key] = &[
+    read("num_classes"),
+    read("in_chans"),
+    read("embed_dim"),
+    read("depth"),
+    read("num_heads"),
+    read("mlp_ratio"),
+    read("qkv_bias"),
+    read("patch_size"),
+    only("global_pool", &[Text("token")], "`token`"),
+    only("class_token", &[Is(true)], "true"),
+    only("pos_embed", &[Text("learn")], "`learn`"),
+    only("act_layer", &[Text("gelu"), Nothing], "`gelu`"),
+    only("norm_layer", &[Text("layernorm"), Nothing], "`layernorm`"),
+    off("no_embed_class"),
+    only("reg_tokens", &[Number(0.0)], "0"),
+    off("pre_norm"),
+    off("qk_norm"),
+    absent("init_values"),
+    off("fc_norm"),
+    only("final_norm", &[Is(true)], "true"),
+    off("dynamic_img_size"),
+    off("dynamic_img_pad"),
+    absent("block_fn"),
+    absent("mlp_layer"),
+    absent("embed_layer"),
+    // The size of pictures tells as much.
+    harmless("img_size"),
+    harmless("drop_rate"),
+    harmless("drop_path_rate"),
+    harmless("pos_drop_rate"),
+    harmless("patch_drop_rate"),
+    harmless("proj_drop_rate"),
+    harmless("attn_drop_rate"),
+    harmless("weight_init"),
+    harmless("pretrained"),
+];
+
+/// Hugging Face's ViT and DeiT, beside what every configuration of transformers may hold.
+pub(crate) const HUGGING_FACE_VIT: &[Key] = &[
+    read("hidden_size"),
+    read("num_hidden_layers"),
+    read("num_attention_heads"),
+    read("intermediate_size"),
+    read("hidden_act"),
+    read("layer_norm_eps"),
+    read("image_size"),
+    read("patch_size"),
+    read("num_channels"),
+    read("qkv_bias"),
+    harmless("encoder_stride"),
+    // A classifier of images has no pooler.
+    harmless("pooler_output_size"),
+    harmless("pooler_act"),
+    harmless("hidden_dropout_prob"),
+    harmless("attention_probs_dropout_prob"),
 ];
 
 /// Hugging Face's ResNet, beside what every configuration of transformers may hold.

@@ -1,4 +1,5 @@
-//! The encoder of a transformer as steps (Devlin et al., arXiv 1810.04805): names by a table.
+//! The encoder of a transformer as steps (Devlin et al., arXiv 1810.04805; Dosovitskiy et al.,
+//! arXiv 2010.11929): names by a table, norms before or behind a block.
 
 use crate::network::{Attention, Linear, Norm, Residual, Step};
 use crate::spec::Activation;
@@ -20,6 +21,15 @@ pub(crate) struct LayerNames {
     pub(crate) out_norm: &'static str,
 }
 
+/// Where a block has its norm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum NormPlace {
+    /// Of what it reads; the sum stays as it is.
+    Before,
+    /// Of the sum.
+    Behind,
+}
+
 /// Sizes of an encoder.
 pub(crate) struct Encoder {
     pub(crate) layers: usize,
@@ -29,6 +39,9 @@ pub(crate) struct Encoder {
     pub(crate) intermediate: usize,
     pub(crate) norm_eps: f32,
     pub(crate) activation: Activation,
+    pub(crate) norm_place: NormPlace,
+    /// Whether queries, keys and values have biases.
+    pub(crate) has_qkv_bias: bool,
 }
 
 impl Encoder {
@@ -38,7 +51,10 @@ impl Encoder {
         let norm = |stem| Step::Norm(Norm::of(&name(stem), self.hidden, self.norm_eps));
         let linear = |stem, inputs, outputs| Linear::of(&[name(stem)], inputs, outputs);
         let stems: Vec<String> = names.qkv.iter().map(|stem| name(stem)).collect();
-        let qkv = Linear::of(&stems, self.hidden, 3 * self.hidden);
+        let mut qkv = Linear::of(&stems, self.hidden, 3 * self.hidden);
+        if !self.has_qkv_bias {
+            qkv.biases.clear();
+        }
         let up = linear(names.up, self.hidden, self.intermediate);
         let attention = vec![
             Step::Linear(qkv),
@@ -49,9 +65,18 @@ impl Encoder {
             Step::Linear(Linear { activation: Some(self.activation), ..up }),
             Step::Linear(linear(names.down, self.intermediate, self.hidden)),
         ];
-        let sum = |body| Step::Residual(Residual { body, shortcut: None, relu: false });
-        let norms = [norm(names.attention_norm), norm(names.out_norm)];
-        let blocks = [attention, feed_forward].into_iter().zip(norms);
-        blocks.flat_map(|(body, norm)| [sum(body), norm]).collect()
+        let blocks = [(attention, names.attention_norm), (feed_forward, names.out_norm)];
+        blocks.into_iter().flat_map(|(body, stem)| self.block(body, norm(stem))).collect()
+    }
+
+    fn block(&self, mut body: Vec<Step>, norm: Step) -> Vec<Step> {
+        let residual = |body| Step::Residual(Residual { body, shortcut: None, relu: false });
+        match self.norm_place {
+            NormPlace::Before => {
+                body.insert(0, norm);
+                vec![residual(body)]
+            }
+            NormPlace::Behind => vec![residual(body), norm],
+        }
     }
 }

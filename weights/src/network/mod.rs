@@ -10,8 +10,8 @@ mod step;
 
 pub use conv::{Conv, Filter};
 pub(crate) use conv::{NORM_PARTS, windows};
-pub(crate) use encoder::{Encoder, LayerNames};
-pub use step::{Attention, Embed, Linear, Norm, Residual, Step, TensorForm};
+pub(crate) use encoder::{Encoder, LayerNames, NormPlace};
+pub use step::{Attention, Embed, Linear, Norm, Patches, Residual, Step, TensorForm};
 
 use crate::spec::Pool;
 
@@ -95,6 +95,14 @@ impl Network {
     pub fn attention_heads(&self) -> Option<usize> {
         self.leaves().find_map(|step| match step {
             Step::Attention(attention) => Some(attention.heads),
+            _ => None,
+        })
+    }
+
+    /// Tokens of an image, where it becomes a row of them.
+    pub fn image_tokens(&self) -> Option<usize> {
+        self.leaves().find_map(|step| match step {
+            Step::Patches(patches) => Some(patches.tokens),
             _ => None,
         })
     }

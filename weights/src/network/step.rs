@@ -24,6 +24,8 @@ pub enum Step {
         /// Pixels of a side.
         side: usize,
     },
+    /// Pixels to tokens.
+    Patches(Patches),
     /// A product with every token's vector.
     Linear(Linear),
     /// A layer norm.
@@ -47,6 +49,19 @@ pub struct Embed {
     pub norm: Option<Norm>,
     /// Rows of the three tables.
     pub rows: [usize; 3],
+    /// Elements of a vector.
+    pub width: usize,
+}
+
+/// Each pixel of a map is a token, behind learnt ones; all with what belongs to their places.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Patches {
+    /// The tokens in front, `[1, 1, width]` each.
+    pub first: Vec<String>,
+    /// `[1, tokens, width]`.
+    pub position: String,
+    /// Those in front, and the pixels of the map.
+    pub tokens: usize,
     /// Elements of a vector.
     pub width: usize,
 }
@@ -143,6 +158,7 @@ impl Step {
             Self::Linear(linear) => Some(linear.outputs),
             Self::Attention(attention) => Some(attention.width),
             Self::Residual(Residual { body, .. }) => body.iter().rev().find_map(Self::outputs),
+            Self::Patches(patches) => Some(patches.width),
             Self::MaxPool { .. } | Self::MeanTo { .. } | Self::Norm(_) => None,
         }
     }
@@ -156,7 +172,8 @@ impl Step {
             Self::Residual(residual) => {
                 residual.body.iter().try_fold(map, |map, step| step.map(map))
             }
-            Self::Embed(_) | Self::Linear(_) | Self::Norm(_) | Self::Attention(_) => Some(map),
+            Self::Embed(_) | Self::Patches(_) => Some(map),
+            Self::Linear(_) | Self::Norm(_) | Self::Attention(_) => Some(map),
         }
     }
 
@@ -167,6 +184,7 @@ impl Step {
             Self::Conv(conv) => conv.tensors(),
             Self::Linear(linear) => linear.tensors(),
             Self::Norm(norm) => norm.tensors(),
+            Self::Patches(patches) => patches.tensors(),
             Self::MaxPool { .. } | Self::MeanTo { .. } => vec![],
             Self::Attention(_) | Self::Residual(_) => vec![],
         }
@@ -197,6 +215,14 @@ impl Embed {
         };
         let norm = self.norm.iter().flat_map(Norm::tensors);
         tables.filter_map(form).chain(norm).collect()
+    }
+}
+
+impl Patches {
+    fn tensors(&self) -> Vec<TensorForm> {
+        let first = self.first.iter().map(|name| TensorForm::new(name, [1, 1, self.width]));
+        let position = TensorForm::new(&self.position, [1, self.tokens, self.width]);
+        first.chain([position]).collect()
     }
 }
 

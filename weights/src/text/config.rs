@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::json::{self, Few};
 use crate::keys;
 use crate::model::{Input, ModelSpec, TextSpec, Told};
-use crate::network::Encoder;
+use crate::network::{Encoder, NormPlace};
 use crate::spec::{
     HIDDEN_MAX, INTERMEDIATE_MAX, KINDS_MAX, LAYERS_MAX, NamedLabels, POSITIONS_MAX, ScoreKeys,
     VOCAB_MAX, activation, labels, norm_eps, size,
@@ -65,7 +65,7 @@ pub(crate) fn parse(content: &[u8], file: &Path) -> Result<ModelSpec> {
 /// By `model_type`, or by the architecture's name in files older than that key.
 fn family(config: &Config, file: &Path) -> Result<&'static Family> {
     let known = Family::ALL.map(|family| family.model_type).join(", ");
-    let known = format!("one of {known}, resnet");
+    let known = format!("one of {known}, resnet, vit, deit");
     if let Some(name) = &config.model_type {
         return Family::named(name)
             .ok_or_else(|| Error::refused(file, "model_type", known, format_args!("`{name}`")));
@@ -140,6 +140,8 @@ impl Config {
             intermediate: at(keys.intermediate, INTERMEDIATE_MAX)?.1,
             norm_eps: norm_eps(eps, file)?,
             activation: activation((keys.activation, name), file)?,
+            norm_place: NormPlace::Behind,
+            has_qkv_bias: true,
         })
     }
 

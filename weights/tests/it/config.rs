@@ -145,13 +145,13 @@ fn the_family_may_be_in_the_architecture_only() {
     assert_eq!(named("RobertaModel").unwrap().name(), "roberta");
     assert!(named("BertJapaneseThing").is_err());
     let error = named("GPT2LMHeadModel").unwrap_err();
-    let expected =
-        "`model_type` must be one of bert, roberta, distilbert, resnet, found no such key";
+    let expected = "`model_type` must be one of bert, roberta, distilbert, resnet, vit, deit, \
+                    found no such key";
     assert_eq!(error, format!("config.json: {expected}"));
     refused(
         "\"bert\"",
         "\"llama\"",
-        "`model_type` must be one of bert, roberta, distilbert, resnet, found `llama`",
+        "`model_type` must be one of bert, roberta, distilbert, resnet, vit, deit, found `llama`",
     );
 }
 

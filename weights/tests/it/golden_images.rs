@@ -12,7 +12,9 @@ use crate::forward::forward;
 const DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/golden-images");
 
 /// Name, pictures as `[channels, height, width]`, segments, width behind the last.
-const CASES: [(&str, [usize; 3], usize, usize); 14] = [
+const CASES: [(&str, [usize; 3], usize, usize); 19] = [
+    ("deit-hf", [1, 32, 32], 3, 32),
+    ("deit-timm", [3, 24, 24], 3, 32),
     ("resnet-basic", [3, 33, 29], 5, 16),
     ("resnet-bottleneck", [3, 32, 32], 5, 32),
     ("resnet-bottleneck-v1", [3, 33, 29], 5, 32),
@@ -27,6 +29,9 @@ const CASES: [(&str, [usize; 3], usize, usize); 14] = [
     ("vgg-bn", [1, 256, 224], 5, 16),
     ("vgg-timm", [3, 32, 32], 5, 16),
     ("vgg-timm-large", [1, 256, 288], 5, 16),
+    ("vit-f16", [3, 32, 32], 3, 32),
+    ("vit-hf", [3, 30, 30], 3, 32),
+    ("vit-timm", [3, 32, 40], 3, 32),
 ];
 
 /// How far values may be from PyTorch's: weights are folded to f32.

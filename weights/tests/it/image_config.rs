@@ -362,6 +362,42 @@ fn a_network_of_timm_may_be_wrapped_by_transformers() {
     let wrapped = r#""model_type": "timm_wrapper", "do_pooling": true, "initializer_range": 0.02,
         "architectures": ["TimmWrapperForImageClassification"], "#;
     assert_eq!(with(wrapped).unwrap(), plain);
-    let error = with(r#""model_type": "vit", "#).unwrap_err().to_string();
+    let error = with(r#""model_type": "beit", "#).unwrap_err().to_string();
     assert!(error.contains("`model_type` must be one of"), "{error}");
+}
+
+const VIT: &str = r#"{"architecture": "vit_tiny_patch16_224", "num_classes": 3,
+    "global_pool": "token",
+    "model_args": {"embed_dim": 8, "depth": 2, "num_heads": 2, "patch_size": 4},
+    "pretrained_cfg": {"input_size": [3, 8, 12]}}"#;
+
+#[test]
+fn a_vision_transformer_by_timm() {
+    let spec = parse(VIT).unwrap();
+    assert_eq!((spec.sites(), spec.site_width(0), spec.classes()), (2, 8, 3));
+    assert_eq!(spec.network.image_tokens(), Some(7), "six patches behind a class token");
+    assert_eq!(spec.network.attention_heads(), Some(2));
+    let names: Vec<_> = spec.network.tensors().map(|form| form.name).collect();
+    for name in ["cls_token", "pos_embed", "blocks.1.attn.qkv.weight", "norm.bias", "head.weight"] {
+        assert!(names.iter().any(|own| own == name), "{name}: {names:?}");
+    }
+    let full = named("deit_small_patch16_224", "").unwrap();
+    assert_eq!((full.sites(), full.site_width(11)), (12, 384));
+    assert_eq!(full.network.image_tokens(), Some(197));
+}
+
+#[test]
+fn what_a_vision_transformer_cannot_be_here_is_refused() {
+    let with = |from: &str, to: &str| parse(&VIT.replacen(from, to, 1));
+    refused(with("\"token\"", "\"avg\""), "`global_pool` must be `token`, found `avg`");
+    refused(
+        with("\"depth\": 2", "\"init_values\": 1e-5"),
+        "`model_args.init_values` must be left out, found 1e-5",
+    );
+    refused(
+        with("\"num_heads\": 2", "\"num_heads\": 3"),
+        "`model_args.num_heads` must be a divisor of 8, found 3",
+    );
+    let distilled = named("deit_tiny_distilled_patch16_224", "").unwrap_err();
+    assert!(distilled.contains("`architecture` must be one of"), "{distilled}");
 }

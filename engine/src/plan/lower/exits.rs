@@ -87,15 +87,19 @@ impl Lowering<'_> {
 
     pub(super) fn finish(self, mut segments: Vec<Segment>, mut last: Ramp) -> Plan {
         let Places { activations, resident } = place(&mut segments, &mut last);
+        let image_tokens = self.spec.network.image_tokens().unwrap_or(0);
         let (row_tokens_max, row_pixels) = match &self.spec.input {
             Input::Tokens(text) => (text.row_tokens_max().min(self.limits.tokens_max), 0),
-            Input::Pixels(image) => (1, image.height * image.width * image.channels),
+            Input::Pixels(image) => {
+                (image_tokens.max(1), image.height * image.width * image.channels)
+            }
         };
         let mut layout = ArenaLayout {
             rows_max: self.limits.rows_max,
             tokens_max: self.limits.tokens_max,
             row_tokens_max,
             row_pixels,
+            image_tokens,
             activations,
             resident,
             moments: if self.takes_norms { vec![last.width; 2] } else { Vec::new() },

@@ -111,7 +111,7 @@ impl<'a> Lowering<'a> {
     fn new(spec: &'a ModelSpec, limits: Limits, prefers: Preferences) -> Self {
         let tokens_max = match spec.input {
             Input::Tokens(_) => limits.tokens_max,
-            Input::Pixels(_) => limits.rows_max,
+            Input::Pixels(_) => limits.rows_max * spec.network.image_tokens().unwrap_or(1),
         };
         let is_attention = |step: &&Step| matches!(step, Step::Attention(_));
         let attentions = spec.network.leaves().filter(is_attention).count();
@@ -185,6 +185,7 @@ impl<'a> Lowering<'a> {
             Step::MeanTo { side } => {
                 self.pool(x, Window::MeanTo(Grid { height: side, width: side }))
             }
+            Step::Patches(ref patches) => self.patches(patches, x),
             Step::Linear(ref linear) => self.linear(linear, x, place),
             Step::Norm(ref norm) => self.norm(norm, x, place),
             Step::Attention(attention) => self.attention(attention, x, place),

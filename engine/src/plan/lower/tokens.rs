@@ -2,7 +2,7 @@
 
 use offramp_kernels::{
     Activation, Attention, Embed, Linear, LinearNorms, MomentsId, Narrow, Norm, NormWeights,
-    Normalised, Op, Standardised,
+    Normalised, Op, Patches, Standardised,
 };
 use offramp_weights::ModelSpec;
 use offramp_weights::network::{self, Step};
@@ -41,6 +41,23 @@ impl Lowering<'_> {
         });
         let out = self.value(Shape::Tokens, width);
         self.ops.push(Op::Embed(Embed { word, position, kind, norm, out: out.span, width }));
+        out
+    }
+
+    pub(super) fn patches(&mut self, patches: &network::Patches, x: &Value) -> Value {
+        let network::Patches { first, position, tokens, width } = patches;
+        let firsts = first.len();
+        let out = self.value(Shape::Tokens, *width);
+        let op = Patches {
+            x: x.span,
+            patches: tokens - firsts,
+            first: self.weights.tables(firsts, *width, first),
+            firsts,
+            position: self.weights.table(*tokens, *width, position),
+            out: out.span,
+            width: *width,
+        };
+        self.ops.push(Op::Patches(op));
         out
     }
 

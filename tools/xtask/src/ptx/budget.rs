@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 /// Most registers of a thread, by kernel.
-const REGISTERS: [(&str, u32); 20] = [
+const REGISTERS: [(&str, u32); 21] = [
     ("attention_128", 255),
     ("attention_32", 168),
     ("attention_64", 255),
@@ -21,6 +21,7 @@ const REGISTERS: [(&str, u32); 20] = [
     ("linear_few", 112),
     ("linear_wide", 128),
     ("narrow", 32),
+    ("patches", 40),
     ("pixel_blocks", 40),
     ("pixels", 40),
     ("pool2d", 64),
