@@ -87,11 +87,6 @@ impl Slots {
         Room { rows: self.free_slots.count, places: self.free_places.count, groups }
     }
 
-    /// Whether no row is there.
-    pub(crate) fn are_free(&self) -> bool {
-        self.free_slots.count == self.groups.len()
-    }
-
     /// The group that ops work on.
     pub(crate) fn running(&self) -> Option<GroupId> {
         self.running
@@ -100,11 +95,6 @@ impl Slots {
     /// Rows of a group in the order of their positions, those that have left included.
     pub(crate) fn members(&self, group: GroupId) -> &[RowSlot] {
         self.members.get(group.0 as usize).map_or(&[], Vec::as_slice)
-    }
-
-    /// Rows of the running group.
-    pub(crate) fn running_members(&self) -> &[RowSlot] {
-        self.running.map_or(&[], |group| self.members(group))
     }
 
     /// Places of a row's tokens, in their order, as runs of neighbours.
@@ -121,21 +111,6 @@ impl Slots {
     /// How many places a row has.
     pub(crate) fn count(&self, slot: RowSlot) -> usize {
         self.runs(slot).map(|run| run.len()).sum()
-    }
-
-    /// Places of all rows of a group, one row after the other.
-    pub(crate) fn places(&self, group: GroupId) -> impl Iterator<Item = u32> {
-        self.members(group).iter().flat_map(|&slot| self.runs(slot)).flatten()
-    }
-
-    /// Whether those are 0, 1, 2 and so on.
-    pub(crate) fn are_packed(&self, group: GroupId) -> bool {
-        let mut end = 0;
-        self.members(group).iter().flat_map(|&slot| self.runs(slot)).all(|run| {
-            let follows = run.start == end;
-            end = run.end;
-            follows
-        })
     }
 
     /// Gives slots and places to rows of so many tokens, as a group that runs from now on.
@@ -279,6 +254,38 @@ impl Slots {
             Some(group) => Err(Error::mismatch("group", "park or retire the one that runs", group)),
             None => Ok(()),
         }
+    }
+}
+
+/// For devices whose rows lie by place.
+#[cfg(any(test, feature = "cuda"))]
+impl Slots {
+    /// Whether no row is there.
+    pub(crate) fn are_free(&self) -> bool {
+        self.free_slots.count == self.groups.len()
+    }
+
+    /// Whether the places of all rows of a group are 0, 1, 2 and so on.
+    pub(crate) fn are_packed(&self, group: GroupId) -> bool {
+        let mut end = 0;
+        self.members(group).iter().flat_map(|&slot| self.runs(slot)).all(|run| {
+            let follows = run.start == end;
+            end = run.end;
+            follows
+        })
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl Slots {
+    /// Rows of the running group.
+    pub(crate) fn running_members(&self) -> &[RowSlot] {
+        self.running.map_or(&[], |group| self.members(group))
+    }
+
+    /// Places of all rows of a group, one row after the other.
+    pub(crate) fn places(&self, group: GroupId) -> impl Iterator<Item = u32> {
+        self.members(group).iter().flat_map(|&slot| self.runs(slot)).flatten()
     }
 }
 
