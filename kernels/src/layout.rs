@@ -164,11 +164,6 @@ pub struct ArenaLayout {
 }
 
 impl ArenaLayout {
-    /// Places of all rows together.
-    pub(crate) fn places_max(&self) -> usize {
-        self.tokens_max.max(self.rows_max)
-    }
-
     /// Elements that one place has in a resident value.
     pub(crate) fn place_width(&self, value: &Span) -> usize {
         value.len / self.tokens_max.max(1)

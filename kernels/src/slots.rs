@@ -61,7 +61,7 @@ impl Slots {
     /// Everything is free.
     pub(crate) fn new(layout: &ArenaLayout) -> Result<Self> {
         let rows = layout.rows_max;
-        let places = layout.places_max();
+        let places = layout.tokens_max;
         let groups = layout.groups_max.max(1);
         let members = (0..groups).map(|_| room(rows)).collect::<Result<_>>()?;
         Ok(Self {
@@ -206,17 +206,16 @@ impl Slots {
     /// Frees slots and places. A group without rows is free itself.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for a slot that no row has; those before it are free.
+    /// [`Error::Mismatch`] for a slot that no row has; then none is free.
     pub(crate) fn retire(&mut self, slots: &[RowSlot]) -> Result<()> {
-        let freed = slots.iter().try_for_each(|&slot| match self.groups.get(slot.0 as usize) {
-            None | Some(&NONE) => Err(Error::mismatch("slot to retire", "one of a row", slot.0)),
-            Some(_) => {
-                self.free(slot);
-                Ok(())
-            }
-        });
+        let is_free =
+            |slot: &&RowSlot| self.groups.get(slot.0 as usize).is_none_or(|of| *of == NONE);
+        if let Some(slot) = slots.iter().find(is_free) {
+            return Err(Error::mismatch("slot to retire", "one of a row", slot.0));
+        }
+        slots.iter().for_each(|&slot| self.free(slot));
         self.forget_freed();
-        freed
+        Ok(())
     }
 
     /// Frees everything.
@@ -230,13 +229,15 @@ impl Slots {
     }
 
     fn free(&mut self, slot: RowSlot) {
+        if std::mem::replace(&mut self.groups[slot.0 as usize], NONE) == NONE {
+            return;
+        }
         let mut first = std::mem::replace(&mut self.first_runs[slot.0 as usize], NONE);
         while first != NONE {
             let run = self.runs[first as usize];
             self.free_places.give_run(first..first + run.len);
             first = run.next;
         }
-        self.groups[slot.0 as usize] = NONE;
         self.free_slots.give_run(slot.0..slot.0 + 1);
     }
 

@@ -10,6 +10,8 @@ mod errors;
 mod golden;
 #[path = "../it/golden_images.rs"]
 mod golden_images;
+#[path = "../it/groups.rs"]
+mod groups;
 #[path = "../it/invariants.rs"]
 mod invariants;
 mod machine;

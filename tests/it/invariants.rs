@@ -6,13 +6,14 @@ use proptest::prelude::*;
 use crate::machine;
 use crate::support::{Bench, Given, Shown, exactly_at, fill, model_with_ramps, random_rows};
 
-const MODELS: [&str; 6] = [
+const MODELS: [&str; 7] = [
     "bert-relu-many",
     "roberta-cls",
     "distilbert-cls",
     "resnet-cifar",
     "resnet-hf-bottleneck",
     "vgg",
+    "deit-hf",
 ];
 
 fn scores() -> impl Strategy<Value = Score> {

@@ -5,6 +5,7 @@ mod adapt;
 mod allocations;
 mod golden;
 mod golden_images;
+mod groups;
 mod invariants;
 mod machine;
 mod ops;

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::machine;
 use crate::support::{Bench, Given, exactly_at, fill, model_with_ramps, random_rows};
 
-const MODELS: [&str; 4] = ["bert-relu-many", "roberta-cls", "resnet-cifar", "vgg"];
+const MODELS: [&str; 5] = ["bert-relu-many", "roberta-cls", "resnet-cifar", "vgg", "deit-hf"];
 const LIMITS: Limits = Limits { rows_max: 24, tokens_max: 400 };
 
 /// One row: the batch it came with, and its index there.
@@ -23,6 +23,8 @@ struct Ledger {
     owners: Vec<Option<RowId>>,
     answers: Vec<(RowId, Given)>,
     observed: Vec<RowId>,
+    /// What answered, and the ramps before that.
+    seen: Vec<(RowId, u32, Vec<u32>)>,
 }
 
 impl Ledger {
@@ -53,7 +55,11 @@ impl Sink for Ledger {
     }
 
     fn observe(&mut self, observation: Observation<'_>) {
-        self.observed.push(self.owner(observation.slot.0, observation.row));
+        let id = self.owner(observation.slot.0, observation.row);
+        self.observed.push(id);
+        let ramps = observation.seen.iter().map(|seen| seen.ramp);
+        let before = ramps.take_while(|&ramp| ramp <= observation.exit).collect();
+        self.seen.push((id, observation.exit, before));
     }
 }
 
@@ -256,10 +262,14 @@ proptest! {
         }
         yard.clear();
 
-        let places = LIMITS.tokens_max.min(yard.engine.plan().layout.tokens_max);
+        let places = yard.engine.plan().layout.tokens_max;
         let room = Room { rows: LIMITS.rows_max, places, groups: 4 };
         prop_assert_eq!(yard.engine.room(), room, "a slot, a place or a group is lost");
-        let Ledger { mut answers, mut observed, .. } = yard.ledger;
+        let Ledger { mut answers, mut observed, seen, .. } = yard.ledger;
+        for (id, exit, before) in seen {
+            let met: Vec<u32> = (0..ramps.min(exit + 1)).collect();
+            prop_assert_eq!(before, met, "every ramp up to its exit has spoken: {:?}", id);
+        }
         let all = (0..admitted).flat_map(|batch| (0..counts[batch]).map(move |row| (batch, row)));
         let kept: Vec<RowId> = all.filter(|id| !yard.cancelled.contains(id)).collect();
         answers.sort_by_key(|(id, _)| *id);

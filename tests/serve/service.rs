@@ -132,9 +132,11 @@ fn whatever_is_dropped_in_async_code_harms_nobody() {
         }
         drop(handle.clone());
         drop(start(&ServeOptions::default()));
-        // A blocking call blocks, and that is all.
+        // A blocking call blocks, and that is all; more often than a task has a budget for.
         let server = start(&ServeOptions::default());
-        assert!(server.handle().infer_blocking(&text("Where is Oslo?")).is_ok());
+        for _ in 0..300 {
+            assert!(server.handle().infer_blocking(&text("Where is Oslo?")).is_ok());
+        }
         server.drain().unwrap();
     });
 }

@@ -31,8 +31,11 @@ async fn classify(
     State(app): State<Arc<App>>,
     Json(asked): Json<Value>,
 ) -> Result<Json<Value>, Refused> {
-    let text = asked["text"].as_str().unwrap_or_default();
-    let deadline_us = asked["deadline_ms"].as_u64().map(|ms| 1000 * ms as u32);
+    let Some(text) = asked["text"].as_str() else {
+        return Err((StatusCode::BAD_REQUEST, HeaderMap::new(), "no text".to_owned()));
+    };
+    let in_us = |ms: u64| u32::try_from(ms.saturating_mul(1000)).unwrap_or(u32::MAX);
+    let deadline_us = asked["deadline_ms"].as_u64().map(in_us);
     let options = InferOptions { deadline_us, ..InferOptions::default() };
     let infer = Infer { input: Input::Text(text, None), options };
     let answer = app.handle.infer(&infer).await.map_err(refused)?.last;

@@ -1,5 +1,7 @@
 //! The ramps of a group, as they were issued: which is due, and behind which rows were packed.
 
+use super::facts::RowFacts;
+
 /// Segments that may be issued beyond the last ramp that was heard.
 const AHEAD: usize = 1;
 
@@ -42,6 +44,12 @@ impl Course {
     /// The ramp behind which rows were packed last.
     pub(super) fn packed(&self) -> Option<u32> {
         self.packed
+    }
+
+    /// The last of these ramps that a row met: behind it, or before the next, it was packed away.
+    pub(super) fn last_met(&self, facts: &RowFacts) -> Option<u32> {
+        let met = self.issued.iter().rev().find(|issued| !facts.is_gone(issued.packed));
+        met.map(|issued| issued.ramp)
     }
 
     /// The ramp to be heard before segment `index` is issued.

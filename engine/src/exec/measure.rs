@@ -179,7 +179,8 @@ impl Engine {
     }
 
     /// Measuring starts over again and again, so nobody else may be there.
-    fn check_alone(&self) -> Result<()> {
+    fn check_alone(&mut self) -> Result<()> {
+        self.retire_left_over()?;
         let there = self.plan.layout.rows_max - self.device.room().rows;
         if there > 0 {
             return Err(Error::Options(format!(

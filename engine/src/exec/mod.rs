@@ -5,6 +5,7 @@ mod answer;
 mod audit;
 mod compact;
 mod course;
+mod facts;
 mod group;
 mod measure;
 mod pace;

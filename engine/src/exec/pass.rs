@@ -19,18 +19,16 @@ impl Engine {
         settings: &PassSettings<'_>,
         sink: &mut dyn Sink,
     ) -> Result<PassReport> {
-        self.retire_left_over()?;
         let Some(mut group) = self.admit(batch, settings)? else { return Err(no_room(batch)) };
         self.left_over.extend_from_slice(group.slots());
         let ran = self.run_to_end(&mut group, settings.next, sink);
+        let ended = match ran {
+            Ok(()) => self.end(group, sink),
+            Err(error) => self.cancel(group).and(Err(error)),
+        };
         self.left_over.clear();
-        if let Err(error) = ran {
-            self.cancel(group)?;
-            return Err(error);
-        }
-        let mut report = self.end(group, sink)?;
-        report.device_elapsed = self.device.pass_time()?;
-        Ok(report)
+        let device_elapsed = self.device.pass_time()?;
+        Ok(PassReport { device_elapsed, ..ended? })
     }
 
     fn run_to_end(
@@ -41,11 +39,12 @@ impl Engine {
     ) -> Result<()> {
         while self.step(group, next, sink)? {}
         self.hear_out(group, next, sink)?;
-        Ok(self.device.finish()?)
+        self.device.finish()?;
+        self.drain(sink)
     }
 
     /// Retires the rows of a pass that a sink left by a panic.
-    fn retire_left_over(&mut self) -> Result<()> {
+    pub(super) fn retire_left_over(&mut self) -> Result<()> {
         if self.left_over.is_empty() {
             return Ok(());
         }

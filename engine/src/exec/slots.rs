@@ -3,37 +3,9 @@
 use offramp_kernels::{ExitRecord, RowSlot};
 
 use super::answer::{Exit, Seen};
+use super::facts::RowFacts;
+use super::group::Group;
 use crate::plan::Plan;
-
-/// One row.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct RowFacts {
-    /// Its index in the batch that it came with.
-    pub(super) row: usize,
-    pub(super) tokens: usize,
-    /// It was drawn: a row of the sample.
-    pub(super) is_drawn: bool,
-    /// It runs to the end whatever it answers.
-    pub(super) stays: bool,
-    /// The exit that answered.
-    pub(super) answered: Option<u32>,
-    /// The final exit has spoken.
-    pub(super) has_ended: bool,
-    /// What the final exit decided.
-    pub(super) final_label: Option<u32>,
-    /// Some logit was NaN or infinite.
-    pub(super) is_bad: bool,
-    /// Ramps that have spoken.
-    pub(super) seen: usize,
-}
-
-impl RowFacts {
-    /// Whether it is gone from the device once rows were packed behind exit `packed`.
-    pub(super) fn is_gone(&self, packed: Option<u32>) -> bool {
-        let left = self.answered.filter(|_| !self.stays);
-        left.is_some_and(|exit| packed.is_some_and(|packed| exit <= packed))
-    }
-}
 
 /// All rows, by slot; allocated once.
 pub(super) struct SlotFacts {
@@ -68,6 +40,14 @@ impl SlotFacts {
         &self.rows[slot.0 as usize]
     }
 
+    /// Before rows of a group come together with others: the last ramp that each has met.
+    pub(super) fn note_ramps_met(&mut self, group: &Group) {
+        for slot in group.slots() {
+            let facts = &mut self.rows[slot.0 as usize];
+            facts.met = facts.met.max(group.course.last_met(facts));
+        }
+    }
+
     /// Where an exit is, and the share of the segments run by then.
     pub(super) fn place(&self, exit: u32) -> (Exit, f64) {
         self.places[exit as usize]
@@ -99,19 +79,5 @@ impl SlotFacts {
     pub(super) fn seen(&self, slot: RowSlot) -> &[Seen] {
         let from = slot.0 as usize * self.ramps();
         &self.seen[from..from + self.of(slot).seen]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_packing_takes_rows_out() {
-        let row = |exit, stays| RowFacts { answered: exit, stays, ..RowFacts::default() };
-        assert!(row(Some(1), false).is_gone(Some(1)));
-        assert!(!row(Some(2), false).is_gone(Some(1)), "it left behind the packing");
-        assert!(!row(Some(0), true).is_gone(Some(1)), "it stays");
-        assert!(!row(Some(0), false).is_gone(None) && !row(None, false).is_gone(Some(1)));
     }
 }

@@ -7,7 +7,7 @@
 
 use offramp_kernels::{Device, LiveBound, Op, RowSlot};
 
-use super::slots::RowFacts;
+use super::facts::RowFacts;
 use super::{Answer, Engine, Group, Observation, Packing, PassReport, PassSettings, Sink};
 use crate::batch::Batch;
 use crate::clock;
@@ -33,6 +33,7 @@ impl Engine {
     /// # Errors
     /// Settings that do not fit the plan; another group runs; the device failed.
     pub fn admit(&mut self, batch: &Batch, settings: &PassSettings<'_>) -> Result<Option<Group>> {
+        self.retire_left_over()?;
         self.check(settings)?;
         let room = self.device.room();
         if batch.rows() > room.rows || batch.tokens() > room.places || room.groups == 0 {
@@ -110,7 +111,10 @@ impl Engine {
         if !group.rows.is_empty() {
             self.device.issue(&Op::Ramp(self.plan.last.clone()), group.rows.bound())?;
         }
-        self.device.park(None)?;
+        // A group without rows has never run: another one may.
+        if !group.members.is_empty() {
+            self.device.park(None)?;
+        }
         Ok(false)
     }
 
@@ -209,7 +213,9 @@ impl Engine {
         self.ids.extend(others.iter().map(|other| other.id));
         self.device.gather(&self.ids, &site.compact)?;
         group.is_parked = false;
+        self.slots.note_ramps_met(group);
         for other in others.drain(..) {
+            self.slots.note_ramps_met(&other);
             group.absorb(&other);
             self.spares.push(other);
         }
@@ -291,7 +297,7 @@ impl Engine {
         loop {
             let is_done = self.device.is_done()?;
             self.drain(sink)?;
-            if is_done || group.rows.iter().all(|row| self.slots.of(row.slot).has_ended) {
+            if is_done || self.is_heard_out(group) {
                 break;
             }
             self.use_wait(next)?;
@@ -300,6 +306,17 @@ impl Engine {
             self.learn_rates(group);
         }
         Ok(())
+    }
+
+    /// Whether every row has said what it could: at the final exit, or, where it was packed away,
+    /// at the last ramp that it met.
+    fn is_heard_out(&self, group: &Group) -> bool {
+        group.members.iter().all(|&slot| {
+            let facts = self.slots.of(slot);
+            let said = self.slots.seen(slot).last().map(|seen| seen.ramp);
+            let met = facts.met.max(group.course.last_met(facts));
+            facts.has_ended || (facts.is_gone(group.course.packed()) && said >= met)
+        })
     }
 
     /// Ends a group wherever it is: its rows are answered no more, and their slots are free.

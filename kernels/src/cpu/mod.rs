@@ -154,8 +154,9 @@ impl Device for CpuDevice {
     }
 
     fn retire(&mut self, slots: &[RowSlot]) -> Result<()> {
+        self.rows.retire(slots)?;
         self.exits.forget(slots);
-        self.rows.retire(slots)
+        Ok(())
     }
 
     fn clear(&mut self) {

@@ -22,7 +22,7 @@ impl Parked {
             return Ok(Self::default());
         }
         let stride = layout.resident_width();
-        let values = Buffer::new("parked rows", layout.places_max().saturating_mul(stride))?;
+        let values = Buffer::new("parked rows", layout.tokens_max.saturating_mul(stride))?;
         Ok(Self { values, stride })
     }
 

@@ -115,15 +115,6 @@ impl<T: Pod> MappedMemory<T> {
         unsafe { std::slice::from_raw_parts(self.host.add(at), len) }
     }
 
-    /// The elements, to write.
-    ///
-    /// # Safety
-    /// The device neither reads nor writes any of them while the slice lives.
-    pub(crate) unsafe fn slice_mut(&mut self) -> &mut [T] {
-        // SAFETY: by this function's contract.
-        unsafe { self.part_mut(0, self.len) }
-    }
-
     /// Some of the elements, to write.
     ///
     /// # Safety

@@ -223,7 +223,7 @@ impl CudaDevice {
             rows: round_up(bound.rows.min(rows.count()), 1),
             tokens: round_up(tokens, 64),
             longest: round_up(rows.longest().min(bound.tokens), 64),
-            pass_tokens: rows.pass_tokens().max(tokens),
+            pass_tokens: rows.token_count(),
         })
     }
 
@@ -257,11 +257,9 @@ impl CudaDevice {
         };
         queue.flush()?;
         let number = reserved.rows.send(&queue.stream, group, rows, is_alone)?;
-        if is_alone {
-            // Beside the copy, and before anything is launched.
-            queue.record_due()?;
-            queue.start_clock()?;
-        }
+        // Beside the copy, and before anything of these rows is launched.
+        queue.record_due()?;
+        queue.start_clock()?;
         Ok(number)
     }
 }
@@ -392,9 +390,9 @@ impl Device for CudaDevice {
 
     fn retire(&mut self, slots: &[RowSlot]) -> Result<()> {
         let reserved = self.reserved()?;
-        let retired = reserved.rows.slots.retire(slots);
+        reserved.rows.slots.retire(slots)?;
         reserved.exits.retire(slots);
-        retired
+        Ok(())
     }
 
     fn clear(&mut self) {

@@ -82,7 +82,7 @@ impl Places {
             thresholds: take(layout.exits, 4),
             offsets: take(rows.saturating_add(1), 4),
             slots: take(rows, 4),
-            origin: take(layout.places_max(), 4),
+            origin: take(layout.tokens_max, 4),
             tokens: take(layout.tokens_max, size_of::<Token>()),
             entry_bytes: end,
             image_tokens: layout.image_tokens,
@@ -102,8 +102,6 @@ struct Group {
     rows: usize,
     tokens: usize,
     longest: usize,
-    /// The most tokens that any of its rows came with, all rows of its admission together.
-    pass_tokens: usize,
     are_images: bool,
     /// Whether what its rows are made of can be read.
     has_input: bool,
@@ -150,7 +148,6 @@ impl Rows {
                 rows: 0,
                 tokens: 0,
                 longest: 0,
-                pass_tokens: 0,
                 are_images: false,
                 has_input: false,
                 sent: 0,
@@ -211,28 +208,40 @@ impl Rows {
         self.number += if self.number as u32 == u32::MAX { 2 } else { 1 };
         self.send_images(stream, rows)?;
         self.note(group, rows);
-        let places = self.places;
-        let number = self.number;
-        let members = self.slots.members(group);
-        let at = places.entry(group);
-        // SAFETY: the device has taken over what was sent from these parts before.
-        let staging = unsafe { self.staging.slice_mut() };
-        for (row, slot) in members.iter().enumerate() {
-            let state = RowState::new(rows, row, number);
-            put(staging, size_of::<RowState>() * slot.0 as usize, &[state]);
+        self.write_states(group, rows);
+        let end = self.write_entry(group, rows);
+        self.upload(stream, group, end, is_alone)?;
+        Ok(self.number)
+    }
+
+    /// Writes the states of a group's rows into the staging block.
+    fn write_states(&mut self, group: GroupId, rows: &Admission<'_>) {
+        let Self { slots, staging, number, .. } = self;
+        let bytes = size_of::<RowState>();
+        for (row, slot) in slots.members(group).iter().enumerate() {
+            // SAFETY: the device has taken over what was sent from here for a row. A copy of all
+            // states that is still on its way may read it for a slot that had none: whatever
+            // arrives, this state's own copy follows.
+            let state = unsafe { staging.part_mut(bytes * slot.0 as usize, bytes) };
+            put(state, 0, &[RowState::new(rows, row, *number)]);
         }
-        let mut used = fill(&mut staging[at..], &places, rows, members);
-        if !self.slots.are_packed(group) {
-            for (token, place) in self.slots.places(group).enumerate() {
-                put(staging, at + places.origin + 4 * token, &[place]);
+    }
+
+    /// Writes a group's entry into the staging block; gives where it ends there.
+    fn write_entry(&mut self, group: GroupId, rows: &Admission<'_>) -> usize {
+        let Self { slots, staging, places, .. } = self;
+        let at = places.entry(group);
+        // SAFETY: the device has taken over what was sent from here before.
+        let entry = unsafe { staging.part_mut(at, places.entry_bytes) };
+        let used = fill(entry, places, rows, slots.members(group));
+        if !slots.are_packed(group) {
+            for (token, place) in slots.places(group).enumerate() {
+                put(entry, places.origin + 4 * token, &[place]);
             }
         }
-        if let RowInput::Text { tokens, .. } = rows.input {
-            put(staging, at + places.tokens, tokens);
-            used = places.tokens + size_of_val(tokens);
-        }
-        self.upload(stream, group, at + used, is_alone)?;
-        Ok(number)
+        let RowInput::Text { tokens, .. } = rows.input else { return at + used };
+        put(entry, places.tokens, tokens);
+        at + places.tokens + size_of_val(tokens)
     }
 
     fn send_images(&mut self, stream: &Stream, rows: &Admission<'_>) -> Result<()> {
@@ -263,7 +272,6 @@ impl Rows {
         let counts = rows.places(image_tokens).take(if has_tokens { group.rows } else { 0 });
         group.tokens = counts.clone().sum();
         group.longest = counts.max().unwrap_or(0);
-        group.pass_tokens = group.tokens;
         group.has_input = true;
         group.sent = self.number;
     }
@@ -271,7 +279,7 @@ impl Rows {
     /// Copies states and entry: all that lies between as well, where nobody else is there.
     fn upload(&self, stream: &Stream, group: GroupId, end: usize, is_alone: bool) -> Result<()> {
         let entry = self.places.entry(group);
-        if is_alone && group.0 == 0 {
+        if is_alone {
             return self.copy(stream, 0, end);
         }
         let state = size_of::<RowState>();
@@ -283,8 +291,8 @@ impl Rows {
     }
 
     fn copy(&self, stream: &Stream, from: usize, end: usize) -> Result<()> {
-        // SAFETY: staging is written again only once the device has taken this over; the block is
-        // as long.
+        // SAFETY: parts of rows are written again only once the device has taken this over; the
+        // block is as long.
         unsafe {
             stream.upload_later(
                 self.block.address() + from as u64,
@@ -300,13 +308,11 @@ impl Rows {
         let rows = groups.iter().map(|group| of(group).rows).sum();
         let tokens = groups.iter().map(|group| of(group).tokens).sum();
         let longest = groups.iter().map(|group| of(group).longest).max().unwrap_or(0);
-        let pass_tokens = groups.iter().map(|group| of(group).pass_tokens).max().unwrap_or(0);
         let first = self.slots.gather(groups);
         let group = &mut self.groups[first.0 as usize];
         group.rows = rows;
         group.tokens = tokens;
         group.longest = longest;
-        group.pass_tokens = pass_tokens;
         group.has_input = false;
     }
 
@@ -356,11 +362,6 @@ impl Rows {
     /// Tokens of the longest of them.
     pub(crate) fn longest(&self) -> usize {
         self.running().map_or(0, |group| group.longest)
-    }
-
-    /// Tokens that decide how sums are cut.
-    pub(crate) fn pass_tokens(&self) -> usize {
-        self.running().map_or(0, |group| group.pass_tokens)
     }
 
     /// Number of the last admission.

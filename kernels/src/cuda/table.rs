@@ -43,7 +43,7 @@ impl Tables {
 
     fn stride(layout: &ArenaLayout) -> usize {
         let rows = layout.rows_max.saturating_add(1);
-        let words = rows.saturating_mul(2).saturating_add(layout.places_max().saturating_mul(2));
+        let words = rows.saturating_mul(2).saturating_add(layout.tokens_max.saturating_mul(2));
         words.saturating_mul(4).saturating_add(3 * 16 + 15) & !15
     }
 
@@ -55,7 +55,7 @@ impl Tables {
             let offsets = live + 16;
             let slots = offsets + words(layout.rows_max + 1);
             let origin = slots + words(layout.rows_max + 1);
-            Table { live, offsets, slots, origin, local: origin + words(layout.places_max()) }
+            Table { live, offsets, slots, origin, local: origin + words(layout.tokens_max) }
         };
         Self { tables: [first, table(0), table(1)], current: 0 }
     }

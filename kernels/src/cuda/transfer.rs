@@ -62,7 +62,7 @@ impl CudaDevice {
             self.queue.stream.download(map, &mut places)?;
         }
         let mut places: Vec<usize> = places.into_iter().map(|place| place as usize).collect();
-        let mut is_taken = vec![false; self.layout.places_max()];
+        let mut is_taken = vec![false; self.layout.tokens_max];
         places.iter().for_each(|&place| is_taken[place] = true);
         places.extend((0..is_taken.len()).filter(|&place| !is_taken[place]));
         Ok(Some((width, places)))

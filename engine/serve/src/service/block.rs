@@ -13,9 +13,10 @@ impl Wake for Unpark {
     }
 }
 
-/// What the future gives.
+/// What the future gives. Within a task of tokio its budget does not count: that is renewed only
+/// between polls of the task, and here none comes.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
+    let mut future = pin!(tokio::task::unconstrained(future));
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);
     loop {

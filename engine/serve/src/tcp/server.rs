@@ -21,8 +21,7 @@ use crate::service::{Handle, Life, Served, Service, block_on};
 /// that others may wait in: in async code use [`serve`] instead.
 pub struct Server {
     handle: Handle,
-    /// Until it is dropped.
-    runtime: Option<Runtime>,
+    _io: Io,
     /// Until it is drained.
     serving: Option<JoinHandle<Result<Option<Adapted>>>>,
     shutdown: CancellationToken,
@@ -52,10 +51,11 @@ impl Server {
     /// # Errors
     /// As [`Service::start`]; somebody else listens by now; a thread cannot be started.
     pub fn start_on(ports: Ports, served: Served, options: &ServeOptions) -> Result<Self> {
-        let runtime = runtime(options.io_threads)?;
+        let io = Io::new(options.io_threads)?;
+        let runtime = io.enter()?;
         let service = Service::start(served, &options.service)?;
         let handle = service.handle();
-        let (listener, http) = ports.listen(&runtime)?;
+        let (listener, http) = ports.listen(runtime)?;
         let address = local(&listener)?;
         let http_address = http.as_ref().map(local).transpose()?;
         let (sender, receiver) = tokio::sync::mpsc::channel(1);
@@ -71,9 +71,9 @@ impl Server {
         if let Some(http) = http {
             runtime.spawn(serve_health(http, handle.clone()));
         }
-        let (runtime, serving) = (Some(runtime), Some(serving));
         let orders = options.takes_orders.then_some(receiver);
-        Ok(Self { handle, runtime, serving, shutdown, orders, address, http_address })
+        let serving = Some(serving);
+        Ok(Self { handle, _io: io, serving, shutdown, orders, address, http_address })
     }
 
     /// Where it listens.
@@ -130,20 +130,37 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.handle.state.stop();
-        if let Some(runtime) = self.runtime.take() {
-            // In async code a runtime may not be waited for.
-            runtime.shutdown_background();
-        }
     }
 }
 
-fn runtime(io_threads: usize) -> Result<Runtime> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(io_threads.max(1))
-        .thread_name("offramp-io")
-        .enable_all()
-        .build();
-    runtime.map_err(|source| Error::Start { what: "no threads", source })
+/// A runtime that may be dropped in async code, where nobody may wait for it.
+struct Io {
+    /// Until it is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Io {
+    fn new(threads: usize) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads.max(1))
+            .thread_name("offramp-io")
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(|source| Error::Start { what: "no threads", source })?;
+        Ok(Self { runtime: Some(runtime) })
+    }
+
+    fn enter(&self) -> Result<&Runtime> {
+        self.runtime.as_ref().ok_or(Error::Ending)
+    }
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 fn local(listener: &TcpListener) -> Result<SocketAddr> {
