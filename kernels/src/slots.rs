@@ -30,7 +30,7 @@ pub struct Room {
     pub groups: usize,
 }
 
-/// In place of a group or a run that is not there.
+/// In place of a run that is not there.
 const NONE: u32 = u32::MAX;
 
 /// Neighbouring places of a row.
@@ -46,8 +46,8 @@ struct Run {
 pub(crate) struct Slots {
     free_slots: FreeList,
     free_places: FreeList,
-    /// By slot: its group.
-    groups: Vec<u32>,
+    /// By slot: whether a row has it.
+    is_taken: Vec<bool>,
     /// By slot: its first run of places.
     first_runs: Vec<u32>,
     /// By the first place of a run.
@@ -67,7 +67,7 @@ impl Slots {
         Ok(Self {
             free_slots: FreeList::new(rows)?,
             free_places: FreeList::new(places)?,
-            groups: filled(rows, NONE)?,
+            is_taken: filled(rows, false)?,
             first_runs: filled(rows, NONE)?,
             runs: filled(places, Run { len: 0, next: NONE })?,
             members,
@@ -77,8 +77,11 @@ impl Slots {
 
     pub(crate) fn bytes(&self) -> usize {
         let members: usize = self.members.iter().map(Vec::capacity).sum();
-        let words = self.groups.len() + self.first_runs.len() + 2 * self.runs.len();
-        4 * (words + members) + self.free_slots.bytes() + self.free_places.bytes()
+        let words = self.first_runs.len() + 2 * self.runs.len();
+        4 * (words + members)
+            + self.is_taken.len()
+            + self.free_slots.bytes()
+            + self.free_places.bytes()
     }
 
     /// What is free.
@@ -128,7 +131,7 @@ impl Slots {
         let group = self.free_group()?;
         for count in places {
             let slot = self.free_slots.take_run(1).start;
-            self.groups[slot as usize] = group.0;
+            self.is_taken[slot as usize] = true;
             self.first_runs[slot as usize] = self.take_places(count);
             self.members[group.0 as usize].push(RowSlot(slot));
         }
@@ -193,9 +196,6 @@ impl Slots {
         let first = groups[0];
         for &group in &groups[1..] {
             let mut moved = std::mem::take(&mut self.members[group.0 as usize]);
-            for slot in &moved {
-                self.groups[slot.0 as usize] = first.0;
-            }
             self.members[first.0 as usize].append(&mut moved);
             self.members[group.0 as usize] = moved;
         }
@@ -209,7 +209,7 @@ impl Slots {
     /// [`Error::Mismatch`] for a slot that no row has; then none is free.
     pub(crate) fn retire(&mut self, slots: &[RowSlot]) -> Result<()> {
         let is_free =
-            |slot: &&RowSlot| self.groups.get(slot.0 as usize).is_none_or(|of| *of == NONE);
+            |slot: &&RowSlot| self.is_taken.get(slot.0 as usize).is_none_or(|taken| !taken);
         if let Some(slot) = slots.iter().find(is_free) {
             return Err(Error::mismatch("slot to retire", "one of a row", slot.0));
         }
@@ -229,7 +229,7 @@ impl Slots {
     }
 
     fn free(&mut self, slot: RowSlot) {
-        if std::mem::replace(&mut self.groups[slot.0 as usize], NONE) == NONE {
+        if !std::mem::take(&mut self.is_taken[slot.0 as usize]) {
             return;
         }
         let mut first = std::mem::replace(&mut self.first_runs[slot.0 as usize], NONE);
@@ -243,9 +243,9 @@ impl Slots {
 
     /// Members that are free leave their groups.
     fn forget_freed(&mut self) {
-        let Self { members, groups, .. } = self;
+        let Self { members, is_taken, .. } = self;
         for members in members {
-            members.retain(|slot| groups[slot.0 as usize] != NONE);
+            members.retain(|slot| is_taken[slot.0 as usize]);
         }
         self.running = self.running.filter(|&group| !self.members(group).is_empty());
     }
@@ -263,7 +263,7 @@ impl Slots {
 impl Slots {
     /// Whether no row is there.
     pub(crate) fn are_free(&self) -> bool {
-        self.free_slots.count == self.groups.len()
+        self.free_slots.count == self.is_taken.len()
     }
 
     /// Whether the places of all rows of a group are 0, 1, 2 and so on.

@@ -27,8 +27,9 @@ impl Engine {
             Err(error) => self.cancel(group).and(Err(error)),
         };
         self.left_over.clear();
-        let device_elapsed = self.device.pass_time()?;
-        Ok(PassReport { device_elapsed, ..ended? })
+        let mut report = ended?;
+        report.device_elapsed = self.device.pass_time()?;
+        Ok(report)
     }
 
     fn run_to_end(

@@ -50,8 +50,8 @@ impl Engine {
         Ok(Some(group))
     }
 
-    /// The same with an audit that was drawn.
-    pub(super) fn admit_into(
+    /// Fills a group that has no rows, by the audit that was drawn for them.
+    fn admit_into(
         &mut self,
         group: &mut Group,
         batch: &Batch,

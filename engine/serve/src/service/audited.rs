@@ -10,7 +10,7 @@ pub(crate) struct Audited<'a, S> {
     pub(crate) sink: &'a mut S,
     pub(crate) metrics: &'a Metrics,
     pub(crate) decision: Decision,
-    /// By slot: what rows wish for themselves.
+    /// By row of the batch: what it wishes for itself.
     pub(crate) windows: &'a [ExitWindow],
 }
 

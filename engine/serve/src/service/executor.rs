@@ -50,7 +50,7 @@ pub(crate) struct Executor {
     picked: Vec<Job>,
     late: Vec<Job>,
     windows: Vec<ExitWindow>,
-    /// By slot: in two phases a row runs on after its early answer.
+    /// By row of the batch: in two phases it runs on after its early answer.
     stays: Vec<bool>,
     /// When it last ran a pass, or doubted.
     run_us: u64,

@@ -108,16 +108,6 @@ impl Service {
         self.handle.clone()
     }
 
-    /// Whether the folder `dir` holds the model that is served, ramps and thresholds aside: only
-    /// then it can be loaded again. Reads the files without mapping them, so they may be written
-    /// meanwhile.
-    ///
-    /// # Errors
-    /// It holds another one, or cannot be read: says which files have changed.
-    pub fn expect_same_model(&self, dir: &Path) -> Result<()> {
-        self.handle.expect_same_model(dir)
-    }
-
     /// Takes nothing new, answers what was accepted, ends; says what adapting did. Requests that
     /// still wait after the drain timeout are told that the service shuts down. Within a tokio
     /// runtime with a clock.
@@ -150,10 +140,12 @@ impl Drop for Service {
 }
 
 impl Handle {
-    /// As [`Service::expect_same_model`].
+    /// Whether the folder `dir` holds the model that is served, ramps and thresholds aside: only
+    /// then it can be loaded again. Reads the files without mapping them, so they may be written
+    /// meanwhile.
     ///
     /// # Errors
-    /// As there.
+    /// It holds another one, or cannot be read: says which files have changed.
     pub fn expect_same_model(&self, dir: &Path) -> Result<()> {
         let found = Identity::read(dir).map_err(offramp::Error::from)?;
         self.state.reads.expect_identity(dir, &found)
