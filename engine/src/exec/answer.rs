@@ -7,7 +7,8 @@ use offramp_kernels::RowSlot;
 
 /// Takes what a pass gives. Called on the executor's thread: be quick.
 pub trait Sink {
-    /// A row's answer, as soon as it is known. Exactly once for each row.
+    /// A row's answer, as soon as it is known. Exactly once for each row. A call that is about one
+    /// group tells of its rows only; [`Engine::drain`](crate::Engine::drain) tells of all.
     fn answer(&mut self, answer: Answer<'_>);
 
     /// What a row showed, when its group has finished. Exactly once for each row.
@@ -109,10 +110,12 @@ pub struct PassReport {
     pub compactions: usize,
     /// Rows with NaN or infinite logits at some exit.
     pub not_finite: usize,
-    /// From the first op to the last answer.
+    /// From the admission of the rows, of a gathered group that of its first, to the last answer.
+    /// Whatever ran while they were parked is part of it.
     pub elapsed: Duration,
-    /// How long the device was at it by its own clock, without the upload of the rows. `None`
-    /// without [`Engine::time_passes`](crate::Engine::time_passes), and on a CPU.
+    /// How long the device was at a pass by its own clock, without the upload of the rows. `None`
+    /// without [`Engine::time_passes`](crate::Engine::time_passes), on a CPU, and from
+    /// [`Engine::finish`](crate::Engine::finish).
     pub device_elapsed: Option<Duration>,
 }
 

@@ -3,6 +3,8 @@
 /// What the host knows of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RowFacts {
+    /// Number of the group that it is in.
+    pub(super) group: u64,
     /// Its index in the batch that it came with.
     pub(super) row: usize,
     pub(super) tokens: usize,

@@ -5,16 +5,18 @@ mod answer;
 mod audit;
 mod compact;
 mod course;
+mod end;
 mod facts;
 mod group;
 mod measure;
 mod pace;
 mod pass;
+mod records;
 mod slots;
 mod step;
 
 use offramp_kernels::{
-    Admission, Decision, Device, ExitId, ExitRecord, ExitWindow, GroupId, Room, RowInput, RowSlot,
+    Admission, Decision, Device, ExitId, ExitWindow, GroupId, Room, RowInput, RowSlot,
 };
 
 pub use answer::{Answer, Exit, Observation, PassReport, Seen, Sink};
@@ -30,6 +32,8 @@ use crate::rules::{Limits, RowRules};
 use ahead::Ahead;
 use audit::Audit;
 use compact::{LeaveRates, SegmentCosts};
+use group::EngineId;
+use records::Records;
 use slots::SlotFacts;
 
 /// How to start an engine.
@@ -131,6 +135,7 @@ impl<'a> PassSettings<'a> {
 
 /// A model on a device, ready to run batches. One thread owns it.
 pub struct Engine {
+    id: EngineId,
     device: Box<dyn Device>,
     plan: Plan,
     rules: RowRules,
@@ -140,13 +145,14 @@ pub struct Engine {
     costs: SegmentCosts,
     rates: LeaveRates,
     ahead: Ahead,
-    /// Records that have just landed.
-    records: Vec<ExitRecord>,
+    records: Records,
+    /// Groups that were admitted so far.
+    admitted: u64,
     /// Groups without rows, to be used again.
     spares: Vec<Group>,
     /// The groups that are being gathered.
     ids: Vec<GroupId>,
-    /// Rows of the pass that runs.
+    /// Rows of the group that runs to its end in the present call.
     left_over: Vec<RowSlot>,
 }
 
@@ -196,10 +202,14 @@ impl Engine {
         check(&plan).map_err(Error::Options)?;
         device.reserve(&plan.layout)?;
         bind(&plan, model, device.as_mut())?;
+        let id = EngineId::new();
+        let group = |_| Group::with_capacity(id, &plan);
         let mut engine = Self {
+            id,
             slots: SlotFacts::new(&plan),
-            records: Vec::with_capacity(plan.layout.rows_max * plan.layout.exits),
-            spares: (0..options.groups_max.max(1)).map(|_| Group::with_capacity(&plan)).collect(),
+            records: Records::new(&plan),
+            admitted: 0,
+            spares: (0..options.groups_max.max(1)).map(group).collect(),
             ids: Vec::with_capacity(options.groups_max),
             left_over: Vec::with_capacity(plan.layout.rows_max),
             audit: Audit::new(options.seed, options.limits.rows_max),

@@ -37,7 +37,7 @@ impl Engine {
         let Some(due) = group.course.due(group.next) else { return Ok(()) };
         while !is_heard(due, group, &self.slots) {
             let is_done = self.device.is_done()?;
-            self.drain(sink)?;
+            self.drain_group(group, sink)?;
             if is_done {
                 break;
             }

@@ -40,10 +40,12 @@ impl SlotFacts {
         &self.rows[slot.0 as usize]
     }
 
-    /// Before rows of a group come together with others: the last ramp that each has met.
-    pub(super) fn note_ramps_met(&mut self, group: &Group) {
+    /// Rows of `group` become rows of the group that has this number. Their course ends: notes the
+    /// last ramp that each has met.
+    pub(super) fn join(&mut self, number: u64, group: &Group) {
         for slot in group.slots() {
             let facts = &mut self.rows[slot.0 as usize];
+            facts.group = number;
             facts.met = facts.met.max(group.course.last_met(facts));
         }
     }

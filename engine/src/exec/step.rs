@@ -5,10 +5,10 @@
 //!            └─ park ─► gather ─► step         at a site: later, alone or with others
 //! ```
 
-use offramp_kernels::{Device, LiveBound, Op, RowSlot};
+use offramp_kernels::{Device, LiveBound, Op};
 
 use super::facts::RowFacts;
-use super::{Answer, Engine, Group, Observation, Packing, PassReport, PassSettings, Sink};
+use super::{Engine, Group, Packing, PassSettings, Sink};
 use crate::batch::Batch;
 use crate::clock;
 use crate::error::{Error, Result};
@@ -27,27 +27,39 @@ pub(super) fn issue_all(device: &mut dyn Device, ops: &[Op], mut live: LiveBound
 
 impl Engine {
     /// Takes the rows of a batch in as a group, which runs from now on under `settings`; `None`
-    /// where there is no room for them beside those that are there. Only one group runs at a time:
-    /// the others are parked, or have run to their end.
+    /// where there is no room for them until some of those that are there have gone. Only one group
+    /// runs at a time: the others are parked, or have run to their end.
     ///
     /// # Errors
-    /// Settings that do not fit the plan; another group runs; the device failed.
+    /// A batch that is too large for the engine, whoever is there; settings that do not fit the
+    /// plan; another group runs; the device failed.
     pub fn admit(&mut self, batch: &Batch, settings: &PassSettings<'_>) -> Result<Option<Group>> {
         self.retire_left_over()?;
         self.check(settings)?;
+        self.check_size(batch)?;
         let room = self.device.room();
         if batch.rows() > room.rows || batch.tokens() > room.places || room.groups == 0 {
             return Ok(None);
         }
         self.audit.draw(batch.rows(), settings);
-        let mut group = self.spares.pop().unwrap_or_else(|| Group::with_capacity(&self.plan));
-        group.begin(settings);
+        let spare = self.spares.pop();
+        let mut group = spare.unwrap_or_else(|| Group::with_capacity(self.id, &self.plan));
+        group.begin(self.admitted, settings);
+        self.admitted += 1;
         let admitted = self.admit_into(&mut group, batch, settings);
         if let Err(error) = admitted {
             self.spares.push(group);
             return Err(error);
         }
         Ok(Some(group))
+    }
+
+    /// Fails for a batch that will never find room.
+    fn check_size(&self, batch: &Batch) -> Result<()> {
+        let layout = &self.plan.layout;
+        let check = offramp_kernels::Error::check_fits;
+        check("rows of the batch", batch.rows(), layout.rows_max)?;
+        Ok(check("tokens of the batch", batch.tokens(), layout.tokens_max)?)
     }
 
     /// Fills a group that has no rows, by the audit that was drawn for them.
@@ -69,6 +81,7 @@ impl Engine {
             self.slots.admit(
                 slot,
                 RowFacts {
+                    group: group.number,
                     row,
                     tokens,
                     is_drawn: self.audit.drawn()[row],
@@ -85,13 +98,15 @@ impl Engine {
     /// [`PassSettings::next`].
     ///
     /// # Errors
-    /// The group is parked, or the device failed: then [cancel](Self::cancel) it.
+    /// The group is parked, or another engine's. The device failed: then [cancel](Self::cancel) it,
+    /// as where the sink panics.
     pub fn step(
         &mut self,
         group: &mut Group,
         next: Option<&Batch>,
         sink: &mut dyn Sink,
     ) -> Result<bool> {
+        self.check_own(group)?;
         if group.is_parked {
             return Err(Error::Options("the group is parked: gather it first".to_owned()));
         }
@@ -119,7 +134,7 @@ impl Engine {
     }
 
     /// Whether nothing more is to be issued for a group.
-    fn has_run(&self, group: &Group) -> bool {
+    pub(super) fn has_run(&self, group: &Group) -> bool {
         group.next == self.plan.segments.len()
     }
 
@@ -130,15 +145,16 @@ impl Engine {
         group.report.segments += 1;
         group.report.token_segments += bound.tokens;
         let Some(Site { ramp, compact }) = &self.plan.segments[index].site else { return Ok(()) };
-        let Some(ramp) = ramp.as_ref().filter(|ramp| group.active[ramp.exit.0 as usize]) else {
+        let Some(ramp) = ramp.as_ref().filter(|ramp| group.exits.active[ramp.exit.0 as usize])
+        else {
             // The device begins while the host prepares the rest.
-            return if index == 0 { self.drain(sink) } else { Ok(()) };
+            return if index == 0 { self.drain_group(group, sink) } else { Ok(()) };
         };
         let exit = ramp.exit.0;
         let compact = Op::Compact(compact.clone());
         self.device.issue(&Op::Ramp(ramp.clone()), bound)?;
         group.course.issue(exit, index);
-        self.drain(sink)?;
+        self.drain_group(group, sink)?;
         if self.is_to_pack(group, exit) {
             self.device.issue(&compact, bound)?;
             group.course.pack(exit);
@@ -182,8 +198,10 @@ impl Engine {
     /// group may run.
     ///
     /// # Errors
-    /// It is parked already, or at no site; the engine has room for one group only.
+    /// It is parked already, at no site, or another engine's; the engine has room for one group
+    /// only.
     pub fn park(&mut self, group: &mut Group) -> Result<()> {
+        self.check_own(group)?;
         let site = group.site().and_then(|site| self.plan.segments[site].site.as_ref());
         let Some(site) = site.filter(|_| !group.is_parked) else {
             return Err(Error::Options(
@@ -195,27 +213,25 @@ impl Engine {
         Ok(())
     }
 
-    /// A parked group runs again, and with it the rows of `others` that are parked at the same
-    /// site: from now on they are its rows, and meet what it meets. Rows that have left are packed
-    /// away.
+    /// A parked group runs again, and with it the rows of `others` that are parked at the same site
+    /// under the same snapshot of thresholds: from now on they are its rows, packed as its settings
+    /// say. Rows that have left are packed away.
     ///
     /// # Errors
-    /// Some group is not parked, or at another site; another group runs; the device failed. All
-    /// groups are what they were.
+    /// Some group is not parked, at another site, under another snapshot or another engine's, see
+    /// [`Group::may_join`]; another group runs; the device failed. All groups are what they were.
     pub fn gather(&mut self, group: &mut Group, others: &mut Vec<Group>) -> Result<()> {
-        let is_there = |other: &Group| other.is_parked && other.next == group.next;
+        self.check_join(group, others)?;
         let site = group.site().and_then(|site| self.plan.segments[site].site.as_ref());
-        let Some(site) = site.filter(|_| is_there(group) && others.iter().all(is_there)) else {
-            return Err(Error::Options("only groups parked at one site come together".to_owned()));
-        };
+        let Some(site) = site else { return Err(not_at_one_site()) };
         self.ids.clear();
         self.ids.push(group.id);
         self.ids.extend(others.iter().map(|other| other.id));
         self.device.gather(&self.ids, &site.compact)?;
         group.is_parked = false;
-        self.slots.note_ramps_met(group);
+        self.slots.join(group.number, group);
         for other in others.drain(..) {
-            self.slots.note_ramps_met(&other);
+            self.slots.join(group.number, &other);
             group.absorb(&other);
             self.spares.push(other);
         }
@@ -228,137 +244,24 @@ impl Engine {
         Ok(())
     }
 
-    /// Hands out the answers that have landed, of all groups.
-    ///
-    /// # Errors
-    /// The device failed.
-    pub fn drain(&mut self, sink: &mut dyn Sink) -> Result<()> {
-        self.records.clear();
-        self.device.exits(&mut self.records)?;
-        for index in 0..self.records.len() {
-            let record = self.records[index];
-            if self.slots.book(&record) {
-                let slot = RowSlot(record.slot);
-                let place = self.slots.place(record.exit);
-                sink.answer(Answer {
-                    row: self.slots.of(slot).row,
-                    slot,
-                    label: record.label,
-                    score: record.score,
-                    exit: place.0,
-                    depth: place.1,
-                    logits: self.device.logits(offramp_kernels::ExitId(record.exit), slot),
-                    is_finite: record.is_finite(),
-                });
-            }
+    fn check_join(&self, group: &Group, others: &[Group]) -> Result<()> {
+        self.check_own(group)?;
+        others.iter().try_for_each(|other| self.check_own(other))?;
+        let is_there = |other: &Group| other.is_parked && other.next == group.next;
+        if !is_there(group) || !others.iter().all(is_there) {
+            return Err(not_at_one_site());
+        }
+        if let Some(other) = others.iter().find(|other| !group.may_join(other)) {
+            let expected = group.exits.version;
+            let found = other.exits.version;
+            return Err(Error::Options(format!(
+                "a group under other exits, of version {found}, expected those of {expected}"
+            )));
         }
         Ok(())
     }
+}
 
-    /// Ends a group that has run to its end: waits until all its rows have been heard of, by
-    /// looking for their records, hands out answers meanwhile, then what each row showed. Its slots
-    /// are free.
-    ///
-    /// # Errors
-    /// It has segments to run, or the device failed. Its rows are gone all the same.
-    pub fn finish(&mut self, group: Group, sink: &mut dyn Sink) -> Result<PassReport> {
-        let heard = self.hear_out(&group, None, sink);
-        match heard {
-            Ok(()) => self.end(group, sink),
-            Err(error) => {
-                self.cancel(group)?;
-                Err(error)
-            }
-        }
-    }
-
-    /// Tells what the rows of a group showed, and retires them.
-    pub(super) fn end(&mut self, group: Group, sink: &mut dyn Sink) -> Result<PassReport> {
-        let mut report = group.report;
-        report.elapsed = group.started.elapsed();
-        let is_bad = |slot: &&RowSlot| self.slots.of(**slot).is_bad;
-        report.not_finite = group.members.iter().filter(is_bad).count();
-        self.observe(&group, sink);
-        self.cancel(group)?;
-        Ok(report)
-    }
-
-    /// Waits until all rows of a group have been heard of. Answers leave while later layers still
-    /// run, and the images of the next batch arrive.
-    pub(super) fn hear_out(
-        &mut self,
-        group: &Group,
-        next: Option<&Batch>,
-        sink: &mut dyn Sink,
-    ) -> Result<()> {
-        if !self.has_run(group) {
-            return Err(Error::Options("the group has segments to run".to_owned()));
-        }
-        loop {
-            let is_done = self.device.is_done()?;
-            self.drain(sink)?;
-            if is_done || self.is_heard_out(group) {
-                break;
-            }
-            self.use_wait(next)?;
-        }
-        if group.after_exit == AfterExit::Compact {
-            self.learn_rates(group);
-        }
-        Ok(())
-    }
-
-    /// Whether every row has said what it could: at the final exit, or, where it was packed away,
-    /// at the last ramp that it met.
-    fn is_heard_out(&self, group: &Group) -> bool {
-        group.members.iter().all(|&slot| {
-            let facts = self.slots.of(slot);
-            let said = self.slots.seen(slot).last().map(|seen| seen.ramp);
-            let met = facts.met.max(group.course.last_met(facts));
-            facts.has_ended || (facts.is_gone(group.course.packed()) && said >= met)
-        })
-    }
-
-    /// Ends a group wherever it is: its rows are answered no more, and their slots are free.
-    ///
-    /// # Errors
-    /// The device does not know its rows.
-    pub fn cancel(&mut self, group: Group) -> Result<()> {
-        let retired = self.device.retire(&group.members);
-        self.spares.push(group);
-        Ok(retired?)
-    }
-
-    /// What share of the tokens that reached each active ramp left there.
-    fn learn_rates(&mut self, group: &Group) {
-        let tokens = |slot: &RowSlot| self.slots.of(*slot).tokens;
-        let mut reaching = group.members.iter().map(tokens).sum();
-        for (ramp, _) in group.active.iter().enumerate().filter(|(_, active)| **active) {
-            let leaves = |slot: &&RowSlot| {
-                let facts = self.slots.of(**slot);
-                facts.answered == Some(ramp as u32) && !facts.stays
-            };
-            let left = group.members.iter().filter(leaves).map(tokens).sum();
-            self.rates.learn(ramp, left, reaching);
-            reaching -= left;
-        }
-    }
-
-    fn observe(&self, group: &Group, sink: &mut dyn Sink) {
-        let ramps = self.plan.ramps() as u32;
-        for &slot in &group.members {
-            let facts = self.slots.of(slot);
-            let exit = facts.answered.unwrap_or(ramps);
-            let ran_on = facts.stays || exit == ramps;
-            sink.observe(Observation {
-                row: facts.row,
-                slot,
-                seen: self.slots.seen(slot),
-                exit,
-                final_label: facts.final_label.filter(|_| ran_on),
-                is_sample: facts.is_drawn,
-                version: group.version,
-            });
-        }
-    }
+fn not_at_one_site() -> Error {
+    Error::Options("only groups parked at one site come together".to_owned())
 }

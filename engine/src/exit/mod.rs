@@ -17,7 +17,7 @@ pub use table::{Publisher, Subscriber, threshold_table};
 ///
 /// An inactive ramp is not run at all; an active one whose threshold is [`OFF`] runs, and shows
 /// what it would have said, but lets nobody out.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct Exits {
     /// Rises with every published set.
     pub version: u64,
@@ -27,6 +27,26 @@ pub struct Exits {
     pub thresholds: Vec<f32>,
     /// By ramp.
     pub active: Vec<bool>,
+}
+
+impl Clone for Exits {
+    fn clone(&self) -> Self {
+        let Self { version, score, thresholds, active } = self;
+        Self {
+            version: *version,
+            score: *score,
+            thresholds: thresholds.clone(),
+            active: active.clone(),
+        }
+    }
+
+    /// Allocates nothing where there is room.
+    fn clone_from(&mut self, source: &Self) {
+        self.version = source.version;
+        self.score = source.score;
+        self.thresholds.clone_from(&source.thresholds);
+        self.active.clone_from(&source.active);
+    }
 }
 
 impl Exits {
