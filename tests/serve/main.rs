@@ -9,6 +9,7 @@ mod life;
 mod orders;
 mod overload;
 mod python;
+mod reload;
 mod service;
 mod support;
 mod tasks;

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use offramp::{Engine, Exits, Model};
+use offramp::{Engine, Exits, Limits, Model};
 use offramp_client::{ClientError, Connection};
 use offramp_protocol::{Exit, Kind, Reply, Status};
-use offramp_serve::{Exiting, Life, Order, ServeOptions, Served};
+use offramp_serve::{Exiting, Life, Order, ServeOptions, Served, Server};
 
 use crate::support::{engine, served, start, text};
 
-fn off(options: &ServeOptions) -> Served {
-    served(options, |_, engine| Exits::off(engine.plan()))
+/// The same model with every row to the end, for a reload.
+fn off(server: &Server) -> Served {
+    let version = server.handle().next_version();
+    served(Limits::default(), |_, engine| Exits { version, ..Exits::off(engine.plan()) })
 }
 
 #[test]
@@ -32,7 +34,7 @@ fn a_reload_under_load_loses_nothing_and_holds_from_then_on() {
             exits
         });
         for _ in 0..3 {
-            server.reload(off(&ServeOptions::default())).unwrap();
+            server.reload(off(&server)).unwrap();
         }
         is_over.store(true, Ordering::Relaxed);
         assert!(load.join().unwrap().len() > 1, "it left early before, and not afterwards");
@@ -49,7 +51,7 @@ fn another_kind_of_model_is_not_taken_and_the_old_one_serves_on() {
     let server = start(&ServeOptions::default());
     let dir = offramp_tests::shipped_dir().with_file_name("fashion-mnist");
     let model = Model::open(dir).unwrap();
-    let engine: Engine = engine(&model, ServeOptions::default().service.limits);
+    let engine: Engine = engine(&model, Limits::default());
     let exiting = Exiting::Fixed(Exits::off(engine.plan()));
     let error = server.reload(Served { model, engine, exiting, shapes: vec![] }).unwrap_err();
     assert!(error.to_string().contains("reads other inputs"), "{error}");
@@ -91,8 +93,7 @@ fn orders_are_taken_where_that_is_allowed() {
             _ => panic!("expected a reload"),
         };
         reload().answer(Err("no such file".to_owned()));
-        reload()
-            .answer(server.reload(off(&ServeOptions::default())).map(drop).map_err(|_| panic!()));
+        reload().answer(server.reload(off(&server)).map(drop).map_err(|_| panic!()));
         let held = reload();
         let mut other = Connection::open(&server.address().to_string(), None).unwrap();
         assert_eq!(refusal(other.ask(Kind::Reload)), Status::Overloaded, "one at a time");

@@ -117,7 +117,7 @@ fn a_deadline_that_cannot_be_met_is_refused_not_run() {
 #[test]
 fn a_profile_that_is_far_too_slow_does_not_refuse_for_ever() {
     let options = ServeOptions::default();
-    let mut served = served(&options, |_, engine| Exits::off(engine.plan()));
+    let mut served = served(Limits::default(), |_, engine| Exits::off(engine.plan()));
     let times = served.shapes.iter_mut().flat_map(|shape| &mut shape.segment_us);
     times.for_each(|us| *us *= 1e5);
     let server = Server::start(served, any_port(), None, &options).unwrap();
@@ -142,10 +142,8 @@ fn a_profile_that_is_far_too_slow_does_not_refuse_for_ever() {
 fn a_deadline_behind_a_long_pass_is_refused_while_that_runs() {
     const LONG: usize = 64;
     let limits = Limits { rows_max: LONG, tokens_max: LONG * 128 };
-    let server = start_slow(&ServeOptions {
-        service: ServiceOptions { limits, ..ServiceOptions::default() },
-        ..ServeOptions::default()
-    });
+    let served = served(limits, |_, engine| Exits::off(engine.plan()));
+    let server = Server::start(served, any_port(), None, &ServeOptions::default()).unwrap();
     let address = server.address().to_string();
     let words = "when where who ".repeat(40);
     let is_over = AtomicBool::new(false);

@@ -15,28 +15,26 @@ use tokio::sync::oneshot;
 use crate::support::{any_port, count_of, ended, questions, served, start, text};
 
 /// The shipped model with the shipped thresholds.
-fn service(options: &ServiceOptions) -> Service {
-    let serve = ServeOptions { service: options.clone(), ..ServeOptions::default() };
-    let served = served(&serve, |model, engine| {
+pub(crate) fn service(options: &ServiceOptions) -> Service {
+    let served = served(Limits::default(), |model, engine| {
         Exits::from_file(engine.plan(), model.thresholds().unwrap()).unwrap()
     });
     Service::start(served, options).unwrap()
 }
 
 /// The same, every row to the end, few rows a pass.
-fn slow(queue_max: usize) -> Service {
+pub(crate) fn slow(queue_max: usize) -> Service {
     let limits = Limits { rows_max: 2, tokens_max: 256 };
-    let options = ServiceOptions { limits, queue_max, ..ServiceOptions::default() };
-    let serve = ServeOptions { service: options.clone(), ..ServeOptions::default() };
-    Service::start(served(&serve, |_, engine| Exits::off(engine.plan())), &options).unwrap()
+    let options = ServiceOptions { queue_max, ..ServiceOptions::default() };
+    Service::start(served(limits, |_, engine| Exits::off(engine.plan())), &options).unwrap()
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 /// On a runtime of one thread, and on one of several.
-fn on_each_runtime<F: Future>(work: impl Fn() -> F) {
+pub(crate) fn on_each_runtime<F: Future>(work: impl Fn() -> F) {
     runtime().block_on(work());
     let mut several = tokio::runtime::Builder::new_multi_thread();
     several.worker_threads(2).enable_all().build().unwrap().block_on(work());

@@ -33,17 +33,17 @@ pub(crate) fn start_slow(options: &ServeOptions) -> Server {
 }
 
 fn start_with(options: &ServeOptions, exits: impl Fn(&Model, &Engine) -> Exits) -> Server {
-    let served = served(options, exits);
+    let served = served(Limits::default(), exits);
     Server::start(served, any_port(), Some(any_port()), options).unwrap()
 }
 
 /// The shipped model, warmed up.
-pub(crate) fn served(options: &ServeOptions, exits: impl Fn(&Model, &Engine) -> Exits) -> Served {
+pub(crate) fn served(limits: Limits, exits: impl Fn(&Model, &Engine) -> Exits) -> Served {
     let model = Model::open(shipped_dir()).unwrap();
-    let mut engine = engine(&model, options.service.limits);
+    let mut engine = engine(&model, limits);
     let exits = exits(&model, &engine);
     let mut measure = |rows| ShapeProfile::measure(&mut engine, Shape { rows, tokens: 8 }, 5);
-    let shapes = vec![measure(1).unwrap(), measure(options.service.limits.rows_max).unwrap()];
+    let shapes = vec![measure(1).unwrap(), measure(limits.rows_max).unwrap()];
     Served { model, engine, exiting: Exiting::Fixed(exits), shapes }
 }
 

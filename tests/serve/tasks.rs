@@ -3,7 +3,7 @@
 use offramp::{Answer, Exits, Limits, Model, PassSettings, Score, Shape, probabilities};
 use offramp_client::{Client, Connection, RetryOptions};
 use offramp_protocol::{Infer, InferOptions, Input, Kind, Phase, Reply, Tokens, Verdict};
-use offramp_serve::{Exiting, ServeOptions, Served, Server, ServiceOptions};
+use offramp_serve::{Exiting, ServeOptions, Served, Server};
 use offramp_tests::golden_dir;
 use offramp_tests::models::{bundle, random_dense, with_task};
 use offramp_tune::profile::ShapeProfile;
@@ -29,15 +29,11 @@ fn model(problem: &str, classes: usize) -> (tempfile::TempDir, Model) {
 }
 
 fn start(model: Model) -> Server {
-    let options = ServeOptions {
-        service: ServiceOptions { limits: LIMITS, ..ServiceOptions::default() },
-        ..ServeOptions::default()
-    };
     let mut engine = engine(&model, LIMITS);
     let exits = Exits::uniform(engine.plan(), Score::Confidence, 0.0).unwrap();
     let shape = ShapeProfile::measure(&mut engine, Shape { rows: 1, tokens: 8 }, 3).unwrap();
     let served = Served { model, engine, exiting: Exiting::Fixed(exits), shapes: vec![shape] };
-    Server::start(served, any_port(), None, &options).unwrap()
+    Server::start(served, any_port(), None, &ServeOptions::default()).unwrap()
 }
 
 fn tokens() -> Tokens {

@@ -175,9 +175,9 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
     let connections_max = room(args.connections_max)?;
     // Before the model is loaded, which takes time: a port that is taken is told at once.
     let ports = Ports::bind(args.listen.candidates(), args.http.as_ref().map(Listen::candidates))?;
-    let (served, limits) = served(args)?;
+    let served = served(args)?;
     let ears = (!args.dry_run).then(life::Ears::new).transpose()?;
-    let mut server = Server::start_on(ports, served, &options(args, limits, connections_max))?;
+    let mut server = Server::start_on(ports, served, &options(args, connections_max))?;
     tracing::info!(address = %server.address(), "listening");
     if let Some(http) = server.http_address() {
         tracing::info!(%http, "health and metrics");
@@ -227,7 +227,7 @@ fn served_again(args: &Serve, server: &Server) -> Result<Served> {
     Ok(served)
 }
 
-fn served(args: &Serve) -> Result<(Served, Limits)> {
+fn served(args: &Serve) -> Result<Served> {
     let (model, plan) = open::open(&args.model.model, &args.exits)?;
     model.expect_classifier()?;
     // A tokenizer that is damaged is told before work begins.
@@ -247,7 +247,7 @@ fn served(args: &Serve) -> Result<(Served, Limits)> {
     let device = served.engine.device_name();
     tracing::info!(model = dir, device, rows_max, "warmed up");
     told::tell(args, &served, &plan);
-    Ok((served, options.limits))
+    Ok(served)
 }
 
 /// The exits have this version.
@@ -270,7 +270,7 @@ fn warm_up(
     Ok(Served { model, engine, exiting, shapes })
 }
 
-fn options(args: &Serve, limits: Limits, connections_max: usize) -> ServeOptions {
+fn options(args: &Serve, connections_max: usize) -> ServeOptions {
     let session = SessionLimits {
         payload_bytes_max: args.payload_bytes_max,
         in_flight_max: args.in_flight_max,
@@ -279,7 +279,7 @@ fn options(args: &Serve, limits: Limits, connections_max: usize) -> ServeOptions
         ..SessionLimits::default()
     };
     ServeOptions {
-        service: service(args, limits),
+        service: service(args),
         session,
         connections_max,
         takes_orders: args.allow_orders,
@@ -287,13 +287,12 @@ fn options(args: &Serve, limits: Limits, connections_max: usize) -> ServeOptions
     }
 }
 
-fn service(args: &Serve, limits: Limits) -> ServiceOptions {
+fn service(args: &Serve) -> ServiceOptions {
     ServiceOptions {
         policy: match args.schedule {
             Schedule::Deadline => Policy::Deadline,
             Schedule::Window => Policy::Window { delay_us: args.delay_us },
         },
-        limits,
         counts_exits: args.count_exits,
         margin: Duration::from_micros(args.margin_us),
         after_exit: args.after_exit.into(),

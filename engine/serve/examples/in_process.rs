@@ -14,21 +14,19 @@ fn ask(text: &str, options: InferOptions) -> Infer<'_> {
 }
 
 /// The shipped model, warmed up.
-fn served(options: &ServiceOptions) -> Result<Served, Box<dyn Error>> {
+fn served() -> Result<Served, Box<dyn Error>> {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/models/trec-questions");
     let model = Model::open(dir)?;
-    let limits = options.limits;
-    let mut engine = Engine::new(&model, &EngineOptions { limits, ..Default::default() })?;
+    let mut engine = Engine::new(&model, &EngineOptions::default())?;
     let exits = Exits::from_file(engine.plan(), model.thresholds().ok_or("no thresholds")?)?;
     let mut measure = |rows| ShapeProfile::measure(&mut engine, Shape { rows, tokens: 16 }, 3);
-    let shapes = vec![measure(1)?, measure(limits.rows_max)?];
+    let shapes = vec![measure(1)?, measure(32)?];
     Ok(Served { model, engine, exiting: Exiting::Fixed(exits), shapes })
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let options = ServiceOptions::default();
-    let service = Service::start(served(&options)?, &options)?;
+    let service = Service::start(served()?, &ServiceOptions::default())?;
     // Cheap to clone, and to be used from any task or thread.
     let handle = service.handle();
 

@@ -35,13 +35,13 @@ pub enum Error {
         source: std::io::Error,
     },
     /// It is ending.
-    #[error("the server is ending")]
+    #[error("the service is ending")]
     Ending,
     /// The thread that runs the engine has panicked, which is a defect of offramp, or its device
     /// does not come back.
     #[error("the executor is lost: it has panicked, or its device hangs")]
     ExecutorLost,
-    /// A thread or task of a server has panicked: a defect of offramp.
+    /// A thread or task of a service has panicked: a defect of offramp.
     #[error("the {part} is lost: it has panicked")]
     PartLost {
         /// Which.

@@ -104,7 +104,7 @@ impl Metrics {
         ends.map(|end| (end, self.ended.with_label_values(&[end]).get()))
     }
 
-    /// What a server has done, in the log.
+    /// What a service has done, in the log.
     pub(crate) fn tell(&self) {
         let ended = self.ends().filter(|&(_, requests)| requests > 0);
         let ended: Vec<String> = ended.map(|(end, requests)| format!("{end} {requests}")).collect();

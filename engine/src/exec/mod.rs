@@ -249,6 +249,11 @@ impl Engine {
         Ok(self.device.time_passes(is_timed)?)
     }
 
+    /// How large its batches may be.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// What it demands of a row.
     pub fn rules(&self) -> &RowRules {
         &self.rules
@@ -283,19 +288,5 @@ impl Engine {
     /// Can be read until another row has its slot.
     pub fn logits(&self, exit: usize, slot: RowSlot) -> &[f32] {
         self.device.logits(ExitId(exit as u32), slot)
-    }
-
-    /// Fails for settings that do not fit the plan.
-    fn check(&self, settings: &PassSettings<'_>) -> Result<()> {
-        let exits = settings.exits;
-        let expected = self.plan.layout.exits;
-        for (found, what) in
-            [(exits.thresholds.len(), "thresholds"), (exits.active.len() + 1, "exits that are on")]
-        {
-            if found != expected {
-                return Err(Error::Options(format!("{found} {what} for {expected} exits")));
-            }
-        }
-        exits.check(&self.plan)
     }
 }

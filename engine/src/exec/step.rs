@@ -35,7 +35,7 @@ impl Engine {
     /// plan; another group runs; the device failed.
     pub fn admit(&mut self, batch: &Batch, settings: &PassSettings<'_>) -> Result<Option<Group>> {
         self.retire_left_over()?;
-        self.check(settings)?;
+        settings.exits.check(&self.plan)?;
         self.check_size(batch)?;
         let room = self.device.room();
         if batch.rows() > room.rows || batch.tokens() > room.places || room.groups == 0 {

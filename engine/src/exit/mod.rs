@@ -75,11 +75,16 @@ impl Exits {
         Ok(exits)
     }
 
-    /// Fails for a score that says nothing about the answers of this plan.
+    /// Fails for exits of another plan, and for a score that says nothing about the answers of this
+    /// one.
     ///
     /// # Errors
-    /// [`Error::Options`] for a margin between the answers of a model that gives one number.
+    /// [`Error::Options`] for another number of thresholds or ramps than the plan has, and for a
+    /// margin between the answers of a model that gives one number.
     pub fn check(&self, plan: &Plan) -> Result<()> {
+        let ramps = plan.ramps();
+        expect_len("thresholds", self.thresholds.len(), ramps + 1)?;
+        expect_len("ramps that are on or off", self.active.len(), ramps)?;
         let is_number = matches!(plan.decision(), Decision::Value { .. });
         if is_number && self.score == Score::Margin && self.active.contains(&true) {
             return Err(Error::Options(
@@ -106,6 +111,14 @@ impl Exits {
         }
         Ok(exits)
     }
+}
+
+fn expect_len(what: &str, found: usize, expected: usize) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    let message = format!("exits with {found} {what}, expected {expected}: are they of this plan?");
+    Err(Error::Options(message))
 }
 
 /// The device's word for a policy.

@@ -152,7 +152,6 @@ impl Plan<'_> {
         };
         let options = ServeOptions {
             service: ServiceOptions {
-                limits: self.engine.limits,
                 after_exit: after_exit.unwrap_or(AfterExit::Compact),
                 ..ServiceOptions::default()
             },

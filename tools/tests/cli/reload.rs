@@ -55,7 +55,7 @@ fn a_folder_that_holds_another_model_is_refused_by_the_names_of_its_files() {
         server.signal("-HUP");
         let line = server.line_with(" reload failed ");
         assert!(line.contains(&format!("{name} has changed")), "{line}");
-        assert!(line.contains("restart the server"), "{line}");
+        assert!(line.contains("restart to serve it"), "{line}");
         assert_eq!(ask(&mut client), before, "{name}");
         std::fs::write(&file, kept).unwrap();
     }

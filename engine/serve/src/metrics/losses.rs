@@ -6,9 +6,16 @@ use prometheus::{Error, IntCounter, IntCounterVec};
 
 use super::families::Families;
 
-/// Parts of a server whose panics are counted.
-const PARTS: [&str; 6] =
-    ["executor", "accept loop", "health port", "control thread", "session", "health request"];
+/// Parts of a service whose panics are counted.
+const PARTS: [&str; 7] = [
+    "executor",
+    "accept loop",
+    "health port",
+    "control thread",
+    "session",
+    "health request",
+    "reload",
+];
 
 /// Counters that ought to stay at 0.
 pub(crate) struct Losses {
@@ -16,7 +23,7 @@ pub(crate) struct Losses {
     pub(crate) journal: IntCounter,
     /// By port.
     accepts: IntCounterVec,
-    /// By part of the server.
+    /// By part of the service.
     panics: IntCounterVec,
     log: IntCounter,
     log_counted: AtomicU64,
@@ -25,7 +32,7 @@ pub(crate) struct Losses {
 impl Losses {
     pub(super) fn new(families: &Families<'_>) -> Result<Self, Error> {
         let panics =
-            families.counters("offramp_panics_total", "Panics by part of the server", "part")?;
+            families.counters("offramp_panics_total", "Panics by part of the service", "part")?;
         // From 0 on: a counter that begins with 1 shows no increase.
         PARTS.iter().for_each(|part| drop(panics.with_label_values(&[part])));
         Ok(Self {
@@ -51,7 +58,7 @@ impl Losses {
         })
     }
 
-    /// A part of the server has panicked.
+    /// A part of the service has panicked.
     pub(crate) fn panicked(&self, part: &str) {
         self.panics.with_label_values(&[part]).inc();
     }

@@ -1,7 +1,6 @@
 //! The thread that owns the engine: pulls batches, runs them, ends requests.
 
 use std::sync::Arc;
-use std::thread::Builder;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
@@ -9,7 +8,6 @@ use offramp::{AfterExit, Batch, Engine, ExitWindow, PassReport, clock};
 use offramp_protocol::{Failure, Status};
 use offramp_tune::adapt::Adapted;
 use offramp_tune::sched::{Batcher, BatcherOptions, Next, PassLatency, Ticket, Work};
-use tokio::sync::oneshot;
 
 use super::audited::Audited;
 use super::exiting::Exiting;
@@ -71,7 +69,8 @@ impl Executor {
         latency: PassLatency,
         options: &ServiceOptions,
     ) -> Self {
-        let ServiceOptions { policy, limits, after_exit, audit_rate, .. } = *options;
+        let ServiceOptions { policy, after_exit, audit_rate, .. } = *options;
+        let limits = engine.limits();
         Self {
             batch: engine.batch(),
             sites: engine.plan().ramp_sites().collect(),
@@ -107,7 +106,7 @@ impl Executor {
                 self.take(message);
             }
             if self.state.drain_left().is_zero() {
-                self.refuse_all(Status::ShuttingDown, "the server shuts down before its turn");
+                self.refuse_all(Status::ShuttingDown, "the service shuts down before its turn");
             }
             self.watch()?;
             let now_us = self.state.now_us();
@@ -187,7 +186,8 @@ impl Executor {
         self.state.metrics.promise.forget_ramps();
         self.state.metrics.promise.set(self.exiting.standing());
         self.state.reloaded(metadata);
-        end_former(former_engine, former_exiting, former);
+        // Whoever reloads waits for it.
+        let _ = former.send((former_engine, former_exiting));
     }
 
     /// Only passes correct predictions: where too slow ones keep all passes away, that never ends.
@@ -308,17 +308,5 @@ impl Executor {
         for job in self.batcher.take_all() {
             job.reply.fail(Failure::new(status, why));
         }
-    }
-}
-
-/// Ends them on a thread of its own: that takes time, and passes wait for nobody.
-fn end_former(engine: Engine, exiting: Exiting, ended: oneshot::Sender<Result<Option<Adapted>>>) {
-    let end = move || {
-        drop(engine);
-        // Nobody may wait for it.
-        let _ = ended.send(exiting.finish());
-    };
-    if let Err(error) = Builder::new().name("offramp-former".to_owned()).spawn(end) {
-        tracing::error!(%error, "no thread to end the former exits");
     }
 }

@@ -87,6 +87,11 @@ impl Handle {
         self.state.life()
     }
 
+    /// Until the service takes no work any more.
+    pub async fn left(&self) {
+        self.state.left().await;
+    }
+
     /// What model it serves, as JSON.
     pub fn metadata(&self) -> String {
         self.state.metadata()

@@ -1,15 +1,11 @@
 //! The bounded way from those who ask to the executor.
 
-use crossbeam_channel::Sender;
-use offramp::{Engine, Row};
-use offramp_protocol::{Failure, InferOptions, Status};
-use offramp_tune::adapt::Adapted;
-use tokio::sync::oneshot;
-
 use super::door::{Door, Refused};
 use super::exiting::Exiting;
 use super::reply::ReplyGuard;
-use crate::error::Result;
+use crossbeam_channel::Sender;
+use offramp::{Engine, Row};
+use offramp_protocol::{Failure, InferOptions, Status};
 
 /// An accepted request.
 pub(crate) struct Job {
@@ -45,8 +41,8 @@ pub(crate) struct Reload {
     pub(crate) exiting: Exiting,
     /// What is told of it.
     pub(crate) metadata: String,
-    /// Hears what adapting by the former ones did, once they have ended.
-    pub(crate) former: oneshot::Sender<Result<Option<Adapted>>>,
+    /// Takes the former ones, to end them: that takes time, and passes wait for nobody.
+    pub(crate) former: Sender<(Engine, Exiting)>,
 }
 
 /// The end of those who ask.

@@ -27,7 +27,7 @@ pub(crate) fn submit(request: &Infer<'_>, arrival_us: u64, reply: ReplyGuard, st
     }
     // It may have closed since it was asked.
     let closed = || {
-        let draining = || Failure::new(Status::ShuttingDown, "the server takes no new work");
+        let draining = || Failure::new(Status::ShuttingDown, "the service takes no new work");
         unready(state).unwrap_or_else(draining)
     };
     state.inbox.admit(job, state.retry_after_ms(), closed);

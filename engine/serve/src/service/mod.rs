@@ -17,22 +17,23 @@ mod inbox;
 mod intake;
 mod options;
 mod reading;
+mod reload;
 mod replies;
 mod reply;
 mod state;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod versions;
 mod watch;
 mod window;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::Builder;
 use std::time::Duration;
 
 use crossbeam_channel::unbounded;
-use offramp::{Engine, Identity, Model};
+use offramp::{Engine, Model};
 use offramp_tune::adapt::Adapted;
 use offramp_tune::profile::ShapeProfile;
 use offramp_tune::sched::PassLatency;
@@ -52,8 +53,9 @@ pub(crate) use watch::{Part, Seldom};
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use executor::Executor;
-use inbox::{Inbox, Reload};
-use reading::{Reading, metadata, name};
+use inbox::Inbox;
+use reading::{Reading, name};
+use versions::Versions;
 
 /// At the end, time for a pass that runs already.
 const LAST_PASS: Duration = Duration::from_secs(5);
@@ -85,10 +87,11 @@ impl Service {
     /// Starts the thread. A text model without a tokenizer is served, and takes tokens only.
     ///
     /// # Errors
-    /// The tokenizer is there, but malformed; the files of the model have changed since it was
-    /// opened; the thread cannot be started.
+    /// The exits are of another plan; the tokenizer is there, but malformed; the files of the model
+    /// have changed since it was opened; the thread cannot be started.
     pub fn start(served: Served, options: &ServiceOptions) -> Result<Self> {
         let Served { model, engine, exiting, shapes } = served;
+        exiting.exits().check(engine.plan())?;
         let (sender, receiver) = unbounded();
         let inbox = Inbox::new(sender, options.queue_max);
         let unmeasured = |error| Error::Options(format!("metrics: {error}"));
@@ -96,7 +99,8 @@ impl Service {
         metrics.measure_process().map_err(unmeasured)?;
         metrics.set_build(&name(&model), &engine.device_name());
         let reads = Reading::of(&model, &engine)?;
-        let state = Arc::new(State::new(inbox, metrics, reads, options));
+        let versions = Versions::new(exiting.exits().version);
+        let state = Arc::new(State::new(inbox, metrics, reads, versions, options));
         let latency = PassLatency::fitted(&shapes, options.counts_exits);
         let executor = Executor::new(state.clone(), receiver, engine, exiting, latency, options);
         let executor = Some(start(executor, &state)?);
@@ -136,51 +140,6 @@ impl Drop for Service {
         if self.executor.is_some() {
             self.handle.state.stop();
         }
-    }
-}
-
-impl Handle {
-    /// Whether the folder `dir` holds the model that is served, ramps and thresholds aside: only
-    /// then it can be loaded again. Reads the files without mapping them, so they may be written
-    /// meanwhile.
-    ///
-    /// # Errors
-    /// It holds another one, or cannot be read: says which files have changed.
-    pub fn expect_same_model(&self, dir: &Path) -> Result<()> {
-        let found = Identity::read(dir).map_err(offramp::Error::from)?;
-        self.state.reads.expect_identity(dir, &found)
-    }
-
-    /// Version for the exits of the next [`reload`](Self::reload): above all that were served, as
-    /// the upper half of a version counts reloads.
-    pub fn next_version(&self) -> u64 {
-        self.state.next_version()
-    }
-
-    /// From the next pass on, another engine for the same model, compiled with the same limits:
-    /// other ramps and thresholds, whose version is [`next_version`](Self::next_version). Passes
-    /// are predicted as before; `shapes` are not used. Ready once the former engine has ended; says
-    /// what its adapting did. Dropped, the reload happens all the same.
-    ///
-    /// # Errors
-    /// It is another model, which reads, computes or says something else, or the service is ending:
-    /// the former engine stays.
-    pub async fn reload(&self, served: Served) -> Result<Option<Adapted>> {
-        let Served { model, engine, exiting, .. } = served;
-        self.state.reads.expect_same(&model, &engine)?;
-        let metadata = metadata(&model, &engine);
-        let (former, ended) = oneshot::channel();
-        self.state.inbox.reload(Box::new(Reload { engine, exiting, metadata, former }));
-        let adapted = ended.await.map_err(|_| Error::Ending)?;
-        Ok(adapted.unwrap_or_else(|error| {
-            tracing::error!(%error, "the former exits ended badly");
-            None
-        }))
-    }
-
-    /// Until the service takes no work any more.
-    pub async fn left(&self) {
-        self.state.left().await;
     }
 }
 

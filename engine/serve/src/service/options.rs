@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offramp::{AfterExit, Limits};
+use offramp::AfterExit;
 use offramp_tune::sched::Policy;
 
 /// How a service works.
@@ -10,8 +10,6 @@ use offramp_tune::sched::Policy;
 pub struct ServiceOptions {
     /// When a batch is ready.
     pub policy: Policy,
-    /// Largest batch.
-    pub limits: Limits,
     /// Whether rows that leave early are counted on for deadlines.
     pub counts_exits: bool,
     /// Of a deadline, what is left for the way back to the client, at most half of it.
@@ -33,7 +31,6 @@ impl Default for ServiceOptions {
     fn default() -> Self {
         Self {
             policy: Policy::Deadline,
-            limits: Limits::default(),
             counts_exits: false,
             margin: Duration::from_millis(1),
             after_exit: AfterExit::Compact,

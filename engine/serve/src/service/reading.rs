@@ -2,14 +2,18 @@
 
 use std::path::Path;
 
-use offramp::{Engine, Identity, InputError, Model, Preprocessor, RowRules, Task, Tokenizer};
+use offramp::{
+    Engine, Identity, InputError, Limits, Model, Preprocessor, RowRules, Task, Tokenizer,
+};
 use parking_lot::RwLock;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What a model brings to the shared state.
 pub(crate) struct Reading {
     pub(crate) rules: RowRules,
+    /// Of a batch: what waits fits into one.
+    pub(crate) limits: Limits,
     pub(crate) tokenizer: Option<Tokenizer>,
     pub(crate) preprocessor: Option<Preprocessor>,
     pub(crate) labels: Vec<String>,
@@ -24,6 +28,7 @@ impl Reading {
     pub(crate) fn of(model: &Model, engine: &Engine) -> Result<Self> {
         Ok(Self {
             rules: engine.rules().clone(),
+            limits: engine.limits(),
             tokenizer: model.tokenizer_if_any()?,
             preprocessor: model.preprocessor().ok(),
             labels: model.spec().labels().to_vec(),
@@ -44,18 +49,31 @@ impl Reading {
         }
     }
 
-    /// Whether another model reads and says the same.
+    /// Whether another model reads and says the same, in batches of the same size. Reads its files.
     pub(crate) fn expect_same(&self, model: &Model, engine: &Engine) -> Result<()> {
+        self.expect_limits(engine.limits())?;
         let other = if *engine.rules() != self.rules {
-            "reads other inputs than the model that is served: restart the server"
+            "reads other inputs than the model that is served: restart to serve it"
         } else if model.spec().labels() != self.labels {
-            "has other labels than the model that is served: restart the server"
+            "has other labels than the model that is served: restart to serve it"
         } else if model.task() != self.task {
-            "decides something else than the model that is served: restart the server"
+            "decides something else than the model that is served: restart to serve it"
         } else {
             return self.expect_identity(model.dir(), &model.identity()?);
         };
         Err(unfit(model.dir(), other.to_owned()))
+    }
+
+    fn expect_limits(&self, found: Limits) -> Result<()> {
+        if found == self.limits {
+            return Ok(());
+        }
+        let Limits { rows_max, tokens_max } = self.limits;
+        Err(Error::Options(format!(
+            "an engine for batches of {} rows and {} tokens, expected {rows_max} and {tokens_max} \
+             as of the one that serves",
+            found.rows_max, found.tokens_max
+        )))
     }
 
     /// Whether a folder holds the model that is served: only ramps and thresholds may differ.
@@ -66,14 +84,14 @@ impl Reading {
         }
         let message = format!(
             "not the model that is served, and only ramps and thresholds are loaded again: {}: \
-             restart the server",
+             restart to serve it",
             changes.join(", ")
         );
         Err(unfit(dir, message))
     }
 }
 
-fn unfit(dir: &Path, message: String) -> crate::Error {
+fn unfit(dir: &Path, message: String) -> Error {
     offramp::Error::Unfit { model: dir.to_owned(), message }.into()
 }
 

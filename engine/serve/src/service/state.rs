@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::inbox::Inbox;
 use super::options::ServiceOptions;
 use super::reading::Reading;
+use super::versions::Versions;
 use crate::metrics::Metrics;
 
 /// Where a service is in its life.
@@ -29,8 +30,8 @@ pub(crate) struct State {
     pub(crate) inbox: Inbox,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) reads: Reading,
-    /// Reloads that were done.
-    reloads: AtomicU32,
+    /// Of exits.
+    pub(crate) versions: Versions,
     /// The part whose panic has failed the service.
     pub(crate) lost: OnceLock<&'static str>,
     log_lines_dropped: fn() -> u64,
@@ -53,6 +54,7 @@ impl State {
         inbox: Inbox,
         metrics: Metrics,
         reads: Reading,
+        versions: Versions,
         options: &ServiceOptions,
     ) -> Self {
         Self {
@@ -60,7 +62,7 @@ impl State {
             metrics: Arc::new(metrics),
             reads,
             margin_us: options.margin.as_micros() as u64,
-            reloads: AtomicU32::new(0),
+            versions,
             lost: OnceLock::new(),
             log_lines_dropped: options.log_lines_dropped,
             started: clock::now(),
@@ -81,7 +83,7 @@ impl State {
         }
     }
 
-    /// Life goes one way only: a failed server does not drain. Whether it went on.
+    /// Life goes one way only: a failed service does not drain. Whether it went on.
     pub(crate) fn advance(&self, life: Life) -> bool {
         let went_on = self.life.fetch_max(life as u8, Ordering::AcqRel) < life as u8;
         if life != Life::Ready {
@@ -171,13 +173,7 @@ impl State {
     /// It serves another model now.
     pub(crate) fn reloaded(&self, metadata: String) {
         *self.reads.metadata.write() = metadata;
-        self.reloads.fetch_add(1, Ordering::Relaxed);
         tracing::info!("reloaded");
-    }
-
-    /// Version for the exits of the next reload: its upper half counts them.
-    pub(crate) fn next_version(&self) -> u64 {
-        (u64::from(self.reloads.load(Ordering::Relaxed)) + 1) << 32
     }
 
     /// Microseconds since the service started.

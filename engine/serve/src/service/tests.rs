@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use offramp::{EngineOptions, Exits, RowRules, Shape, clock};
+use offramp::{EngineOptions, Exits, Limits, RowRules, Shape, clock};
 use parking_lot::RwLock;
 
 use super::*;
@@ -14,6 +14,7 @@ fn state() -> Arc<State> {
     let model = Model::open_bare(MODEL.as_ref()).unwrap();
     let reads = Reading {
         rules: RowRules::of(model.spec()),
+        limits: Limits::default(),
         tokenizer: None,
         preprocessor: None,
         labels: Vec::new(),
@@ -23,7 +24,7 @@ fn state() -> Arc<State> {
     };
     let inbox = Inbox::new(unbounded().0, 1);
     let metrics = Metrics::new().unwrap();
-    Arc::new(State::new(inbox, metrics, reads, &ServiceOptions::default()))
+    Arc::new(State::new(inbox, metrics, reads, Versions::new(0), &ServiceOptions::default()))
 }
 
 #[test]
@@ -37,7 +38,7 @@ fn a_service_that_is_dropped_ends_its_executor() {
 }
 
 #[test]
-fn a_panic_of_a_part_that_is_needed_fails_the_server_and_is_told() {
+fn a_panic_of_a_part_that_is_needed_fails_the_service_and_is_told() {
     for name in ["executor", "accept loop", "health port"] {
         let state = state();
         let part = Part::vital(&state, name);

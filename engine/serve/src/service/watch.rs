@@ -1,5 +1,5 @@
-//! What a server does when a part of it panics, which is a defect of offramp: it says so, and where
-//! it is of no use without that part, it ends.
+//! What a service does when a part of it panics, which is a defect of offramp: it says so, and
+//! where it is of no use without that part, it ends.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use super::state::{Life, State};
 /// Between two warnings of one kind.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// Held by a part of the server for as long as that runs.
+/// Held by a part of the service for as long as that runs.
 pub(crate) struct Part {
     state: Arc<State>,
     name: &'static str,
@@ -17,7 +17,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// Without it the server is of no use: its panic fails the server.
+    /// Without it the service is of no use: its panic fails it.
     pub(crate) fn vital(state: &Arc<State>, name: &'static str) -> Self {
         Self { state: state.clone(), name, is_vital: true }
     }
@@ -34,7 +34,7 @@ impl Drop for Part {
             return;
         }
         self.state.metrics.losses.panicked(self.name);
-        tracing::error!(part = self.name, "a part of the server has panicked");
+        tracing::error!(part = self.name, "a part of the service has panicked");
         if self.is_vital {
             self.state.lose(self.name);
         }
@@ -50,7 +50,7 @@ impl State {
         self.inbox.close();
     }
 
-    /// Which part has failed the server by its panic, if one has.
+    /// Which part has failed the service by its panic, if one has.
     pub(crate) fn told_lost(&self) -> Option<String> {
         self.lost.get().map(|part| format!("the {part} has panicked"))
     }
