@@ -221,7 +221,7 @@ impl Settings {
         }
     }
 
-    /// An image counts as one token.
+    /// The networks over images here make one token of an image.
     pub(crate) fn shapes_of(&self, model: &NamedModel) -> Vec<Shape> {
         let tokens = if model.text().is_some() { self.tokens } else { 1 };
         self.rows.iter().map(|&rows| Shape { rows, tokens }).collect()

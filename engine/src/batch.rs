@@ -107,7 +107,7 @@ impl Batch {
         self.rows() == 0
     }
 
-    /// Tokens of all rows; an image counts as one, or as many as it becomes.
+    /// Tokens of all rows, as [`RowRules::tokens`] counts them.
     pub fn tokens(&self) -> usize {
         self.offsets[self.rows()] as usize
     }

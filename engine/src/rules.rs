@@ -10,7 +10,7 @@ use crate::error::InputError;
 pub struct Limits {
     /// Most rows of a pass.
     pub rows_max: usize,
-    /// Most tokens of a pass, all rows together. Images do not count.
+    /// Most tokens of a pass of texts, all rows together. Images are limited by `rows_max` alone.
     pub tokens_max: usize,
 }
 
@@ -38,16 +38,6 @@ pub enum Row {
     Image(Vec<u8>),
 }
 
-impl Row {
-    /// Its tokens; an image counts as one.
-    pub fn tokens(&self) -> usize {
-        match self {
-            Self::Text(row) => row.ids.len(),
-            Self::Image(_) => 1,
-        }
-    }
-}
-
 impl From<TokenRow> for Row {
     fn from(row: TokenRow) -> Self {
         Self::Text(row)
@@ -69,6 +59,33 @@ impl RowRules {
         match &spec.input {
             Input::Tokens(text) => Self::Text(TextRules::of(text)),
             Input::Pixels(input) => Self::Image(ImageRules::of(input, &spec.network)),
+        }
+    }
+
+    /// Tokens of a row: ids of a text, or what an image becomes. 0 for a row of the other kind,
+    /// which [`check`](Self::check) refuses.
+    pub fn tokens(&self, row: &Row) -> usize {
+        match (self, row) {
+            (Self::Text(_), Row::Text(row)) => row.ids.len(),
+            (Self::Image(rules), Row::Image(_)) => rules.tokens,
+            (Self::Text(_), Row::Image(_)) | (Self::Image(_), Row::Text(_)) => 0,
+        }
+    }
+
+    /// Tokens of a row for which `wanted` are wished: no more of a text than the model reads, and
+    /// of an image its own number, whatever is wished.
+    pub fn clamp_tokens(&self, wanted: usize) -> usize {
+        match self {
+            Self::Text(rules) => wanted.min(rules.tokens_max),
+            Self::Image(rules) => rules.tokens,
+        }
+    }
+
+    /// `limits` as its rows meet them: of images, tokens enough for `rows_max` rows.
+    pub fn limits(&self, limits: Limits) -> Limits {
+        match self {
+            Self::Text(_) => limits,
+            Self::Image(rules) => Limits { tokens_max: limits.rows_max * rules.tokens, ..limits },
         }
     }
 
@@ -207,5 +224,38 @@ impl TextRules {
             }
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { rows_max: 8, tokens_max: 100 };
+
+    #[test]
+    fn an_image_is_as_many_tokens_as_it_becomes() {
+        let rules = RowRules::Image(ImageRules { height: 2, width: 3, channels: 1, tokens: 197 });
+        let row = rules.random(5, 1);
+        assert_eq!((rules.tokens(&row), rules.clamp_tokens(5)), (197, 197));
+        let limits = Limits { rows_max: 8, tokens_max: 8 * 197 };
+        assert_eq!(rules.limits(LIMITS), limits, "the number of images is what limits");
+        let mut batch = crate::Batch::new(rules.clone(), LIMITS);
+        batch.push_row(&row).unwrap().unwrap();
+        assert_eq!(batch.tokens(), rules.tokens(&row));
+        let text = Row::Text(TokenRow { ids: vec![1; 3], kinds: Vec::new() });
+        assert_eq!((rules.tokens(&text), rules.check(&text)), (0, Err(InputError::NotAnImage)));
+    }
+
+    #[test]
+    fn a_text_is_as_long_as_it_is() {
+        let (vocab, kinds, tokens_max, position_offset, pad_token) = (10, 0, 6, 0, 0);
+        let rules =
+            RowRules::Text(TextRules { vocab, kinds, tokens_max, position_offset, pad_token });
+        assert_eq!(rules.tokens(&rules.random(5, 1)), 5);
+        assert_eq!((rules.clamp_tokens(5), rules.clamp_tokens(7)), (5, 6));
+        assert_eq!(rules.limits(LIMITS), LIMITS);
+        let image = Row::Image(vec![0; 6]);
+        assert_eq!((rules.tokens(&image), rules.check(&image)), (0, Err(InputError::NotText)));
     }
 }

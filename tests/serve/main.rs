@@ -13,3 +13,4 @@ mod reload;
 mod service;
 mod support;
 mod tasks;
+mod vision;

@@ -28,7 +28,8 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_name = "N", default_value = "32", env = "OFFRAMP_BATCH",
           value_parser = rows())]
     pub(crate) batch: usize,
-    /// Most tokens of a pass, all rows together [default: 128 for each row]
+    /// Most tokens of a pass of texts, all rows together [default: 128 for each row]; images are
+    /// limited by --batch alone
     #[arg(long, value_name = "N", env = "OFFRAMP_TOKENS_MAX", value_parser = tokens())]
     pub(crate) tokens_max: Option<usize>,
     /// For a model that gives a number: how far apart the sigmoids of two numbers may be that

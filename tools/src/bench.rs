@@ -6,7 +6,7 @@ mod workload;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use offramp::{AfterExit, Engine, Exits, Limits, Model, Score, peak_gflops};
+use offramp::{AfterExit, Engine, Exits, Limits, Model, RowRules, Score, peak_gflops};
 
 use crate::args::{ExitArgs, JsonArg, MachineArgs, ModelArg, count, seconds, switch};
 use crate::failure::{Failure, Result};
@@ -44,7 +44,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1,8,32",
           env = "OFFRAMP_ROWS", value_parser = count())]
     rows: Vec<usize>,
-    /// Tokens of each row; cut to what the model reads
+    /// Tokens of each row, for a model that reads texts; cut to what it reads
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "128",
           env = "OFFRAMP_TOKENS", value_parser = count())]
     tokens: Vec<usize>,
@@ -91,11 +91,13 @@ pub(crate) fn run(args: &Bench) -> Result<()> {
     args.expect_sense()?;
     let (model, exit_plan) = open(&args.model.model, &args.exit)?;
     let is_image = model.spec().image().is_some();
-    args.given.refuse(is_image, &["tokens"], "for a model that reads images")?;
+    args.given.refuse(is_image, &["tokens", "lengths-from"], "for a model that reads images")?;
     let workloads = workloads(args, &model)?;
+    let rules = RowRules::of(model.spec());
+    let tokens = |load: &Workload| load.tokens_max(&rules);
     let limits = Limits {
         rows_max: workloads.iter().map(|load| load.rows).max().unwrap_or(1),
-        tokens_max: workloads.iter().map(Workload::tokens_max).max().unwrap_or(1),
+        tokens_max: workloads.iter().map(tokens).max().unwrap_or(1),
     };
     let mut engine = Engine::new(&model, &args.machine.options(limits))?;
     let MachineArgs { device, threads, .. } = args.machine;

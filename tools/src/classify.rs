@@ -140,7 +140,7 @@ pub(crate) fn run(args: &Classify) -> Result<()> {
     let is_live = args.input == Path::new(STANDARD);
     let out = if is_live { Out::create(&args.output)? } else { Out::whole(&args.output)? };
     let shapes = if args.adapt.is_on() || args.record.is_some() {
-        record::shapes(&model, &mut engine, options.limits)?
+        record::shapes(&mut engine)?
     } else {
         Vec::new()
     };

@@ -86,7 +86,7 @@ pub(crate) fn fit_and_report(
     let (file, fitted) = fit_thresholds(model, rows, options, &mut show)?;
     progress.finish_and_clear();
     let mut engine = Engine::new(model, &options.engine)?;
-    let costs = ramp_costs(&mut engine, rows, options)?;
+    let costs = ramp_costs(&mut engine, rows)?;
     let agreements = ramp_agreements(&mut engine, rows)?;
     let sites = sites(model, &file, &fitted, &costs, &agreements);
     let report = RampReport {
@@ -134,10 +134,10 @@ fn share(count: u64, of: u64) -> f64 {
 
 /// By segment: the time of the ramp behind it as a share of the whole forward, at the mean length
 /// of the rows and a batch as large as the engine takes.
-fn ramp_costs(engine: &mut Engine, rows: &[Row], options: &FitOptions) -> Result<Vec<Option<f64>>> {
-    let all: usize = rows.iter().map(|row| row.tokens()).sum();
+fn ramp_costs(engine: &mut Engine, rows: &[Row]) -> Result<Vec<Option<f64>>> {
+    let all: usize = rows.iter().map(|row| engine.rules().tokens(row)).sum();
     let tokens = (all / rows.len().max(1)).max(1);
-    let limits = options.engine.limits;
+    let limits = engine.limits();
     let rows = limits.rows_max.min(limits.tokens_max / tokens).max(1);
     let times = engine.measure(Shape { rows, tokens }, COST_ROUNDS)?;
     let forward_us: f64 = times.iter().map(|time| time.segment_us).sum();

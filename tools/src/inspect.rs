@@ -6,7 +6,8 @@ use clap::Args;
 use offramp::model::{files, is_there};
 use offramp::plan::Plan;
 use offramp::{
-    Cost, Engine, Input, LiveBound, Model, ModelSpec, Network as Steps, OFF, ThresholdFile,
+    Cost, Engine, Input, LiveBound, Model, ModelSpec, Network as Steps, OFF, RowRules,
+    ThresholdFile,
 };
 use offramp_tune::profile::Profile;
 use serde::Serialize;
@@ -34,7 +35,7 @@ pub(crate) struct Inspect {
     #[arg(long, value_name = "N", default_value = "1", env = "OFFRAMP_ROWS",
           value_parser = count())]
     rows: usize,
-    /// Tokens of each row; cut to what the model reads
+    /// Tokens of each row, for a model that reads texts; cut to what it reads
     #[arg(long, value_name = "N", default_value = "128", env = "OFFRAMP_TOKENS",
           value_parser = count())]
     tokens: usize,
@@ -201,7 +202,7 @@ struct SegmentAbout {
 impl About {
     fn of(model: &Model, engine: &Engine, args: &Inspect) -> Self {
         let (spec, plan) = (model.spec(), engine.plan());
-        let tokens = args.tokens.min(model.row_tokens_max());
+        let tokens = RowRules::of(spec).clamp_tokens(args.tokens);
         let live = LiveBound { rows: args.rows, tokens: args.rows * tokens };
         let thresholds = thresholds(model);
         let (parameters, ramp_parameters) = parameters(plan);

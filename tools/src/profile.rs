@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use offramp::model::files;
-use offramp::{Engine, Limits, Model, Shape};
+use offramp::{Engine, Limits, Model, RowRules, Shape};
 use offramp_tune::profile::{Profile as Saved, ShapeProfile};
 
 use crate::args::{JsonArg, MachineArgs, ModelArg, count};
@@ -20,7 +20,8 @@ Examples:
   offramp profile --model DIR
   offramp profile --model DIR --rows 1,4,16 --tokens 32 --out here.json
 
-An image counts as one token: a model that reads images takes no --tokens.";
+A model that reads images takes no --tokens: an image has a number of its own, its patches and class
+tokens, or 1 where it stays a map of pixels.";
 
 /// Flags of `profile`.
 #[derive(Args, Debug)]
@@ -36,7 +37,7 @@ pub(crate) struct Profile {
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1,2,4,8,16,32",
           env = "OFFRAMP_ROWS", value_parser = count())]
     rows: Vec<usize>,
-    /// Tokens of each row; cut to what the model reads
+    /// Tokens of each row, for a model that reads texts; cut to what it reads
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "16,128",
           env = "OFFRAMP_TOKENS", value_parser = count())]
     tokens: Vec<usize>,
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &Profile) -> Result<()> {
     args.given.refuse(is_image, &["tokens"], "for a model that reads images")?;
     let path = args.path(&model);
     Files::default().model(model.dir(), &[]).written("--out", &path).check()?;
-    let shapes = shapes(args, model.row_tokens_max());
+    let shapes = shapes(args, &RowRules::of(model.spec()));
     let rows_max = shapes.iter().map(|shape| shape.rows).max().unwrap_or(1);
     let tokens_max = shapes.iter().map(|shape| shape.rows * shape.tokens).max().unwrap_or(1);
     let options = args.machine.options(Limits { rows_max, tokens_max });
@@ -86,9 +87,9 @@ impl Profile {
     }
 }
 
-/// All pairs; lengths beyond the model's are cut, and named once.
-fn shapes(args: &Profile, row_tokens_max: usize) -> Vec<Shape> {
-    let mut lengths: Vec<usize> = args.tokens.iter().map(|&n| n.min(row_tokens_max)).collect();
+/// All pairs; lengths that the model has not become its own, and are named once.
+fn shapes(args: &Profile, rules: &RowRules) -> Vec<Shape> {
+    let mut lengths: Vec<usize> = args.tokens.iter().map(|&n| rules.clamp_tokens(n)).collect();
     lengths.dedup();
     let pairs =
         lengths.iter().flat_map(|&tokens| args.rows.iter().map(move |&rows| (rows, tokens)));

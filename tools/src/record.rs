@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use offramp::{Decision, Engine, Limits, Model, Observation, Policy, Shape};
+use offramp::{Decision, Engine, Model, Observation, Policy, Shape};
 use offramp_tune::feedback::{RecordHeader, RecordWriter};
 use offramp_tune::profile::ShapeProfile;
 
@@ -10,7 +10,7 @@ use crate::failure::{Failure, Result};
 use crate::out::note;
 use crate::table::counted;
 
-/// Tokens of a row that latencies are measured with.
+/// Tokens of a text that latencies are measured with.
 const ROW_TOKENS: usize = 32;
 /// Forwards behind each latency.
 const ROUNDS: usize = 5;
@@ -82,12 +82,9 @@ fn tolerance(decision: Decision) -> Option<f32> {
 }
 
 /// The largest pass, a quarter of it, and a single row.
-pub(crate) fn shapes(
-    model: &Model,
-    engine: &mut Engine,
-    limits: Limits,
-) -> Result<Vec<ShapeProfile>> {
-    let tokens = ROW_TOKENS.min(model.row_tokens_max());
+pub(crate) fn shapes(engine: &mut Engine) -> Result<Vec<ShapeProfile>> {
+    let limits = engine.limits();
+    let tokens = engine.rules().clamp_tokens(ROW_TOKENS);
     let most = limits.rows_max.min(limits.tokens_max / tokens.max(1)).max(1);
     let mut sizes = vec![1, most.div_ceil(4), most];
     sizes.dedup();

@@ -261,7 +261,7 @@ fn warm_up(
     open::expect_audits(args.audit_rate, plan, &args.adapt)?;
     let mut engine = Engine::new(&model, options)?;
     let exits = Exits { version, ..plan.exits(engine.plan())? };
-    let shapes = record::shapes(&model, &mut engine, options.limits)?;
+    let shapes = record::shapes(&mut engine)?;
     let adaptive = args.adapt.start(&engine, &exits, &shapes, args.audit_rate)?;
     let exiting = match adaptive {
         Some(adaptive) => Exiting::Live(Box::new(adaptive)),

@@ -8,6 +8,7 @@ use crate::batch::Batch;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::exit::{AfterExit, Exits};
+use crate::rules::{Limits, RowRules};
 
 /// Forwards behind a median at start.
 const ROUNDS: usize = 3;
@@ -23,8 +24,37 @@ const COMPACTIONS: usize = 8;
 pub struct Shape {
     /// Rows.
     pub rows: usize,
-    /// Tokens of each; images have no say.
+    /// Tokens of each. An image has its own number of them, whatever this says.
     pub tokens: usize,
+}
+
+impl Shape {
+    /// A few rows of a few tokens; `None` where there is no room for two rows.
+    fn first(rules: &RowRules, limits: Limits) -> Option<Self> {
+        let tokens = rules.clamp_tokens(16);
+        let rows = 4.min(limits.rows_max).min(limits.tokens_max / tokens.max(1));
+        (rows >= 2).then_some(Self { rows, tokens })
+    }
+
+    /// Twice as many tokens, by longer rows while there are such, if there is room. Images are all
+    /// of one length.
+    fn larger(self, rules: &RowRules, limits: Limits) -> Option<Self> {
+        let Self { rows, tokens } = self;
+        let longer = 2 * tokens;
+        let has_longer = longer <= ROW_TOKENS_MAX && rules.clamp_tokens(longer) == longer;
+        let larger = if has_longer {
+            Self { rows, tokens: longer }
+        } else {
+            Self { rows: 2 * rows, tokens }
+        };
+        let fits = larger.rows <= limits.rows_max && larger.all_tokens() <= limits.tokens_max;
+        fits.then_some(larger)
+    }
+
+    /// Of all rows.
+    fn all_tokens(self) -> usize {
+        self.rows * self.tokens
+    }
 }
 
 /// Median times of one segment.
@@ -111,7 +141,7 @@ impl Engine {
     /// segment, so that packing is decided by this machine and not by a constant. Nothing of it
     /// where there is no room for two rows.
     pub(super) fn warm_up(&mut self) -> Result<()> {
-        let Some(shape) = self.first_shape() else { return Ok(()) };
+        let Some(shape) = Shape::first(&self.rules, self.limits) else { return Ok(()) };
         match (self.plan.ramps(), self.device.runs_behind()) {
             (0, false) => Ok(()),
             (0, true) => self.measure(shape, 1).map(drop),
@@ -123,7 +153,7 @@ impl Engine {
     /// For a device that computes when it is told: passes cost what their tokens cost.
     fn warm_up_at_once(&mut self, shape: Shape) -> Result<()> {
         let times = self.measure(shape, ROUNDS)?;
-        let all = tokens(shape) as f64;
+        let all = shape.all_tokens() as f64;
         self.costs.token_us = times.iter().map(|time| time.segment_us / all).collect();
         if let Some(compact_us) = self.measure_compaction(shape, ROUNDS)? {
             let site = self.plan.ramp_sites().next().unwrap_or(0);
@@ -140,12 +170,12 @@ impl Engine {
         let small_us: f64 = small.iter().sum();
         let mut last = (first, small.clone());
         while last.1.iter().sum::<f64>() < GROWTH_WANTED * small_us {
-            let Some(next) = self.larger(last.0) else { break };
+            let Some(next) = last.0.larger(&self.rules, self.limits) else { break };
             last = (next, self.segment_us(next)?);
         }
         let (shape, large) = last;
         if shape != first {
-            self.costs.marginal((tokens(first), &small), (tokens(shape), &large));
+            self.costs.marginal((first.all_tokens(), &small), (shape.all_tokens(), &large));
         }
         if let Some(compact_us) = self.measure_compaction(first, ROUNDS)? {
             self.costs.fixed(compact_us);
@@ -157,25 +187,6 @@ impl Engine {
     fn segment_us(&mut self, shape: Shape) -> Result<Vec<f64>> {
         let times = self.measure(shape, ROUNDS)?;
         Ok(times.into_iter().map(|time| time.segment_us).collect())
-    }
-
-    /// A few rows of a few tokens, within the limits.
-    fn first_shape(&self) -> Option<Shape> {
-        let tokens = 16.min(self.plan.layout.row_tokens_max);
-        let rows = 4.min(self.limits.rows_max).min(self.limits.tokens_max / tokens.max(1));
-        (rows >= 2).then_some(Shape { rows, tokens })
-    }
-
-    /// Twice as many tokens, by longer rows while there are such, if there is room.
-    fn larger(&self, shape: Shape) -> Option<Shape> {
-        let Shape { rows, tokens } = shape;
-        let larger = match 2 * tokens <= self.plan.layout.row_tokens_max.min(ROW_TOKENS_MAX) {
-            true => Shape { rows, tokens: 2 * tokens },
-            false => Shape { rows: 2 * rows, tokens },
-        };
-        let fits = larger.rows <= self.limits.rows_max
-            && larger.rows * larger.tokens <= self.limits.tokens_max;
-        fits.then_some(larger)
     }
 
     /// Measuring starts over again and again, so nobody else may be there.
@@ -222,12 +233,47 @@ impl Engine {
     }
 }
 
-fn tokens(shape: Shape) -> usize {
-    shape.rows * shape.tokens
-}
-
 /// The middle of the samples; `NaN` of none.
 fn median(samples: &mut [f64]) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples.get(samples.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{ImageRules, TextRules};
+
+    const LIMITS: Limits = Limits { rows_max: 32, tokens_max: 4096 };
+
+    /// The shapes of a start, as rows and tokens of each.
+    fn shapes(rules: &RowRules) -> Vec<(usize, usize)> {
+        let limits = rules.limits(LIMITS);
+        let larger = |shape: &Shape| shape.larger(rules, limits);
+        let all = std::iter::successors(Shape::first(rules, limits), larger);
+        all.map(|shape| (shape.rows, shape.tokens)).collect()
+    }
+
+    fn image(tokens: usize) -> RowRules {
+        RowRules::Image(ImageRules { height: 4, width: 4, channels: 3, tokens })
+    }
+
+    #[test]
+    fn texts_grow_by_tokens_first() {
+        let (vocab, kinds, position_offset, pad_token) = (10, 0, 0, 0);
+        let text = |tokens_max| {
+            RowRules::Text(TextRules { vocab, kinds, tokens_max, position_offset, pad_token })
+        };
+        let to_128 = [(4, 16), (4, 32), (4, 64), (4, 128), (8, 128), (16, 128), (32, 128)];
+        assert_eq!(shapes(&text(512)), to_128);
+        assert_eq!(shapes(&text(20)), [(4, 16), (8, 16), (16, 16), (32, 16)]);
+    }
+
+    #[test]
+    fn images_grow_by_rows_and_keep_their_tokens() {
+        for tokens in [1, 7, 64, 197] {
+            let expected = [4, 8, 16, 32].map(|rows| (rows, tokens));
+            assert_eq!(shapes(&image(tokens)), expected);
+        }
+    }
 }

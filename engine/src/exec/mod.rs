@@ -204,6 +204,7 @@ impl Engine {
         bind(&plan, model, device.as_mut())?;
         let id = EngineId::new();
         let group = |_| Group::with_capacity(id, &plan);
+        let rules = RowRules::of(model.spec()).within(options.limits);
         let mut engine = Self {
             id,
             slots: SlotFacts::new(&plan),
@@ -216,8 +217,8 @@ impl Engine {
             costs: SegmentCosts::counted(&plan),
             rates: LeaveRates::new(plan.ramps()),
             ahead: Ahead::default(),
-            rules: RowRules::of(model.spec()).within(options.limits),
-            limits: options.limits,
+            limits: rules.limits(options.limits),
+            rules,
             device,
             plan,
         };
@@ -249,7 +250,7 @@ impl Engine {
         Ok(self.device.time_passes(is_timed)?)
     }
 
-    /// How large its batches may be.
+    /// How large its batches may be, in rows and in what tokens those have.
     pub fn limits(&self) -> Limits {
         self.limits
     }

@@ -191,7 +191,7 @@ impl Model {
         &self.spec
     }
 
-    /// Most tokens of one input; an image counts as one, or as many as it becomes.
+    /// Most tokens of one input. An image has as many as it becomes, 1 where it stays a map.
     pub fn row_tokens_max(&self) -> usize {
         let image = self.spec.network.image_tokens().unwrap_or(1);
         self.spec.text().map_or(image, TextSpec::row_tokens_max)

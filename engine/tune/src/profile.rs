@@ -30,7 +30,7 @@ pub struct Profile {
 pub struct ShapeProfile {
     /// Rows.
     pub rows: usize,
-    /// Tokens of each row.
+    /// Tokens of each row; of images, what the model makes of one.
     pub row_tokens: usize,
     /// By segment, in microseconds.
     pub segment_us: Vec<f64>,
@@ -69,7 +69,7 @@ impl ShapeProfile {
         let times = engine.measure(shape, rounds)?;
         Ok(Self {
             rows: shape.rows,
-            row_tokens: shape.tokens,
+            row_tokens: engine.rules().clamp_tokens(shape.tokens),
             segment_us: times.iter().map(|time| time.segment_us).collect(),
             exit_us: times.iter().map(|time| time.exit_us).collect(),
             compact_us: engine.measure_compaction(shape, rounds)?,

@@ -39,10 +39,10 @@ pub(super) struct Workload {
 /// Random rows that fixed lengths take turns over.
 const FIXED_ROWS: u64 = 32;
 
-/// One set of rows for each length, those beyond the model's cut.
+/// One set of rows for each length that the model has.
 pub(super) fn fixed(lengths: &[usize], model: &Model) -> Vec<Rows> {
-    let (rules, longest) = (RowRules::of(model.spec()), model.row_tokens_max());
-    let mut lengths: Vec<usize> = lengths.iter().map(|&n| n.min(longest)).collect();
+    let rules = RowRules::of(model.spec());
+    let mut lengths: Vec<usize> = lengths.iter().map(|&n| rules.clamp_tokens(n)).collect();
     lengths.dedup();
     let rows = |&length: &usize| {
         let rows = (0..FIXED_ROWS).map(|number| rules.random(length, SEED ^ number));
@@ -92,8 +92,8 @@ impl Rows {
 
 impl Workload {
     /// Most tokens of a pass.
-    pub(super) fn tokens_max(&self) -> usize {
-        let tokens = |pass: &Vec<Row>| pass.iter().map(|row| row.tokens()).sum();
+    pub(super) fn tokens_max(&self, rules: &RowRules) -> usize {
+        let tokens = |pass: &Vec<Row>| pass.iter().map(|row| rules.tokens(row)).sum();
         self.passes.iter().map(tokens).max().unwrap_or(1)
     }
 
@@ -179,7 +179,7 @@ impl ExitProfile {
 
 #[cfg(test)]
 mod tests {
-    use offramp::TokenRow;
+    use offramp::{TextRules, TokenRow};
 
     use super::*;
 
@@ -201,7 +201,9 @@ mod tests {
         let row = Row::Text(TokenRow { ids: vec![1; 4], kinds: vec![] });
         let rows = Rows { kind: "fixed", rows: vec![row.clone()] };
         let load = rows.cut(8);
-        assert_eq!((load.rows_in_round(), load.tokens_max()), (8, 32));
+        let (vocab, kinds, tokens_max, position_offset, pad_token) = (10, 0, 6, 0, 0);
+        let text = TextRules { vocab, kinds, tokens_max, position_offset, pad_token };
+        assert_eq!((load.rows_in_round(), load.tokens_max(&RowRules::Text(text))), (8, 32));
         let rows = Rows { kind: "fixed", rows: vec![row; 30] };
         assert_eq!(rows.cut(8).rows_in_round(), 30);
     }

@@ -138,7 +138,7 @@ impl Plan<'_> {
         let (model, plan) = open(self.dir, self.exits)?;
         let mut engine = Engine::new(&model, &self.engine)?;
         if shapes.is_empty() {
-            *shapes = record::shapes(&model, &mut engine, self.engine.limits)?;
+            *shapes = record::shapes(&mut engine)?;
         }
         let exits = match after_exit {
             None => Exits::off(engine.plan()),

@@ -58,6 +58,8 @@ fn flags_of_other_verbs_without_effect_are_refused() {
         let call = [verb, "--model", &images, "--tokens", "8"];
         expect_idle(&call, "tokens", "for a model that reads images");
     }
+    let lengths = ["bench", "--model", &images, "--lengths-from", "x"];
+    expect_idle(&lengths, "lengths-from", "for a model that reads images");
     let plan = ["inspect", "--model", &bert, "--plan", "--rows", "4"];
     expect_idle(&plan, "rows", "with --plan");
     for verb in ["evaluate", "demo"] {

@@ -135,3 +135,20 @@ fn the_shipped_model_reads_images_and_answers_early() {
     assert!(compact["accuracy"].as_f64().unwrap() >= 0.91, "{compact}");
     assert!(compact["mean_depth"].as_f64().unwrap() < 0.6, "{compact}");
 }
+
+#[test]
+fn costs_and_times_are_told_with_the_tokens_that_an_image_becomes() {
+    let folder = Folder::new();
+    let out = folder.path("profile.json");
+    for (name, tokens) in [("vit-timm", 21), (MODEL, 1)] {
+        let model = golden_images(name);
+        let about = run(&["inspect", "--model", &model, "--json"], "").expect_code(0).json();
+        assert_eq!(about["cost_row_tokens"], tokens, "{name}");
+        let profile = ["profile", "--model", &model, "--rows", "1,2", "--rounds", "1"];
+        let told = run(&[&profile[..], &["--out", &out, "--json"]].concat(), "").expect_code(0);
+        let shapes = told.json()["shapes"].as_array().unwrap().clone();
+        let shape = |shape: &Value| (shape["rows"].clone(), shape["row_tokens"].clone());
+        let expected = [1, 2].map(|rows| (rows.into(), tokens.into()));
+        assert_eq!(shapes.iter().map(shape).collect::<Vec<_>>(), expected, "{name}");
+    }
+}

@@ -170,7 +170,7 @@ impl Executor {
 
     fn line_up(&mut self, job: Job) {
         let deadline_us = job.deadline_us(self.state.margin_us);
-        let tokens = job.row.tokens();
+        let tokens = self.engine.rules().tokens(&job.row);
         let ticket = Ticket { arrival_us: job.arrival_us, deadline_us, tokens };
         self.batcher.push(ticket, job);
     }

@@ -23,7 +23,7 @@ pub(crate) use exits::{activation, pool};
 use super::arena::Values;
 use super::weights::{NormSource, WeightTable};
 use super::{Plan, Segment};
-use crate::rules::Limits;
+use crate::rules::{Limits, RowRules};
 
 /// Compiles `spec` with `ramps` (by rising site, none at the last) for batches within `limits` on
 /// a device that prefers what `prefers` says.
@@ -109,16 +109,12 @@ struct Lowering<'a> {
 
 impl<'a> Lowering<'a> {
     fn new(spec: &'a ModelSpec, limits: Limits, prefers: Preferences) -> Self {
-        let tokens_max = match spec.input {
-            Input::Tokens(_) => limits.tokens_max,
-            Input::Pixels(_) => limits.rows_max * spec.network.image_tokens().unwrap_or(1),
-        };
         let is_attention = |step: &&Step| matches!(step, Step::Attention(_));
         let attentions = spec.network.leaves().filter(is_attention).count();
         let narrows = spec.network.head.pool == Pool::First && attentions > 0;
         Self {
             spec,
-            limits: Limits { tokens_max, ..limits },
+            limits: RowRules::of(spec).limits(limits),
             fold: maps::stem_fold(spec, prefers.channel_step),
             takes_norms: prefers.takes_norms && tokens::can_take_norms(spec, prefers.channel_step),
             attentions_left: narrows.then_some(attentions),

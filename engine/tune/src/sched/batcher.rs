@@ -16,7 +16,7 @@ pub struct Ticket {
     pub arrival_us: u64,
     /// When its answer is of no use any more.
     pub deadline_us: Option<u64>,
-    /// Tokens of its row; an image counts as one.
+    /// Tokens of its row, as [`RowRules::tokens`](offramp::RowRules::tokens) counts them.
     pub tokens: usize,
 }
 
@@ -48,7 +48,7 @@ pub enum Policy {
 pub struct BatcherOptions {
     /// When a batch is ready.
     pub policy: Policy,
-    /// Largest batch.
+    /// Largest batch, as [`RowRules::limits`](offramp::RowRules::limits) has it.
     pub limits: Limits,
 }
 

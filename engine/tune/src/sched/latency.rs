@@ -12,7 +12,7 @@ const LEAST: f64 = 0.01;
 /// What a pass has to do, or did.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Work {
-    /// Tokens of all rows; an image counts as one.
+    /// Tokens of all rows.
     pub tokens: usize,
     /// Share of the full forward's token-segments that were run; 1 where nobody leaves.
     pub share: f64,
