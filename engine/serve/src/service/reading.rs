@@ -51,7 +51,6 @@ impl Reading {
 
     /// Whether another model reads and says the same, in batches of the same size. Reads its files.
     pub(crate) fn expect_same(&self, model: &Model, engine: &Engine) -> Result<()> {
-        self.expect_limits(engine.limits())?;
         let other = if *engine.rules() != self.rules {
             "reads other inputs than the model that is served: restart to serve it"
         } else if model.spec().labels() != self.labels {
@@ -59,6 +58,7 @@ impl Reading {
         } else if model.task() != self.task {
             "decides something else than the model that is served: restart to serve it"
         } else {
+            self.expect_limits(engine.limits())?;
             return self.expect_identity(model.dir(), &model.identity()?);
         };
         Err(unfit(model.dir(), other.to_owned()))
