@@ -2,7 +2,7 @@
 
 use offramp::{AfterExit, Answer, Engine, Exits, Model, Score, Shape};
 use offramp_kernels::ExitWindow;
-use offramp_tune::adapt::{AdaptOptions, Adaptive};
+use offramp_tune::adapt::{AdaptOptions, Adaptive, Wishes};
 use offramp_tune::profile::ShapeProfile;
 
 use crate::machine;
@@ -64,8 +64,7 @@ fn rows_with_wishes_of_their_own_teach_nothing() {
     let mut windows = [ExitWindow::ANY; 3];
     windows[1].last = 0;
     let mut sink = |_: Answer<'_>| {};
-    adaptive
-        .run_within(&mut engine, &batch, AfterExit::Compact, (&windows, &[]), &mut sink)
-        .unwrap();
+    let wishes = Wishes { windows: &windows, stays: &[] };
+    adaptive.run_within(&mut engine, &batch, AfterExit::Compact, wishes, &mut sink).unwrap();
     assert_eq!(adaptive.finish().unwrap().rows, 2);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 use offramp::{AfterExit, Batch, Engine, ExitWindow, PassReport, clock};
 use offramp_protocol::{Failure, Status};
-use offramp_tune::adapt::Adapted;
+use offramp_tune::adapt::{Adapted, Wishes};
 use offramp_tune::sched::{Batcher, BatcherOptions, Next, PassLatency, Ticket, Work};
 
 use super::audited::Audited;
@@ -224,8 +224,8 @@ impl Executor {
         let mut replies = Replies::new(&state, rows, (decision, version), started_us);
         let Self { engine, exiting, batch, after_exit, audit_rate, windows, stays, .. } = self;
         let mut sink = Audited { sink: &mut replies, metrics: &state.metrics, decision, windows };
-        let how = (*after_exit, *audit_rate);
-        let result = exiting.run(engine, batch, how, (windows, stays), &mut sink);
+        let wishes = Wishes { windows, stays };
+        let result = exiting.run(engine, batch, *after_exit, *audit_rate, wishes, &mut sink);
         let report = match result {
             Ok(report) => report,
             Err(error) => {

@@ -1,7 +1,7 @@
 //! Who may leave where, and whether that follows the workload.
 
-use offramp::{AfterExit, Batch, Engine, ExitWindow, Exits, PassReport, PassSettings, Sink};
-use offramp_tune::adapt::{Adapted, Adaptive, Standing};
+use offramp::{AfterExit, Batch, Engine, Exits, PassReport, PassSettings, Sink};
+use offramp_tune::adapt::{Adapted, Adaptive, Standing, Wishes};
 
 use crate::Result;
 
@@ -38,20 +38,20 @@ impl Exiting {
         &mut self,
         engine: &mut Engine,
         batch: &Batch,
-        (after_exit, audit_rate): (AfterExit, f64),
-        (windows, stays): (&[ExitWindow], &[bool]),
+        after_exit: AfterExit,
+        audit_rate: f64,
+        wishes: Wishes<'_>,
         sink: &mut dyn Sink,
     ) -> Result<PassReport> {
         match self {
             Self::Fixed(exits) => {
                 let mut settings = PassSettings::new(exits, after_exit);
                 settings.audit_rate = audit_rate;
-                (settings.windows, settings.stays) = (windows, stays);
+                settings.windows = wishes.windows;
+                settings.stays = wishes.stays;
                 Ok(engine.run(batch, &settings, sink)?)
             }
-            Self::Live(live) => {
-                Ok(live.run_within(engine, batch, after_exit, (windows, stays), sink)?)
-            }
+            Self::Live(live) => Ok(live.run_within(engine, batch, after_exit, wishes, sink)?),
         }
     }
 

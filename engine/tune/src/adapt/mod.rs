@@ -72,6 +72,15 @@ impl Default for AdaptOptions {
     }
 }
 
+/// What rows of a batch ask for, as in [`PassSettings`]. By default nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes<'a> {
+    /// By row: where it may leave.
+    pub windows: &'a [ExitWindow],
+    /// By row: whether it runs to the end.
+    pub stays: &'a [bool],
+}
+
 /// The executor's side of the loop. Dropping it ends the control thread.
 pub struct Adaptive {
     subscriber: Subscriber,
@@ -151,7 +160,7 @@ impl Adaptive {
         sink: &mut dyn Sink,
     ) -> Result<PassReport> {
         self.refresh();
-        self.run_within(engine, batch, after_exit, (&[], &[]), sink)
+        self.run_within(engine, batch, after_exit, Wishes::default(), sink)
     }
 
     /// Takes the newest thresholds for the next pass.
@@ -159,8 +168,7 @@ impl Adaptive {
         self.subscriber.refresh();
     }
 
-    /// Runs a batch under the thresholds taken last; windows, and which rows stay, as in
-    /// [`PassSettings`].
+    /// Runs a batch under the thresholds taken last, and within the wishes of its rows.
     ///
     /// # Errors
     /// As [`Engine::run`], and where the control thread is lost.
@@ -169,7 +177,7 @@ impl Adaptive {
         engine: &mut Engine,
         batch: &Batch,
         after_exit: AfterExit,
-        (windows, stays): (&[ExitWindow], &[bool]),
+        wishes: Wishes<'_>,
         sink: &mut dyn Sink,
     ) -> Result<PassReport> {
         if self.control.is_lost() {
@@ -177,7 +185,9 @@ impl Adaptive {
         }
         let mut settings = PassSettings::new(self.subscriber.exits(), after_exit);
         settings.audit_rate = self.audit_rate;
-        (settings.windows, settings.stays) = (windows, stays);
+        settings.windows = wishes.windows;
+        settings.stays = wishes.stays;
+        let windows = wishes.windows;
         let pass_rows = batch.rows() as u32;
         let mut both = Both { sink, feedback: &mut self.feedback, windows, pass_rows };
         let report = engine.run(batch, &settings, &mut both)?;
