@@ -1,9 +1,10 @@
 //! Plans as text, and the arrows between values proved for every golden model.
 
-use offramp::plan::{WeightSource, check, lower};
+use offramp::plan::{Plan, RampShape, WeightSource, check, lower};
 use offramp::{Limits, Model};
 use offramp_kernels::{MomentsId, Op, Preferences, Span};
 use offramp_tests::{golden_dir, golden_images_dir};
+use offramp_weights::network::{Residual, Step};
 
 use crate::support::{golden, model_with_ramps};
 
@@ -11,24 +12,28 @@ const LIMITS: Limits = Limits { rows_max: 4, tokens_max: 64 };
 /// What a device prefers whose kernels are those for CUDA.
 const FOR_CUDA: Preferences = Preferences { channel_step: 8, takes_norms: true };
 
+fn plan_of(model: &Model, ramps: &[RampShape], prefers: Preferences) -> Plan {
+    lower(model.spec(), ramps, LIMITS, prefers).unwrap()
+}
+
 #[test]
 fn bert_with_ramps() {
     let model = model_with_ramps("bert-cls", 1);
-    let plan = lower(model.spec(), &model.ramp_shapes(), LIMITS, Preferences::default());
+    let plan = plan_of(&model, &model.ramp_shapes(), Preferences::default());
     insta::assert_snapshot!(plan);
 }
 
 #[test]
 fn bert_for_a_device_that_takes_norms_over() {
     let model = model_with_ramps("bert-cls", 1);
-    insta::assert_snapshot!(lower(model.spec(), &model.ramp_shapes(), LIMITS, FOR_CUDA));
+    insta::assert_snapshot!(plan_of(&model, &model.ramp_shapes(), FOR_CUDA));
 }
 
 /// The blocks of a stage write over their input, so one value crosses all their sites.
 #[test]
 fn the_blocks_of_a_stage_share_one_resident() {
     let model = golden("resnet-basic");
-    let plan = lower(model.spec(), &[], LIMITS, Preferences::default());
+    let plan = plan_of(&model, &[], Preferences::default());
     let mut crossing: Vec<Span> = plan
         .segments
         .iter()
@@ -44,7 +49,7 @@ fn the_blocks_of_a_stage_share_one_resident() {
 #[test]
 fn a_plan_that_takes_norms_over_is_proved_too() {
     let model = model_with_ramps("bert-cls", 1);
-    let plan = lower(model.spec(), &model.ramp_shapes(), LIMITS, FOR_CUDA);
+    let plan = plan_of(&model, &model.ramp_shapes(), FOR_CUDA);
     let ops = || plan.segments.iter().flat_map(|segment| &segment.ops);
     assert!(ops().all(|op| !matches!(op, Op::Norm(_))));
     check(&plan).unwrap();
@@ -64,6 +69,10 @@ fn a_plan_that_takes_norms_over_is_proved_too() {
     up.norms.x.as_mut().unwrap().moments = MomentsId(1);
     assert!(check(&swapped).unwrap_err().contains("other moments than its own"));
 
+    let mut moving = plan.clone();
+    moving.layout.resident.clear();
+    assert!(check(&moving).unwrap_err().contains("has moments, and is not resident"));
+
     let mut plain = plan.clone();
     plain.segments[0].site.as_mut().unwrap().ramp.as_mut().unwrap().norm = None;
     assert!(check(&plain).unwrap_err().contains("other moments than its own"));
@@ -72,44 +81,38 @@ fn a_plan_that_takes_norms_over_is_proved_too() {
 #[test]
 fn distilbert_without_head() {
     let model = Model::open(golden_dir().join("distilbert-base")).unwrap();
-    insta::assert_snapshot!(lower(model.spec(), &[], LIMITS, Preferences::default()));
+    insta::assert_snapshot!(plan_of(&model, &[], Preferences::default()));
 }
 
 #[test]
 fn resnet_of_bottlenecks_with_ramps() {
     let model = model_with_ramps("resnet-bottleneck", 1);
-    insta::assert_snapshot!(lower(
-        model.spec(),
-        &model.ramp_shapes(),
-        LIMITS,
-        Preferences::default()
-    ));
+    insta::assert_snapshot!(plan_of(&model, &model.ramp_shapes(), Preferences::default()));
 }
 
 #[test]
 fn vgg_without_ramps() {
     let model = golden("vgg-bn");
-    insta::assert_snapshot!(lower(model.spec(), &[], LIMITS, Preferences::default()));
+    insta::assert_snapshot!(plan_of(&model, &[], Preferences::default()));
 }
 
 #[test]
 fn resnet_for_a_device_that_reads_channels_in_chunks() {
     let model = golden("resnet-basic");
-    insta::assert_snapshot!(lower(model.spec(), &[], LIMITS, FOR_CUDA));
+    insta::assert_snapshot!(plan_of(&model, &[], FOR_CUDA));
 }
 
 #[test]
 fn a_vision_transformer_with_ramps() {
     let model = model_with_ramps("deit-hf", 1);
-    insta::assert_snapshot!(lower(model.spec(), &model.ramp_shapes(), LIMITS, FOR_CUDA));
+    insta::assert_snapshot!(plan_of(&model, &model.ramp_shapes(), FOR_CUDA));
 }
 
 #[test]
 fn folding_adds_no_parameters() {
     let model = golden("resnet-basic");
     let count = |channel_step| {
-        let plan =
-            lower(model.spec(), &[], LIMITS, Preferences { channel_step, takes_norms: false });
+        let plan = plan_of(&model, &[], Preferences { channel_step, takes_norms: false });
         let pairs = plan.sources.iter().zip(&plan.layout.weights);
         pairs.map(|(source, &form)| source.parameters(form)).sum::<usize>()
     };
@@ -122,7 +125,7 @@ fn every_plan_holds_what_plans_must_hold() {
     for entry in dirs.iter().flat_map(|dir| std::fs::read_dir(dir).unwrap()) {
         let model = Model::open(entry.unwrap().path()).unwrap();
         for prefers in [Preferences::default(), FOR_CUDA] {
-            check(&lower(model.spec(), &[], LIMITS, prefers)).unwrap();
+            check(&plan_of(&model, &[], prefers)).unwrap();
         }
     }
 }
@@ -130,7 +133,7 @@ fn every_plan_holds_what_plans_must_hold() {
 #[test]
 fn broken_plans_are_refused() {
     let model = model_with_ramps("bert-cls", 1);
-    let plan = lower(model.spec(), &model.ramp_shapes(), LIMITS, Preferences::default());
+    let plan = plan_of(&model, &model.ramp_shapes(), Preferences::default());
     check(&plan).unwrap();
 
     let mut unborn = plan.clone();
@@ -157,4 +160,27 @@ fn broken_plans_are_refused() {
     let mut too_small = plan;
     too_small.layout.activations -= 1;
     assert!(check(&too_small).unwrap_err().contains("does not fit"));
+}
+
+/// The kernel that takes pixels over writes them as they came, wherever the rows have their places.
+#[test]
+fn pixels_are_no_resident() {
+    let mut plan = plan_of(&golden("vgg-bn"), &[], Preferences::default());
+    let Op::Pixels(pixels) = &plan.segments[0].ops[0] else { panic!("{plan}") };
+    plan.layout.resident.push(pixels.out);
+    assert!(check(&plan).unwrap_err().contains("pixels are written as they came"));
+}
+
+/// Its sum would be written over what the outer one still adds.
+#[test]
+fn a_residual_within_a_residual_is_refused() {
+    let mut spec = golden("resnet-basic").spec().clone();
+    let mut sums = spec.network.segments.iter_mut().flat_map(|segment| &mut segment.steps);
+    let Some(Step::Residual(outer)) = sums.find(|step| matches!(step, Step::Residual(_))) else {
+        panic!("a network without a sum")
+    };
+    let inner = Residual { body: outer.body.clone(), shortcut: None, relu: false };
+    outer.body.insert(0, Step::Residual(inner));
+    let refused = lower(&spec, &[], LIMITS, Preferences::default()).unwrap_err();
+    assert!(refused.ends_with("has a residual within a residual"), "{refused}");
 }

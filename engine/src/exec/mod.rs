@@ -194,7 +194,8 @@ impl Engine {
         ramps: &[RampShape],
         options: &EngineOptions,
     ) -> Result<Self> {
-        let mut plan = lower(model.spec(), ramps, options.limits, device.preferences());
+        let mut plan = lower(model.spec(), ramps, options.limits, device.preferences())
+            .map_err(Error::Options)?;
         if let Decision::Value { tolerance } = model.decision(options.tolerance)? {
             plan.tolerate(tolerance);
         }

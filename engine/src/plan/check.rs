@@ -8,9 +8,10 @@ use super::operands::{Operand, operands};
 use super::{Plan, WeightSource};
 
 /// Proves that every op reads only what an earlier op wrote whole and nothing has overwritten
-/// since, that a value which lies before its norm is read behind it and no other is, that spans
-/// lie in the arena and fit their matrices, that only the value which crosses a site is read after
-/// it and that it lies where no other value ever does, and that exits are numbered in order.
+/// since, that a value which lies before its norm is resident, as its moments are, and is read
+/// behind it, and no other is, that spans lie in the arena and fit their matrices, that only the
+/// value which crosses a site is read after it and that it lies where no other value ever does,
+/// that pixels are written to no such place, and that exits are numbered in order.
 ///
 /// # Errors
 /// A sentence that names the op.
@@ -91,6 +92,8 @@ impl Written<'_> {
         if let Op::Linear(Linear { norms: LinearNorms { out: Some(out), .. }, .. }) = op {
             let there = self.moments.get_mut(out.0).ok_or(format!("{op}: no such moments"))?;
             *there = Some(span);
+            let is_resident = self.plan.layout.resident.contains(&span);
+            expect(is_resident, &format!("{op}: {span} has moments, and is not resident"))?;
             let width = self.plan.layout.moments[out.0];
             expect(len == width * self.plan.layout.tokens_max, &format!("{op}: other moments"))?;
         }
@@ -129,6 +132,8 @@ impl Written<'_> {
         expect(fits, &format!("{op}: {span} does not fit its matrix or the arena"))?;
         let mut met = self.plan.layout.resident.iter().filter(|resident| resident.overlaps(&span));
         let is_whole = met.all(|resident| *resident == span);
-        expect(is_whole, &format!("{op}: {span} lies over a resident"))
+        expect(is_whole, &format!("{op}: {span} lies over a resident"))?;
+        let crosses = matches!(op, Op::Pixels(_)) && self.plan.layout.resident.contains(&span);
+        expect(!crosses, &format!("{op}: pixels are written as they came, not by place"))
     }
 }

@@ -14,7 +14,7 @@ mod tokens;
 use offramp_kernels::{
     ExitId, Fold, Grid, MomentsId, Normalised, Op, Preferences, RowTokens, Span, Window,
 };
-use offramp_weights::network::{Residual, Step};
+use offramp_weights::network::{Network, Residual, Step};
 use offramp_weights::{Input, ModelSpec, Pool};
 
 pub use exits::RampShape;
@@ -29,8 +29,35 @@ use crate::rules::{Limits, RowRules};
 /// a device that prefers what `prefers` says.
 /// Numbers are the same answer within [`offramp_kernels::Decision::TOLERANCE`];
 /// [`Plan::tolerate`] changes that.
-pub fn lower(spec: &ModelSpec, ramps: &[RampShape], limits: Limits, prefers: Preferences) -> Plan {
-    Lowering::new(spec, limits, prefers).run(ramps)
+///
+/// # Errors
+/// A sentence about a network that no plan can be made of.
+pub fn lower(
+    spec: &ModelSpec,
+    ramps: &[RampShape],
+    limits: Limits,
+    prefers: Preferences,
+) -> Result<Plan, String> {
+    check_sums(&spec.network)?;
+    Ok(Lowering::new(spec, limits, prefers).run(ramps))
+}
+
+/// Fails for a sum within another one: it would be written over what the outer one adds.
+fn check_sums(network: &Network) -> Result<(), String> {
+    let is_sum = |step: &Step| matches!(step, Step::Residual(_));
+    let has_inner = |step: &Step| match step {
+        Step::Residual(Residual { body, shortcut, .. }) => {
+            body.iter().chain(shortcut.as_deref()).any(is_sum)
+        }
+        _ => false,
+    };
+    let segments = network.segments.iter().map(|segment| &segment.steps).chain([&network.tail]);
+    for (index, steps) in segments.enumerate() {
+        if steps.iter().any(has_inner) {
+            return Err(format!("segment {index} has a residual within a residual"));
+        }
+    }
+    Ok(())
 }
 
 /// A value that the next step reads.
