@@ -105,10 +105,11 @@ pub trait Device: Send {
     /// What it could admit now.
     fn room(&self) -> Room;
 
-    /// Takes rows in, as a group that runs from now on: each gets a slot, which is appended to
-    /// `slots`, and a place for each token. What they are made of is read by ops that come before
-    /// any row leaves, and before other rows come. Waits for the device only where it would have to
-    /// overwrite what it has not taken over yet from rows that were there before.
+    /// Takes rows in, as a group that runs from now on, if there are any: each gets a slot, which
+    /// is appended to `slots`, and a place for each token. What they are made of is read by ops
+    /// that come before any row leaves, and before other rows come. Waits for the device only
+    /// where it would have to overwrite what it has not taken over yet from rows that were there
+    /// before.
     ///
     /// # Errors
     /// [`crate::Error::TooLarge`] beyond the room there is, [`crate::Error::Mismatch`] where
@@ -120,8 +121,8 @@ pub trait Device: Send {
     /// all that is left of them are their records.
     ///
     /// # Errors
-    /// [`crate::Error::Mismatch`] where the value of the site is not resident, or there is no room
-    /// for another group.
+    /// [`crate::Error::Mismatch`] where the value of the site is not resident, tokens have been
+    /// dropped by a [`crate::Narrow`], or there is no room for another group.
     fn park(&mut self, site: Option<&Compact>) -> Result<()>;
 
     /// The rows that were parked at a site as `groups`, one group after the other, run as one: the
@@ -156,7 +157,7 @@ pub trait Device: Send {
     /// Enqueues an op; may return before it ran, never waits for it.
     ///
     /// # Errors
-    /// [`crate::Error::Mismatch`] where an operand lies outside what was reserved.
+    /// [`crate::Error::Mismatch`] where an operand lies outside what was reserved, or nobody runs.
     fn issue(&mut self, op: &Op, bound: LiveBound) -> Result<()>;
 
     /// Appends the exit records that have landed since the last call; never waits.

@@ -55,6 +55,8 @@ pub(crate) struct Slots {
     /// By group: its rows, in the order of their positions. Empty: the group is free.
     members: Vec<Vec<RowSlot>>,
     running: Option<GroupId>,
+    /// Rows of the running group have one token each that is left.
+    is_narrowed: bool,
 }
 
 impl Slots {
@@ -72,6 +74,7 @@ impl Slots {
             runs: filled(places, Run { len: 0, next: NONE })?,
             members,
             running: None,
+            is_narrowed: false,
         })
     }
 
@@ -93,6 +96,14 @@ impl Slots {
     /// The group that ops work on.
     pub(crate) fn running(&self) -> Option<GroupId> {
         self.running
+    }
+
+    /// The same, for what cannot be without one.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where nobody runs.
+    pub(crate) fn require_running(&self) -> Result<GroupId> {
+        self.running.ok_or_else(|| Error::mismatch("rows", "a group that runs", "none"))
     }
 
     /// Rows of a group in the order of their positions, those that have left included.
@@ -136,6 +147,7 @@ impl Slots {
             self.members[group.0 as usize].push(RowSlot(slot));
         }
         self.running = (!self.members(group).is_empty()).then_some(group);
+        self.is_narrowed = false;
         Ok(group)
     }
 
@@ -169,8 +181,16 @@ impl Slots {
         self.running = None;
     }
 
-    /// Fails where no other group could run beside one that is parked.
+    /// Tokens of the running group were dropped: their places hold nothing of use any more.
+    pub(crate) fn narrow(&mut self) {
+        self.is_narrowed = true;
+    }
+
+    /// Fails where no other group could run beside the running one, or that has lost tokens.
     pub(crate) fn check_park(&self) -> Result<()> {
+        if self.is_narrowed {
+            return Err(Error::mismatch("park", "rows with all their tokens", "narrowed rows"));
+        }
         if self.members.len() < 2 {
             return Err(Error::mismatch("park", "room for more than one group", 1));
         }
@@ -200,6 +220,7 @@ impl Slots {
             self.members[group.0 as usize] = moved;
         }
         self.running = Some(first);
+        self.is_narrowed = false;
         first
     }
 

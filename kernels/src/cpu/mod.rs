@@ -165,6 +165,7 @@ impl Device for CpuDevice {
     }
 
     fn issue(&mut self, op: &Op, _bound: LiveBound) -> Result<()> {
+        self.rows.slots.require_running()?;
         match op {
             Op::Embed(op) => op.run(self),
             Op::Pixels(op) => op.run(self),

@@ -164,13 +164,6 @@ impl Rows {
     /// The running group is parked at a site: `keep(position, slot)` saves the value of each row
     /// that stays in it.
     pub(crate) fn park(&mut self, mut keep: impl FnMut(&Self, usize, RowSlot)) -> Result<()> {
-        let whole = |(position, slot): (usize, &RowSlot)| {
-            self.offsets.is_empty()
-                || self.span(position, RowTokens::Own).len() == self.slots.count(*slot)
-        };
-        if !self.live.iter().enumerate().all(whole) {
-            return Err(Error::mismatch("park", "rows with all their tokens", "narrowed rows"));
-        }
         self.slots.check_park()?;
         for (position, &slot) in self.live.iter().enumerate() {
             if !self.leaves(position) {
@@ -323,6 +316,7 @@ impl Rows {
 
     /// Keeps the first token of each row.
     pub(crate) fn narrow(&mut self) {
+        self.slots.narrow();
         self.input.is_there = false;
         refill(&mut self.offsets, 0..=self.live.len() as u32);
     }

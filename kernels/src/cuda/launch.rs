@@ -109,7 +109,7 @@ macro_rules! parameters {
         impl $name {
             /// Types of the parameters in PTX.
             #[cfg(test)]
-            const TYPES: &'static [&'static str] =
+            pub(crate) const TYPES: &'static [&'static str] =
                 &[$(<$type as $crate::cuda::launch::Parameter>::TYPE,)*];
 
             pub(crate) fn pack(self) -> $crate::cuda::Arguments {

@@ -55,7 +55,7 @@ pub(crate) use driver::Address;
 pub(crate) use kernels::Kernel;
 pub(crate) use launch::{Arguments, Launch, parameters};
 pub(crate) use reserved::Reserved;
-pub(crate) use table::Table;
+pub(crate) use table::{Table, TableParameters};
 
 use std::time::Duration;
 
@@ -154,12 +154,17 @@ impl CudaDevice {
             .ok_or_else(|| Error::mismatch("device", "reserve first", "no memory"))
     }
 
-    /// A value in the arena.
-    pub(crate) fn value(&mut self, span: Span) -> Result<Value> {
+    /// Where a value lies.
+    fn address(&mut self, span: Span) -> Result<Address> {
         let first = (span.at * self.elem.bytes()) as u64;
+        Ok(self.reserved()?.arena.address() + first)
+    }
+
+    /// A value in the arena, as the running group has it.
+    pub(crate) fn value(&mut self, span: Span) -> Result<Value> {
+        let at = self.address(span)?;
         let reserved = self.reserved()?;
-        let at = reserved.arena.address() + first;
-        let table = reserved.rows.table();
+        let table = reserved.rows.table()?;
         let map = reserved.values.map(span).address(&table);
         Ok(Value { at, map })
     }
@@ -407,6 +412,7 @@ impl Device for CudaDevice {
 
     fn issue(&mut self, op: &Op, bound: LiveBound) -> Result<()> {
         self.check_whole()?;
+        self.reserved()?.rows.slots.require_running()?;
         match op {
             Op::Embed(op) => op.launch(self, bound),
             Op::Pixels(op) => op.launch(self, bound),

@@ -322,8 +322,11 @@ impl Rows {
 
     /// What describes the rows alive of the running group, and the table that the next op to drop
     /// some of them writes.
-    pub(crate) fn tables(&self) -> [Table; 2] {
-        self.tables_of(self.running_or_first())
+    ///
+    /// # Errors
+    /// Nobody runs.
+    pub(crate) fn tables(&self) -> Result<[Table; 2]> {
+        self.slots.require_running().map(|group| self.tables_of(group))
     }
 
     /// The same of any group.
@@ -333,13 +336,11 @@ impl Rows {
     }
 
     /// What describes the rows alive of the running group.
-    pub(crate) fn table(&self) -> Table {
-        self.tables()[0]
-    }
-
-    /// Where nobody runs, ops have nothing to do, and it does not matter whose table they get.
-    fn running_or_first(&self) -> GroupId {
-        self.slots.running().unwrap_or(GroupId(0))
+    ///
+    /// # Errors
+    /// Nobody runs.
+    pub(crate) fn table(&self) -> Result<Table> {
+        self.tables().map(|[current, _]| current)
     }
 
     /// Such an op has been enqueued.
@@ -392,8 +393,11 @@ impl Rows {
     }
 
     /// The same as the device has them.
-    pub(crate) fn tokens_address(&self) -> Address {
-        self.entry_address() + self.places.tokens as u64
+    ///
+    /// # Errors
+    /// Nobody runs.
+    pub(crate) fn tokens_address(&self) -> Result<Address> {
+        Ok(self.entry_address()? + self.places.tokens as u64)
     }
 
     /// Pixels of the running group as the device has them.
@@ -426,18 +430,25 @@ impl Rows {
         }
     }
 
-    fn entry_address(&self) -> Address {
-        self.block.address() + self.places.entry(self.running_or_first()) as u64
+    fn entry_address(&self) -> Result<Address> {
+        let group = self.slots.require_running()?;
+        Ok(self.block.address() + self.places.entry(group) as u64)
     }
 
     /// Settings of the running group.
-    pub(crate) fn settings_address(&self) -> Address {
+    ///
+    /// # Errors
+    /// Nobody runs.
+    pub(crate) fn settings_address(&self) -> Result<Address> {
         self.entry_address()
     }
 
     /// Its thresholds by exit.
-    pub(crate) fn thresholds_address(&self) -> Address {
-        self.entry_address() + self.places.thresholds as u64
+    ///
+    /// # Errors
+    /// Nobody runs.
+    pub(crate) fn thresholds_address(&self) -> Result<Address> {
+        Ok(self.entry_address()? + self.places.thresholds as u64)
     }
 
     /// Row states by slot.

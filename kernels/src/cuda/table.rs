@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::driver::Address;
+use super::launch::parameters;
 use crate::ArenaLayout;
 
 /// `Live` in common.cuh.
@@ -27,6 +28,40 @@ pub(crate) struct Table {
     /// By live token or image: where it lay in values written before tokens were dropped; 0 where
     /// it is the identity.
     pub(crate) local: Address,
+}
+
+parameters! {
+    /// Of kernels that read one table and write another.
+    struct TableParameters {
+        live: u64,
+        offsets: u64,
+        slots: u64,
+        origin: u64,
+        local: u64,
+        live_out: u64,
+        offsets_out: u64,
+        slots_out: u64,
+        origin_out: u64,
+        local_out: u64,
+    }
+}
+
+impl TableParameters {
+    /// Reads `from`, whose map to what was written before starts from `local`.
+    pub(crate) fn new(from: &Table, local: Address, to: &Table) -> Self {
+        Self {
+            live: from.live,
+            offsets: from.offsets,
+            slots: from.slots,
+            origin: from.origin,
+            local,
+            live_out: to.live,
+            offsets_out: to.offsets,
+            slots_out: to.slots,
+            origin_out: to.origin,
+            local_out: to.local,
+        }
+    }
 }
 
 /// The first table of a group, and two that take turns behind it.

@@ -11,7 +11,7 @@ impl CudaDevice {
         span.check("values", values.len(), self.layout.activations)?;
         self.wait()?;
         let mut bytes = self.elem.encode(values);
-        let at = self.value(span)?.at;
+        let at = self.address(span)?;
         if let Some((width, places)) = self.places(span)? {
             let size = self.elem.bytes();
             let mut whole = vec![0_u8; places.len() * width * size];
@@ -31,7 +31,7 @@ impl CudaDevice {
         self.check_whole()?;
         span.check("values", values.len(), self.layout.activations)?;
         self.wait()?;
-        let at = self.value(span)?.at;
+        let at = self.address(span)?;
         let places = self.places(span)?;
         let len = places.as_ref().map_or(values.len(), |(width, places)| places.len() * width);
         let mut bytes = vec![0_u8; len * self.elem.bytes()];
@@ -46,11 +46,11 @@ impl CudaDevice {
     }
 
     /// Places of the vectors of a value that is not packed: those of the live tokens in their
-    /// order, then the others, so that every place comes once.
+    /// order, then the others, so that every place comes once. Where nobody runs there are none.
     fn places(&mut self, span: Span) -> Result<Option<(usize, Vec<usize>)>> {
         let Some(reserved) = &self.reserved else { return Ok(None) };
         let Some((width, map)) = reserved.values.mapped(span) else { return Ok(None) };
-        let table = reserved.rows.table();
+        let Ok(table) = reserved.rows.table() else { return Ok(None) };
         let map = map.address(&table);
         if map == 0 {
             return Ok(None);

@@ -2,8 +2,8 @@
 
 use offramp_kernels::{
     Admission, ArenaLayout, Compact, Decision, Device, Error, ExitId, ExitRecord, ExitWindow,
-    GroupId, LiveBound, Norm, Op, Pool, Ramp, RampHead, Result, Room, RowInput, RowSlot, RowTokens,
-    Score, Span, Token, WeightData, WeightForm, WeightId,
+    GroupId, LiveBound, Narrow, Norm, Op, Pool, Ramp, RampHead, Result, Room, RowInput, RowSlot,
+    RowTokens, Score, Span, Token, WeightData, WeightForm, WeightId,
 };
 
 use super::Suite;
@@ -225,6 +225,12 @@ pub fn malformed(suite: &Suite) {
     );
     site.gather(&[first]);
     assert_eq!(site.read(X, of_first.len()), of_first);
+    site.issue(Narrow { values: [X, OTHER], width: WIDTH });
+    assert!(site.device.park(Some(&SITE)).is_err(), "tokens are gone");
     site.device.retire(&slots).expect("rows");
     assert_eq!(site.device.room().groups, GROUPS);
+    let alone = site.device.issue(&SITE.into(), BOUND);
+    assert!(matches!(alone, Err(Error::Mismatch { .. })), "nobody runs: {alone:?}");
+    site.admit(&[2, 1], false);
+    site.park();
 }

@@ -1,9 +1,9 @@
 //! Whole passes: what one leaves to the next, and that rows do not see each other.
 
 use offramp_kernels::{
-    Activation, Attention, Compact, Decision, Embed, ExitId, ExitRecord, Hidden, Linear,
-    LinearNorms, MomentsId, Norm, NormWeights, Normalised, Pool, Ramp, RampHead, RowSlot,
-    RowTokens, Score, Span, Standardised, Token, WeightId,
+    Activation, Attention, Compact, Decision, Embed, Error, ExitId, ExitRecord, Hidden, Linear,
+    LinearNorms, LiveBound, MomentsId, Norm, NormWeights, Normalised, Op, Pool, Ramp, RampHead,
+    RowSlot, RowTokens, Score, Span, Standardised, Token, WeightId,
 };
 
 use super::linear::product;
@@ -178,10 +178,9 @@ pub fn independent(suite: &Suite) {
     assert_eq!(backwards, together, "rows in another order");
 }
 
-/// No rows, no tokens: every op is a no-op.
+/// No rows, no tokens: nobody runs, and ops are refused.
 pub fn empty(suite: &Suite) {
     let mut model = Model::new(suite, &[4]);
-    assert!(model.run(&[], &[], &[0.0; 4]).is_empty());
     let nothing: [u32; 0] = [];
     let pass = offramp_kernels::Admission {
         input: offramp_kernels::RowInput::Text { tokens: &[], offsets: &nothing },
@@ -191,7 +190,11 @@ pub fn empty(suite: &Suite) {
         thresholds: &[0.0; 4],
     };
     model.stage.device.begin(&pass).expect("offsets may be empty where no row is");
-    model.layer();
+    let compact = Compact { x: model.x, tokens: RowTokens::Own, width: WIDTH };
+    for op in [Op::Ramp(model.ramp.clone()), Op::Compact(compact)] {
+        let refused = model.stage.device.issue(&op, LiveBound::default());
+        assert!(matches!(refused, Err(Error::Mismatch { .. })), "{refused:?}");
+    }
     model.stage.device.finish().expect("nothing to wait for");
     assert!(model.stage.exits().is_empty());
 }

@@ -32,7 +32,7 @@ impl Attention {
         if cover.tokens == 0 || self.heads == 0 || self.head_dim == 0 {
             return Ok(());
         }
-        let table = device.reserved()?.rows.table();
+        let table = device.reserved()?.rows.table()?;
         let is_aligned = qkv.is_aligned(self.head_dim) && out.is_aligned(self.head_dim);
         let tiled = match self.head_dim {
             ..=32 => Some(Kernel::Attention32),

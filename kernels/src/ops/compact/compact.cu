@@ -69,10 +69,10 @@ __device__ __forceinline__ u32 row_of(const Chunk& chunk, u32 rows, u32 token) {
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-compact(const RowState* states, const Live* live, const u32* offsets, const u32* slots,
-        const u32* origin, const u32* local, Live* __restrict__ live_out,
-        u32* __restrict__ offsets_out, u32* __restrict__ slots_out, u32* __restrict__ origin_out,
-        u32* __restrict__ local_out, u32 appends) {
+compact(const Live* live, const u32* offsets, const u32* slots, const u32* origin,
+        const u32* local, Live* __restrict__ live_out, u32* __restrict__ offsets_out,
+        u32* __restrict__ slots_out, u32* __restrict__ origin_out, u32* __restrict__ local_out,
+        const RowState* states, u32 appends) {
     __shared__ Chunk chunk;
     wait_for_kernels();
     const u32 rows = live->rows;

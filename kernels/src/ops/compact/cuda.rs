@@ -2,23 +2,13 @@
 //! become one by maps that follow one another.
 
 use super::Compact;
-use crate::cuda::{Address, CudaDevice, Kernel, Launch, Table, parameters};
+use crate::cuda::{Address, CudaDevice, Kernel, Launch, Table, TableParameters, parameters};
 use crate::{GroupId, LiveBound, Result};
 
 parameters! {
-    /// `compact.cu`
-    struct CompactParameters for Compact in compact_signature {
+    /// `compact.cu`, behind the tables.
+    struct CompactParameters {
         states: u64,
-        live: u64,
-        offsets: u64,
-        slots: u64,
-        origin: u64,
-        local: u64,
-        live_out: u64,
-        offsets_out: u64,
-        slots_out: u64,
-        origin_out: u64,
-        local_out: u64,
         appends: u32,
     }
 }
@@ -27,11 +17,8 @@ impl Compact {
     pub(crate) fn launch(&self, device: &mut CudaDevice, _bound: LiveBound) -> Result<()> {
         self.check(&device.layout)?;
         let reserved = device.reserved()?;
-        if reserved.rows.count() == 0 {
-            return Ok(());
-        }
         let width = reserved.rows.vectors(self.tokens)? * self.width;
-        let [from, to] = reserved.rows.tables();
+        let [from, to] = reserved.rows.tables()?;
         let local = reserved.values.drop_tokens(&[self.x], width, &from)?;
         reserved.rows.advance();
         let states = reserved.rows.states_address();
@@ -58,20 +45,19 @@ impl Compact {
 /// The launch that writes the rows of table `from` which stay to `to`: behind those that are there,
 /// where it `appends`.
 fn pack(states: Address, from: Table, local: Address, to: Table, appends: bool) -> Launch {
-    let arguments = CompactParameters {
-        states,
-        live: from.live,
-        offsets: from.offsets,
-        slots: from.slots,
-        origin: from.origin,
-        local,
-        live_out: to.live,
-        offsets_out: to.offsets,
-        slots_out: to.slots,
-        origin_out: to.origin,
-        local_out: to.local,
-        appends: appends.into(),
-    };
-    let (kernel, grid, shared_bytes) = (Kernel::Compact, [1, 1, 1], 0);
-    Launch { kernel, grid, shared_bytes, arguments: arguments.pack() }
+    let own = CompactParameters { states, appends: appends.into() };
+    let arguments = TableParameters::new(&from, local, &to).pack().and(&own.pack());
+    Launch { kernel: Kernel::Compact, grid: [1, 1, 1], shared_bytes: 0, arguments }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cuda::kernels::check_parameters;
+
+    #[test]
+    fn parameters_match_the_ptx() {
+        let both = [TableParameters::TYPES, CompactParameters::TYPES].concat();
+        check_parameters(Kernel::Compact, &both);
+    }
 }

@@ -69,7 +69,7 @@ impl Conv2d {
             residual_map: residual.map_or(0, |residual| residual.map),
             out: out.at,
             out_map: out.map,
-            live: reserved.rows.table().live,
+            live: reserved.rows.table()?.live,
             height: self.from.height as u32,
             width: self.from.width as u32,
             inputs: self.inputs as u32,

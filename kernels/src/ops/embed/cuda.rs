@@ -42,8 +42,8 @@ impl Embed {
             return Ok(());
         }
         let arguments = EmbedParameters {
-            tokens: rows.tokens_address(),
-            live: rows.table().live,
+            tokens: rows.tokens_address()?,
+            live: rows.table()?.live,
             word,
             position,
             kind,

@@ -142,7 +142,7 @@ impl Linear {
             residual_map: residual.map_or(0, |residual| residual.map),
             out: out.at,
             out_map: out.map,
-            live: reserved.rows.table().live,
+            live: reserved.rows.table()?.live,
             n: self.n as u32,
             k: self.k as u32,
             activation: self.activation.number(),

@@ -31,7 +31,7 @@ impl Norm {
         let arguments = NormParameters {
             x: x.at,
             x_map: x.map,
-            live: reserved.rows.table().live,
+            live: reserved.rows.table()?.live,
             scale: reserved.weights.vector(self.scale, self.width)?,
             shift: reserved.weights.vector(self.shift, self.width)?,
             eps: self.eps,

@@ -36,7 +36,7 @@ impl Patches {
         }
         let arguments = PatchesParameters {
             x: x.at,
-            live: reserved.rows.table().live,
+            live: reserved.rows.table()?.live,
             first,
             position,
             firsts: self.firsts as u32,

@@ -72,7 +72,7 @@ impl Pixels {
         let reserved = device.reserved()?;
         let arguments = PixelsParameters {
             pixels: reserved.rows.pixels_address()?,
-            live: reserved.rows.table().live,
+            live: reserved.rows.table()?.live,
             scale: reserved.weights.vector(self.scale, self.channels)?,
             shift: reserved.weights.vector(self.shift, self.channels)?,
             out: out.at,
@@ -87,7 +87,7 @@ impl Pixels {
         let reserved = device.reserved()?;
         let arguments = BlocksParameters {
             pixels: reserved.rows.pixels_address()?,
-            live: reserved.rows.table().live,
+            live: reserved.rows.table()?.live,
             scale: reserved.weights.vector(self.scale, self.channels)?,
             shift: reserved.weights.vector(self.shift, self.channels)?,
             out: out.at,

@@ -42,7 +42,7 @@ impl Pool2d {
             x_map: x.map,
             out: out.at,
             out_map: out.map,
-            live: reserved.rows.table().live,
+            live: reserved.rows.table()?.live,
             from_height: self.from.height as u32,
             from_width: self.from.width as u32,
             to_height: self.to().height as u32,

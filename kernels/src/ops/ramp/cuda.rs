@@ -72,7 +72,7 @@ impl Ramp {
         let members = reserved.rows.slots.running_members();
         reserved.exits.open(self.exit, members, self.logits())?;
         let (rows, exits) = (&reserved.rows, &reserved.exits);
-        let table = rows.table();
+        let table = rows.table()?;
         let row_vectors = match self.tokens {
             RowTokens::Own => 0,
             RowTokens::Each(each) => each as u32,
@@ -85,8 +85,8 @@ impl Ramp {
             offsets: table.offsets,
             slots: table.slots,
             live: table.live,
-            settings: rows.settings_address(),
-            thresholds: rows.thresholds_address(),
+            settings: rows.settings_address()?,
+            thresholds: rows.thresholds_address()?,
             states: rows.states_address(),
             records: exits.records_address(self.exit),
             logits: exits.logits_address(self.exit),
