@@ -4,10 +4,13 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use offramp::{Exits, Limits};
 use offramp_client::Connection;
-use offramp_serve::{ServeOptions, ServiceOptions, SessionLimits};
+use offramp_serve::{ServeOptions, Server, ServiceOptions, SessionLimits};
 
-use crate::support::{count, count_of, ended, questions, start, start_slow, text};
+use crate::support::{
+    any_port, count, count_of, ended, questions, served, start, start_slow, text,
+};
 
 const DRAINS: usize = 20;
 
@@ -52,6 +55,30 @@ fn replies_come_after_the_client_has_said_all() {
 }
 
 #[test]
+fn what_a_client_that_has_gone_still_waited_for_is_given_up() {
+    const REQUESTS: usize = 200;
+    let limits = Limits { rows_max: 2, tokens_max: 256 };
+    let served = served(limits, |_, engine| Exits::off(engine.plan()));
+    let server = Server::start(served, any_port(), None, &ServeOptions::default()).unwrap();
+    let mut connection = Connection::open(&server.address().to_string(), None).unwrap();
+    for _ in 0..REQUESTS {
+        connection.send(&text("Where is Oslo?")).unwrap();
+    }
+    drop(connection);
+    let ends = || {
+        let stats = server.stats();
+        (ended(&stats, "ok"), ended(&stats, "cancelled"))
+    };
+    let began = Instant::now();
+    while ends().0 + ends().1 < REQUESTS {
+        assert!(began.elapsed() < Duration::from_secs(20), "{}", server.stats());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(ends().1 > REQUESTS / 2, "{}", server.stats());
+    server.drain().unwrap();
+}
+
+#[test]
 fn a_drain_ends_in_time_and_tells_those_it_leaves() {
     const REQUESTS: usize = 2000;
     let session = SessionLimits { in_flight_max: REQUESTS, ..SessionLimits::default() };
@@ -80,7 +107,7 @@ fn a_drain_ends_in_time_and_tells_those_it_leaves() {
     assert_eq!(counts["ok"] + counts["shutting_down"], REQUESTS, "{counts:?}");
 }
 
-fn http(server: &offramp_serve::Server, path: &str) -> String {
+fn http(server: &Server, path: &str) -> String {
     ask(server.http_address().unwrap(), path)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use offramp::{Exits, Limits};
 use offramp_client::Connection;
 use offramp_protocol::{Infer, InferOptions, Input, Kind, Reply, Status};
-use offramp_serve::{ServeOptions, Server, ServiceOptions, SessionLimits};
+use offramp_serve::{ServeOptions, Server, Service, ServiceOptions, SessionLimits};
 
 use crate::support::{any_port, count, count_of, ended, questions, served, start_slow, text};
 
@@ -135,6 +135,23 @@ fn a_profile_that_is_far_too_slow_does_not_refuse_for_ever() {
     }
     assert!(refused > 0, "the profile was not slow enough");
     server.drain().unwrap();
+}
+
+#[test]
+fn a_service_that_was_idle_believes_its_predictions() {
+    let mut served = served(Limits::default(), |_, engine| Exits::off(engine.plan()));
+    for shape in &mut served.shapes {
+        let each_us = 50_000.0 / shape.segment_us.len() as f64;
+        shape.segment_us.fill(each_us);
+    }
+    let service = Service::start(served, &ServiceOptions::default()).unwrap();
+    std::thread::sleep(Duration::from_millis(150));
+    let options = InferOptions { deadline_us: Some(35_000), ..InferOptions::default() };
+    let infer = Infer { input: Input::Text("Who wrote Hamlet?", None), options };
+    for _ in 0..4 {
+        let refused = service.handle().infer_blocking(&infer).unwrap_err();
+        assert_eq!(refused.status, Status::DeadlineExpired);
+    }
 }
 
 /// Behind passes of about a second, one after the other.

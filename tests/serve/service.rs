@@ -9,6 +9,7 @@ use offramp_protocol::{Infer, InferOptions, Input, Kind, Phase, Reply, Status};
 use offramp_serve::{
     ConnectionOptions, Handle, Life, ServeOptions, Service, ServiceOptions, serve, serve_health,
 };
+use offramp_tune::sched::Policy;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -114,6 +115,28 @@ fn what_is_dropped_is_not_run_and_counted() {
     assert_eq!(cancelled + ok, 401, "{stats}");
     assert!(cancelled > 200, "{stats}");
     assert_eq!(count_of(&stats, "/rows"), ok, "{stats}");
+}
+
+#[test]
+fn whoever_has_gone_takes_up_no_place_in_the_queue_or_in_a_batch() {
+    let limits = Limits { rows_max: 4, tokens_max: 256 };
+    let policy = Policy::Window { delay_us: 20_000_000 };
+    let options = ServiceOptions { policy, queue_max: 4, ..ServiceOptions::default() };
+    let served = served(limits, |_, engine| Exits::off(engine.plan()));
+    let service = Service::start(served, &options).unwrap();
+    let handle = service.handle();
+    (0..3).for_each(|_| drop(handle.infer(&text("Where is Oslo?"))));
+    let mut kept = vec![handle.infer(&text("Where is Oslo?"))];
+    while count_of(&handle.stats(), "/waiting") != 1 {
+        assert_eq!(count_of(&handle.stats(), "/passes"), 0, "it ran for those who have gone");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    kept.extend((0..3).map(|_| handle.infer(&text("Where is Oslo?"))));
+    assert!(kept.into_iter().all(|pending| pending.wait().is_ok()));
+    let stats = handle.stats();
+    assert_eq!((count_of(&stats, "/passes"), count_of(&stats, "/rows")), (1, 4), "{stats}");
+    assert_eq!(ended(&stats, "cancelled"), 3, "{stats}");
+    runtime().block_on(service.drain()).unwrap();
 }
 
 #[test]

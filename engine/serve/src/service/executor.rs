@@ -7,7 +7,7 @@ use crossbeam_channel::Receiver;
 use offramp::{AfterExit, Batch, Engine, ExitWindow, PassReport, clock};
 use offramp_protocol::{Failure, Status};
 use offramp_tune::adapt::{Adapted, Wishes};
-use offramp_tune::sched::{Batcher, BatcherOptions, Next, PassLatency, Ticket, Work};
+use offramp_tune::sched::{Batcher, BatcherOptions, Next, PassLatency, Refusals, Ticket, Work};
 
 use super::audited::Audited;
 use super::exiting::Exiting;
@@ -21,8 +21,6 @@ use crate::error::{Error, Result};
 
 /// It looks at least this often whether it should end.
 const NAP: Duration = Duration::from_millis(50);
-/// Refusing for so long without a pass, it doubts its predictions.
-const DOUBT_US: u64 = 100_000;
 
 /// What is said of a deadline that is not met, where passes are predicted as if nobody left early,
 /// and where exits are counted on.
@@ -50,8 +48,8 @@ pub(crate) struct Executor {
     windows: Vec<ExitWindow>,
     /// By row of the batch: in two phases it runs on after its early answer.
     stays: Vec<bool>,
-    /// When it last ran a pass, or doubted.
-    run_us: u64,
+    /// For want of time, since it ran a pass.
+    refusals: Refusals,
     /// Of the present exits, on the way to their control thread.
     lost_rows: u64,
     lost_lines: u64,
@@ -87,7 +85,7 @@ impl Executor {
             late: Vec::new(),
             windows: Vec::new(),
             stays: Vec::new(),
-            run_us: 0,
+            refusals: Refusals::default(),
             lost_rows: 0,
             lost_lines: 0,
             told_version: None,
@@ -109,6 +107,7 @@ impl Executor {
                 self.refuse_all(Status::ShuttingDown, "the service shuts down before its turn");
             }
             self.watch()?;
+            self.let_go();
             let now_us = self.state.now_us();
             let Self { batcher, latency, picked, late, .. } = &mut self;
             let next = batcher.next(now_us, latency, picked, late);
@@ -190,13 +189,21 @@ impl Executor {
         let _ = former.send((former_engine, former_exiting));
     }
 
-    /// Only passes correct predictions: where too slow ones keep all passes away, that never ends.
+    /// Whoever has gone takes up no place, of those who wait or of a batch.
+    fn let_go(&mut self) {
+        let before = self.batcher.len();
+        for job in self.batcher.remove_if(|job| job.reply.is_gone()) {
+            job.reply.cancel();
+        }
+        self.state.inbox.release(before - self.batcher.len());
+    }
+
+    /// Where predictions keep all passes away, none corrects them.
     fn doubt(&mut self, next: Next, now_us: u64) {
         if next == Next::Run {
-            self.run_us = now_us;
-        } else if !self.late.is_empty() && now_us - self.run_us >= DOUBT_US {
+            self.refusals.pass();
+        } else if !self.late.is_empty() && self.refusals.refuse(now_us) {
             self.latency.doubt();
-            self.run_us = now_us;
         }
     }
 
@@ -256,10 +263,6 @@ impl Executor {
 
     /// Adds a row to the batch; ends its request where that is not to be.
     fn place(&mut self, job: Job) -> Option<Job> {
-        if job.reply.is_gone() {
-            job.reply.cancel();
-            return None;
-        }
         match self.batch.push_row(&job.row) {
             Ok(Some(_)) => {
                 let window = window(&job.options, self.exiting.exits(), &self.sites);

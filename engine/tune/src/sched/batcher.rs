@@ -94,6 +94,12 @@ impl<T> Batcher<T> {
         std::mem::take(&mut self.waiting).into_values().map(|(_, request)| request)
     }
 
+    /// Takes out those of whom `is_gone` says that nobody waits for them.
+    pub fn remove_if(&mut self, mut is_gone: impl FnMut(&T) -> bool) -> impl Iterator<Item = T> {
+        let gone = move |_: &(u64, u64), waiting: &mut (Ticket, T)| is_gone(&waiting.1);
+        self.waiting.extract_if(.., gone).map(|(_, (_, request))| request)
+    }
+
     /// Takes a request that fits an empty batch.
     pub fn push(&mut self, ticket: Ticket, request: T) {
         let turn_us = match self.options.policy {

@@ -3,8 +3,10 @@
 
 mod batcher;
 mod latency;
+mod refusals;
 #[cfg(test)]
 mod tests;
 
 pub use batcher::{Batcher, BatcherOptions, Next, Policy, Ticket};
 pub use latency::{PassLatency, Work};
+pub use refusals::Refusals;

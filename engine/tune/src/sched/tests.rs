@@ -87,6 +87,29 @@ fn a_doubted_prediction_is_corrected_by_the_next_pass() {
 }
 
 #[test]
+fn silence_is_no_reason_to_doubt_and_refusals_without_end_are() {
+    let mut refusals = Refusals::default();
+    assert!((1..8).all(|hour| !refusals.refuse(hour * 3_600_000_000)), "a few, hours apart");
+    refusals.pass();
+    let doubts = (0..100).filter(|_| refusals.refuse(40_000_000_000)).count();
+    assert_eq!(doubts, 0, "many at one time");
+    refusals.pass();
+    let at_us = |step: u64| 50_000_000_000 + step * 10_000;
+    let doubts: Vec<u64> = (0..30).filter(|&step| refusals.refuse(at_us(step))).collect();
+    assert_eq!(doubts, [10, 21], "each after 100 ms");
+}
+
+#[test]
+fn who_is_taken_out_waits_no_more() {
+    let (mut batcher, model) = (batcher(Policy::Window { delay_us: 50 }), model(10.0, 1.0));
+    (0..4).for_each(|id| push(&mut batcher, asked(id, 0, None, 8)));
+    let gone: Vec<Asked> = batcher.remove_if(|asked| asked.id % 2 == 0).collect();
+    assert_eq!((ids(&gone), batcher.len()), (vec![0, 2], 2));
+    assert_eq!(next(&mut batcher, 0, &model).0, Next::WaitUntil(50), "it is not full any more");
+    assert_eq!(next(&mut batcher, 50, &model), (Next::Run, vec![1, 3], vec![]));
+}
+
+#[test]
 fn a_window_waits_for_company_and_no_longer() {
     let (mut batcher, model) = (batcher(Policy::Window { delay_us: 50 }), model(10.0, 1.0));
     assert_eq!(next(&mut batcher, 0, &model).0, Next::Idle);
