@@ -1,4 +1,4 @@
-//! `offramp convert`: a model folder from the bare weights of a CNN.
+//! `offramp convert`: a model folder from the bare weights of a network over images.
 
 use std::path::{Path, PathBuf};
 
@@ -20,14 +20,16 @@ Examples:
   offramp convert --weights vgg16_bn.safetensors --architecture vgg16_bn --f16 --out DIR
 
 Architectures: resnet18, 34, 50, 101 and 152; resnet20, 32, 44, 56 and 110 of CIFAR; vgg11, 13,
-16 and 19, and those with _bn. Names are torchvision's or timm's; a prefix such as `module.` is
-taken off. Variants whose tensors have the same names and shapes cannot be told from their weights,
-and answer nonsense: those that blur when they shrink (resnetblur50, resnetaa50), or have another
-activation. A PyTorch file becomes a safetensors file by
+16 and 19, and those with _bn; timm's vit and deit, such as vit_tiny_patch16_224. Names are
+torchvision's or timm's; a prefix such as `module.` is taken off. Pictures are read as torchvision
+does for its CNNs, and timm for vit and deit, unless flags say otherwise. Variants whose tensors
+have the same names and shapes cannot be told from their weights, and answer nonsense: those that
+blur when they shrink (resnetblur50, resnetaa50), or have another activation. A PyTorch file
+becomes a safetensors file by
 
   safetensors.torch.save_file(torch.load(\"net.pth\", weights_only=True), \"net.safetensors\")
 
-Folders with a config.json of timm or of Hugging Face's ResNet need no conversion.";
+Folders with a config.json of timm or of Hugging Face's ResNet, ViT or DeiT need no conversion.";
 
 /// Flags of `convert`.
 #[derive(Args, Debug)]
@@ -35,7 +37,7 @@ pub(crate) struct Convert {
     /// The weights, a safetensors file
     #[arg(long, value_name = "FILE", env = "OFFRAMP_WEIGHTS")]
     weights: PathBuf,
-    /// What they are of: resnet50, resnet20, vgg16_bn, ...
+    /// What they are of: resnet50, resnet20, vgg16_bn, vit_tiny_patch16_224, ...
     #[arg(long, value_name = "NAME", env = "OFFRAMP_ARCHITECTURE")]
     architecture: String,
     /// Where the model goes; made where it is not there
@@ -58,10 +60,11 @@ pub(crate) struct Convert {
 /// How a picture becomes an input.
 #[derive(Args, Clone, Debug)]
 struct PictureArgs {
-    /// Channels, height and width of an input [default: 3x224x224, or CIFAR's 3x32x32]
+    /// Channels, height and width of an input [default: 3x224x224, CIFAR's 3x32x32, or as the
+    /// name of a vision transformer says]
     #[arg(long, value_name = "CxHxW", env = "OFFRAMP_INPUT_SIZE", value_parser = input_size)]
     input_size: Option<[usize; 3]>,
-    /// Mean of each channel, in [0, 1] [default: ImageNet's]
+    /// Mean of each channel, in [0, 1] [default: ImageNet's; 0.5 for vit]
     #[arg(
         long,
         value_name = "X,..",
@@ -71,15 +74,16 @@ struct PictureArgs {
         allow_hyphen_values = true
     )]
     mean: Option<Vec<f32>>,
-    /// Standard deviation of each channel, above 0 and up to 1 [default: ImageNet's]
+    /// Standard deviation of each channel, above 0 and up to 1 [default: ImageNet's; 0.5 for vit]
     #[arg(long, value_name = "X,..", env = "OFFRAMP_STD", value_delimiter = ',',
           value_parser = deviation)]
     std: Option<Vec<f32>>,
-    /// Share of the shorter side that the central crop keeps [default: 0.875, or CIFAR's 1]
+    /// Share of the shorter side that the central crop keeps [default: 0.875; CIFAR's 1; 0.9 for
+    /// vit and deit, and 1 from 384 pixels on]
     #[arg(long, value_name = "SHARE", env = "OFFRAMP_CROP_SHARE",
           value_parser = share::<f32>)]
     crop_share: Option<f32>,
-    /// How a picture changes its size [default: bilinear]
+    /// How a picture changes its size [default: bilinear; bicubic for vit and deit]
     #[arg(long, value_enum, env = "OFFRAMP_INTERPOLATION")]
     interpolation: Option<InterpolationArg>,
     /// The network reads blue first

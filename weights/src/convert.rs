@@ -26,7 +26,7 @@ const CHUNK: usize = 64 << 10;
 /// bounds are its.
 #[derive(Debug, Clone, Default)]
 pub struct Conversion {
-    /// `resnet50`, `vgg16_bn`.
+    /// `resnet50`, `vgg16_bn`, `vit_tiny_patch16_224`.
     pub architecture: String,
     /// One name per class.
     pub labels: Option<Vec<String>>,
@@ -88,8 +88,11 @@ impl Conversion {
         put("mean", self.mean.as_ref().map(|mean| plain(mean)));
         put("std", self.std.as_ref().map(|std| plain(std)));
         put("crop_pct", self.crop_share.map(decimal));
-        let usual = Interpolation::Bilinear.to_string();
-        put("interpolation", Some(json!(self.interpolation.as_ref().unwrap_or(&usual))));
+        // Bare weights of a CNN are torchvision's, those of a vision transformer timm's.
+        let bilinear = || Interpolation::Bilinear.to_string();
+        let usual = (!image::is_vit(&self.architecture)).then(bilinear);
+        let interpolation = self.interpolation.clone().or(usual);
+        put("interpolation", interpolation.map(|name| json!(name)));
         self.with_structure(json!({ "pretrained_cfg": pretrained }))
     }
 

@@ -44,6 +44,34 @@ pub(crate) fn check_no_adapters(checkpoint: &Checkpoint) -> Result<()> {
     }
 }
 
+/// Parts that vision transformers of other kinds have, by how the names of their tensors begin.
+const PARTS: [(&str, &str); 7] = [
+    ("pre_logits", "a hidden layer before the head"),
+    ("norm_pre", "a norm before the first block"),
+    ("fc_norm", "a norm behind the mean of all tokens"),
+    ("attn_pool", "a pool by attention"),
+    ("head_dist", "the second head of a distilled model"),
+    ("dist_token", "the token of a distilled model"),
+    ("reg_token", "register tokens"),
+];
+
+/// Refuses a vision transformer with a part that is not run here: it would be passed over, or
+/// whatever it changes would be called damaged.
+pub(crate) fn check_no_parts(spec: &ModelSpec, checkpoint: &Checkpoint) -> Result<()> {
+    if spec.network.image_tokens().is_none() {
+        return Ok(());
+    }
+    let part = |name: &str| PARTS.iter().find(|(part, _)| name.split('.').next() == Some(part));
+    match first(checkpoint.all_names().filter(|name| part(name).is_some())) {
+        None => Ok(()),
+        Some(name) => {
+            let what = part(name).map_or("", |(_, what)| what);
+            let expected = format!("no such tensor in a {}", spec.name());
+            Err(checkpoint.misfit(name, expected, format!("{what}, which is not run here")))
+        }
+    }
+}
+
 /// The tensor to name: a weight says more than its bias.
 fn first<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut other = None;

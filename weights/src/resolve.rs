@@ -18,6 +18,7 @@ use crate::{image, leftover, text};
 pub fn resolve(spec: &mut ModelSpec, checkpoint: &Checkpoint) -> Result<()> {
     let mut fitted = spec.clone();
     leftover::check_no_adapters(checkpoint)?;
+    leftover::check_no_parts(spec, checkpoint)?;
     match &spec.input {
         Input::Tokens(input) => text::fit(&mut fitted, input, checkpoint)?,
         Input::Pixels(_) => image::fit(&mut fitted, checkpoint)?,

@@ -69,6 +69,21 @@ pub(super) fn check_map(spec: &ModelSpec, key: &str, file: &Path) -> Result<()> 
 /// Classes where nothing tells: ImageNet's.
 const CLASSES_DEFAULT: usize = 1_000;
 
+/// `num_classes`, from where timm's file has it and from where timm builds a network with it.
+pub(super) fn counted_classes(
+    outer: Option<i64>,
+    args: Option<i64>,
+    file: &Path,
+) -> Result<Option<i64>> {
+    match (outer, args) {
+        (Some(count), Some(found)) if count != found => {
+            let expected = format!("{count}, as `num_classes`");
+            Err(Error::refused(file, "model_args.num_classes", expected, found))
+        }
+        (outer, args) => Ok(outer.or(args)),
+    }
+}
+
 /// Names in the order of the classes; their number must be `num_classes` where both are given.
 pub(super) fn listed_labels(
     listed: Option<ListedLabels>,

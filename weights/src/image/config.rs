@@ -8,7 +8,9 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::image::architecture::{Architecture, Block, KNOWN, ResNet, Shortcut, Vgg, stages};
-use crate::image::assemble::{STAGES_MAX, assemble, check_stages, listed_labels, sizes};
+use crate::image::assemble::{
+    STAGES_MAX, assemble, check_stages, counted_classes, listed_labels, sizes,
+};
 use crate::image::build::Naming;
 use crate::image::hugging_face::{self, MODEL_TYPE};
 use crate::image::preprocessing::{Pretrained, Usual, order};
@@ -41,10 +43,16 @@ struct Config {
 }
 
 /// What timm builds a network with.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct ModelArgs {
     num_classes: Option<i64>,
     in_chans: Option<i64>,
+}
+
+/// The share of a picture that is usually kept, for an architecture of timm's by its name.
+pub(crate) fn crop_share_of(architecture: &str) -> f64 {
+    let cnn = || Architecture::named(architecture).as_ref().map(Usual::of);
+    vit::usual(architecture).or_else(cnn).unwrap_or(Usual::IMAGENET).crop_share
 }
 
 /// Reads a document as its dialect says.
@@ -90,12 +98,14 @@ impl Config {
             Architecture::Vgg(vgg) => self.change_vgg(vgg, file)?,
         }
         let usual = Usual::of(&architecture);
-        let channels = self.model_args.as_ref().and_then(|args| args.0.in_chans);
+        let args = self.model_args.take().map(|args| args.0).unwrap_or_default();
+        let channels = args.in_chans;
         let preprocessing = Preprocessing {
             order: order(self.channel_order.as_deref(), file)?,
             ..pretrained.preprocessing(&usual, channels, file)?
         };
-        let counted = self.classes(&pretrained, file)?;
+        let counted = counted_classes(self.num_classes, args.num_classes, file)?;
+        let counted = counted.or(pretrained.num_classes);
         let tells_channels = channels.is_some() || pretrained.tells_channels();
         let listed = self.label_names.take().or(pretrained.label_names).or(pretrained.labels);
         let tells_classes = counted.is_some() || listed.is_some() || self.id2label.is_some();
@@ -103,18 +113,6 @@ impl Config {
         let labels = listed_labels(listed, self.id2label, counted, file)?;
         let spec = assemble(name, &architecture, Naming::Torch, preprocessing, labels, file)?;
         Ok(ModelSpec { told, ..spec })
-    }
-
-    /// `num_classes`, from wherever timm looks for it.
-    fn classes(&self, pretrained: &Pretrained, file: &Path) -> Result<Option<i64>> {
-        let args = self.model_args.as_ref().and_then(|args| args.0.num_classes);
-        match (self.num_classes, args) {
-            (Some(count), Some(found)) if count != found => {
-                let expected = format!("{count}, as `num_classes`");
-                Err(Error::refused(file, "model_args.num_classes", expected, found))
-            }
-            (count, args) => Ok(count.or(args).or(pretrained.num_classes)),
-        }
     }
 
     fn change_resnet(&self, resnet: &mut ResNet, file: &Path) -> Result<()> {

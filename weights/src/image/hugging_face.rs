@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::image::architecture::{Architecture, Block, ResNet, Shortcut, Stage, Stem};
 use crate::image::assemble::{STAGES_MAX, assemble, check_stages, sizes};
 use crate::image::build::Naming;
-use crate::image::preprocessing::{Usual, order};
+use crate::image::preprocessing::{Usual, check_channels, order};
 use crate::json::{self, Few};
 use crate::keys;
 use crate::model::{ModelSpec, Preprocessing, Told};
@@ -45,11 +45,7 @@ pub(super) fn parse(content: &[u8], file: &Path) -> Result<ModelSpec> {
         channels: config.num_channels.is_some(),
     };
     let labels = labels(config.id2label.take(), config.num_labels, file)?;
-    let channels = match config.num_channels.unwrap_or(3) {
-        1 => 1,
-        3 => 3,
-        other => return Err(Error::refused(file, "num_channels", "1 or 3", other)),
-    };
+    let channels = check_channels("num_channels", config.num_channels.unwrap_or(3), file)?;
     let preprocessing = Preprocessing {
         order: order(config.channel_order.as_deref(), file)?,
         ..Usual::IMAGENET.preprocessing(channels)

@@ -36,8 +36,13 @@
 //! | `mean`, `std`    | ImageNet's; grey 0.449, 0.226 | `image_mean`, `image_std`, `do_normalize` |
 //! |                  |                               | `do_rescale`, `rescale_factor`         |
 //!
-//! Where a `config.json` says nothing of pictures, they are resized by the bilinear filter, as
-//! torchvision's weights ask for. `num_classes` and `in_chans` may also stand in `model_args`.
+//! Where Hugging Face's `config.json` of a ResNet stands alone, pictures are resized by the
+//! bilinear filter, as torchvision's weights ask for. `num_classes` and `in_chans` may also stand
+//! in `model_args`.
+//!
+//! timm's `vit` and `deit` read pictures of the side in their names, of which they keep 0.9, or all
+//! from 384 on; mean and deviation of `vit` are 0.5. Those of Hugging Face without a
+//! `preprocessor_config.json` read pictures as their own processors do where nothing is told.
 //!
 //! Every picture becomes an input of one size. The processors of Hugging Face that are followed,
 //! each by its own arithmetic and with its own defaults, are those of ConvNext (which is also
@@ -57,10 +62,9 @@ mod vit;
 
 pub use crate::folder::PREPROCESSOR_FILE;
 pub use crate::model::{ChannelOrder, Interpolation, Middle, Preprocessing, Resize};
-pub(crate) use config::{TIMM_MODEL_TYPE, parse};
+pub(crate) use config::{TIMM_MODEL_TYPE, crop_share_of, parse};
 pub(crate) use hugging_face::MODEL_TYPE;
 pub use preprocessing::SIDE_MAX;
-pub(crate) use preprocessing::crop_share_of;
 pub(crate) use preprocessor::read_preprocessor;
 pub(crate) use variants::fit;
-pub(crate) use vit::MODEL_TYPES as TRANSFORMERS;
+pub(crate) use vit::{MODEL_TYPES as TRANSFORMERS, is_vit};

@@ -37,9 +37,10 @@ impl Usual {
         Self { side: 224, crop_share: 0.875, interpolation: Interpolation::Bicubic };
     const CIFAR: Self = Self { side: 32, crop_share: 1.0, interpolation: Interpolation::Bilinear };
 
-    /// Of transformers, which read pictures of `side`.
+    /// Of transformers, which read pictures of `side`: from 384 on, timm crops nothing.
     pub(super) fn of_transformer(side: usize) -> Self {
-        Self { side, crop_share: 0.9, ..Self::IMAGENET }
+        let crop_share = if side < 384 { 0.9 } else { 1.0 };
+        Self { side, crop_share, ..Self::IMAGENET }
     }
 
     pub(super) fn of(architecture: &Architecture) -> Self {
@@ -66,12 +67,6 @@ impl Usual {
     }
 }
 
-/// The share of a picture that is usually kept, for an architecture by its name.
-pub(crate) fn crop_share_of(architecture: &str) -> f64 {
-    let usual = Architecture::named(architecture).as_ref().map(Usual::of);
-    usual.unwrap_or(Usual::IMAGENET).crop_share
-}
-
 /// The side of which a crop of `side` keeps this share, as Python's `int(side / share)`.
 pub(super) fn enlarged(side: usize, share: f64) -> usize {
     (side as f64 / share) as usize
@@ -85,14 +80,23 @@ fn usual_scale(channels: usize) -> (Vec<f32>, Vec<f32>) {
     }
 }
 
-/// Grey instead of colour or the reverse, with the usual mean and deviation; `None` for inputs
-/// that are neither.
+/// Grey instead of colour or the reverse; `None` for inputs that are neither. Colours of one mean
+/// and deviation leave grey both, others the usual ones.
 pub(super) fn refit(input: &Preprocessing, channels: usize) -> Option<Preprocessing> {
     if channels == input.channels {
         return Some(input.clone());
     }
-    let (mean, std) = usual_scale(channels);
+    let (mean, std) = match (shared(&input.mean), shared(&input.std)) {
+        (Some(mean), Some(std)) => (vec![mean; channels], vec![std; channels]),
+        _ => usual_scale(channels),
+    };
     matches!(channels, 1 | 3).then(|| Preprocessing { channels, mean, std, ..input.clone() })
+}
+
+/// The value of all of several channels.
+fn shared(values: &[f32]) -> Option<f32> {
+    let first = *values.first()?;
+    (values.len() > 1 && values.iter().all(|value| *value == first)).then_some(first)
 }
 
 /// timm's `pretrained_cfg`.
@@ -165,7 +169,8 @@ impl Pretrained {
     }
 }
 
-fn check_channels(key: &str, channels: i64, file: &Path) -> Result<usize> {
+/// 1 or 3.
+pub(super) fn check_channels(key: &str, channels: i64, file: &Path) -> Result<usize> {
     match channels {
         1 => Ok(1),
         3 => Ok(3),

@@ -1,7 +1,8 @@
 //! Hugging Face's `preprocessor_config.json`: what the image processors of transformers do.
 //!
 //! Each processor has its own arithmetic and its own defaults, which are those of transformers 5.
-//! A file that names none is read as transformers does for a ResNet: by ConvNext's.
+//! A file that names none is read as transformers does for the model: by ConvNext's for a ResNet,
+//! by that of its own name for a vision transformer. So is one without a file.
 
 use std::fmt;
 use std::path::Path;
@@ -27,7 +28,7 @@ const SQUASHED_FROM: usize = 384;
 const BYTE_MAX: f64 = 255.0;
 
 /// The keys that are read; [`keys::images::PREPROCESSOR`] lists those that are not followed.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Preprocessor {
     image_processor_type: Option<String>,
     feature_extractor_type: Option<String>,
@@ -70,9 +71,10 @@ const CLIP_MEAN: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];
 const CLIP_STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
 
 /// The crop of those that crop.
-const CROP: Size = Size::Both { height: 224, width: 224 };
+const CROP: Size = Size::Both { height: CROP_SIDE, width: CROP_SIDE };
+const CROP_SIDE: i64 = 224;
 
-/// The first is taken where no processor is named.
+/// The first is taken where neither the file nor the model names one.
 const PROCESSORS: [Processor; 5] = [
     Processor {
         names: &["ConvNext"],
@@ -109,33 +111,57 @@ const PROCESSORS: [Processor; 5] = [
     },
 ];
 
-/// Takes the `preprocessor_config.json` in `dir` into account where there is one, and `spec` is
-/// from a Hugging Face configuration.
+/// Takes the `preprocessor_config.json` in `dir` into account, where `spec` is from a Hugging Face
+/// configuration. Without one a ResNet's pictures stay as they are, and a vision transformer's are
+/// read as its processor does by itself.
 pub(crate) fn read_preprocessor(spec: &mut ModelSpec, dir: &Path) -> Result<()> {
     let file = dir.join(PREPROCESSOR_FILE);
     let Input::Pixels(input) = &mut spec.input else { return Ok(()) };
-    let is_told = [MODEL_TYPE].iter().chain(&MODEL_TYPES).any(|own| spec.name == *own);
-    if !is_told || !is_there(&file) {
-        return Ok(());
-    }
-    let content = read_whole(&file, CONFIG_BYTES_MAX)?;
-    let found: Preprocessor = json::parse(&content, &file)?;
-    keys::check(&content, &[keys::images::PREPROCESSOR], &file)?;
-    found.change(input, &file)?;
+    let is_transformer = MODEL_TYPES.contains(&spec.name.as_str());
+    let is_told = is_transformer || spec.name == MODEL_TYPE;
+    let found = match is_there(&file) {
+        true if is_told => read(&file)?,
+        false if is_transformer => Preprocessor::by_itself(input, &spec.name, &file)?,
+        _ => return Ok(()),
+    };
+    found.change(input, &spec.name, &file)?;
     check_map(spec, "size", &file)
 }
 
+fn read(file: &Path) -> Result<Preprocessor> {
+    let content = read_whole(file, CONFIG_BYTES_MAX)?;
+    let found = json::parse(&content, file)?;
+    keys::check(&content, &[keys::images::PREPROCESSOR], file)?;
+    Ok(found)
+}
+
 impl Preprocessor {
-    fn change(&self, to: &mut Preprocessing, file: &Path) -> Result<()> {
-        let processor = self.processor(file)?;
+    /// Of a vision transformer without a file. ViT's processor only comes to one size, which can
+    /// be no other than the network's; how much DeiT's cuts off is known for its own size alone.
+    fn by_itself(input: &Preprocessing, model_type: &str, file: &Path) -> Result<Self> {
+        let side = input.height as i64;
+        let way = own_processor(model_type).map(|own| own.way);
+        if way == Some(Way::Exact) {
+            let size = Some(Size::Both { height: side, width: side });
+            return Ok(Self { size, ..Self::default() });
+        }
+        if side == CROP_SIDE {
+            return Ok(Self::default());
+        }
+        let expected = format!("told where `image_size` is {side}");
+        Err(Error::refused(file, "size", expected, "no such file"))
+    }
+
+    fn change(&self, to: &mut Preprocessing, model_type: &str, file: &Path) -> Result<()> {
+        let processor = self.processor(model_type, file)?;
         self.change_size(&processor, to, file)?;
         to.middle = Middle::Down;
         to.interpolation = resample(self.resample.unwrap_or(processor.resample), file)?;
         self.change_scale(&processor, to, file)
     }
 
-    /// The processor by its name, or as the keys tell where there is none.
-    fn processor(&self, file: &Path) -> Result<Processor> {
+    /// The processor by its name, or that of the model, or as the keys tell where there is none.
+    fn processor(&self, model_type: &str, file: &Path) -> Result<Processor> {
         let [usual, ..] = PROCESSORS;
         let named = [
             ("image_processor_type", &self.image_processor_type),
@@ -143,6 +169,9 @@ impl Preprocessor {
         ];
         let named = named.into_iter().find_map(|(key, name)| Some((key, name.as_deref()?)));
         let Some((key, name)) = named else {
+            if let Some(own) = own_processor(model_type) {
+                return Ok(own);
+            }
             let way = match (self.size, self.crop_size) {
                 (_, Some(_)) if self.do_center_crop != Some(false) => Way::Crop,
                 (Some(Size::Both { .. }), _) => Way::Exact,
@@ -257,6 +286,12 @@ impl Preprocessor {
         let (mean, std) = (all(&self.image_mean, by.mean), all(&self.image_std, by.std));
         scale(to, ["image_mean", "image_std"], [Some(&mean), Some(&std)], file)
     }
+}
+
+/// The processor that has a model's name.
+fn own_processor(model_type: &str) -> Option<Processor> {
+    let is_own = |name: &str| name.eq_ignore_ascii_case(model_type);
+    PROCESSORS.into_iter().find(|processor| processor.names.iter().any(|name| is_own(name)))
 }
 
 /// By the numbers of Pillow.

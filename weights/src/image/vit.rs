@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::image::assemble::{finish, listed_labels};
-use crate::image::preprocessing::{Pretrained, Usual, order, scale};
+use crate::image::assemble::{counted_classes, finish, listed_labels};
+use crate::image::preprocessing::{Pretrained, Usual, check_channels, order, scale};
 use crate::json::{self, Few, Object};
 use crate::keys::{self, images};
 use crate::model::{ModelSpec, Preprocessing, Told};
@@ -16,8 +16,8 @@ use crate::network::{
     Step,
 };
 use crate::spec::{
-    HIDDEN_MAX, INTERMEDIATE_MAX, LAYERS_MAX, ListedLabels, NamedLabels, Pool, activation, labels,
-    norm_eps, size,
+    self, HIDDEN_MAX, INTERMEDIATE_MAX, LAYERS_MAX, ListedLabels, NamedLabels, Pool, activation,
+    labels, norm_eps, size,
 };
 
 /// The `model_type`s of Hugging Face that are read here.
@@ -131,8 +131,14 @@ const SIZES: [(&str, [i64; 3]); 4] = [
 ];
 
 /// Whether an architecture is one of timm's vision transformers.
-pub(super) fn is_vit(architecture: &str) -> bool {
+pub(crate) fn is_vit(architecture: &str) -> bool {
     named(architecture).is_some()
+}
+
+/// What timm takes for one of its vision transformers, by the name.
+pub(super) fn usual(architecture: &str) -> Option<Usual> {
+    let (_, _, side) = named(architecture)?;
+    Some(Usual::of_transformer(usize::try_from(side).ok()?))
 }
 
 /// Of `vit_tiny_patch16_224`: hidden width, layers, heads, patch and side.
@@ -191,7 +197,8 @@ pub(super) fn parse_timm(content: &[u8], file: &Path) -> Result<ModelSpec> {
         let half = Few(vec![0.5; input.channels]);
         scale(&mut input, ["mean", "std"], [Some(&half), Some(&half)], file)?;
     }
-    let counted = config.num_classes.or(args.num_classes).or(pretrained.num_classes);
+    let counted = counted_classes(config.num_classes, args.num_classes, file)?;
+    let counted = counted.or(pretrained.num_classes);
     let listed = config.label_names.or(pretrained.take_labels());
     let told = Told {
         classes: counted.is_some() || listed.is_some() || config.id2label.is_some(),
@@ -209,10 +216,11 @@ impl Args {
         };
         let hidden = at("embed_dim", self.embed_dim, hidden, HIDDEN_MAX)?;
         let inner = (hidden as f64 * self.mlp_ratio.unwrap_or(4.0)) as i64;
+        let (heads_key, given) = ("model_args.num_heads", self.num_heads.or(Some(heads)));
         let encoder = Encoder {
             layers: at("depth", self.depth, layers, LAYERS_MAX)?,
             hidden,
-            heads: heads_of("model_args.num_heads", self.num_heads, heads, hidden, file)?,
+            heads: spec::heads(file, heads_key, given, "model_args.embed_dim", hidden)?,
             intermediate: at("mlp_ratio", None, inner, INTERMEDIATE_MAX)?,
             norm_eps: 1e-6,
             activation: activation(("act_layer", None), file)?,
@@ -221,21 +229,6 @@ impl Args {
         };
         let patch = at("patch_size", self.patch_size, patch, HIDDEN_MAX)?;
         Ok(Vit { encoder, patch, names: &TIMM, prefix: String::new() })
-    }
-}
-
-/// A divisor of the width.
-fn heads_of(
-    key: &str,
-    given: Option<i64>,
-    usual: i64,
-    hidden: usize,
-    file: &Path,
-) -> Result<usize> {
-    let heads = size(file, key, given.or(Some(usual)), hidden)?;
-    match hidden.is_multiple_of(heads) {
-        true => Ok(heads),
-        false => Err(Error::refused(file, key, format!("a divisor of {hidden}"), heads)),
     }
 }
 
@@ -255,6 +248,7 @@ struct HuggingFace {
     qkv_bias: Option<bool>,
     id2label: Option<NamedLabels>,
     num_labels: Option<i64>,
+    channel_order: Option<String>,
 }
 
 pub(super) fn parse_hugging_face(content: &[u8], file: &Path) -> Result<ModelSpec> {
@@ -266,8 +260,11 @@ pub(super) fn parse_hugging_face(content: &[u8], file: &Path) -> Result<ModelSpe
     };
     let labels = labels(config.id2label.take(), config.num_labels, file)?;
     let side = size(file, "image_size", config.image_size.or(Some(224)), HIDDEN_MAX)?;
-    let channels = size(file, "num_channels", config.num_channels.or(Some(3)), 3)?;
-    let input = Usual::of_transformer(side).preprocessing(channels);
+    let channels = check_channels("num_channels", config.num_channels.unwrap_or(3), file)?;
+    let input = Preprocessing {
+        order: order(config.channel_order.as_deref(), file)?,
+        ..Usual::of_transformer(side).preprocessing(channels)
+    };
     let network = config.vit(file)?.network(&input, labels.len());
     finish(config.model_type, input, network, labels, file).map(|spec| ModelSpec { told, ..spec })
 }
@@ -276,12 +273,12 @@ impl HuggingFace {
     fn vit(&self, file: &Path) -> Result<Vit<'static>> {
         let at = |key, value: Option<i64>, usual, max| size(file, key, value.or(Some(usual)), max);
         let hidden = at("hidden_size", self.hidden_size, 768, HIDDEN_MAX)?;
-        let inner = at("intermediate_size", self.intermediate_size, 3072, INTERMEDIATE_MAX)?;
+        let heads = self.num_attention_heads.or(Some(12));
         let encoder = Encoder {
             layers: at("num_hidden_layers", self.num_hidden_layers, 12, LAYERS_MAX)?,
             hidden,
-            heads: heads_of("num_attention_heads", self.num_attention_heads, 12, hidden, file)?,
-            intermediate: inner,
+            heads: spec::heads(file, "num_attention_heads", heads, "hidden_size", hidden)?,
+            intermediate: at("intermediate_size", self.intermediate_size, 3072, INTERMEDIATE_MAX)?,
             norm_eps: norm_eps(self.layer_norm_eps.unwrap_or(1e-12), file)?,
             activation: activation(("hidden_act", self.hidden_act.as_deref()), file)?,
             norm_place: NormPlace::Before,

@@ -99,6 +99,13 @@ pub(crate) const VARIANT: &[Key] = &[
     only("conv_bias", &[Nothing], "left out"),
 ];
 
+const UNUSED: &str = "left out for this architecture";
+
+/// A key of other architectures.
+const fn unused(name: &'static str) -> Key {
+    only(name, &[Nothing], UNUSED)
+}
+
 /// timm's `config.json` of a vision transformer.
 pub(crate) const TIMM_VIT: &[Key] = &[
     read("architecture"),
@@ -106,6 +113,11 @@ pub(crate) const TIMM_VIT: &[Key] = &[
     read("label_names"),
     read("channel_order"),
     only("global_pool", &[Text("token")], "`token`"),
+    unused("depths"),
+    unused("widths"),
+    unused("stem_width"),
+    unused("hidden_width"),
+    only("stride_in_1x1", &[Is(false)], UNUSED),
     within("pretrained_cfg", &[PRETRAINED]),
     within("model_args", &[VIT_ARGS]),
     harmless("label_descriptions"),
@@ -163,6 +175,12 @@ pub(crate) const HUGGING_FACE_VIT: &[Key] = &[
     read("patch_size"),
     read("num_channels"),
     read("qkv_bias"),
+    read("channel_order"),
+    unused("depths"),
+    unused("widths"),
+    unused("stem_width"),
+    unused("hidden_width"),
+    only("stride_in_1x1", &[Is(false)], UNUSED),
     harmless("encoder_stride"),
     // A classifier of images has no pooler.
     harmless("pooler_output_size"),

@@ -37,6 +37,22 @@ pub(crate) fn size(file: &Path, key: &str, value: Option<i64>, max: usize) -> Re
     fits.ok_or_else(|| Error::refused(file, key, expected(), value))
 }
 
+/// Attention heads: a divisor of the width `hidden`, which stands under `hidden_key`.
+pub(crate) fn heads(
+    file: &Path,
+    key: &str,
+    value: Option<i64>,
+    hidden_key: &str,
+    hidden: usize,
+) -> Result<usize> {
+    let heads = size(file, key, value, hidden)?;
+    if hidden.is_multiple_of(heads) {
+        return Ok(heads);
+    }
+    let expected = format!("a divisor of {hidden_key}, which is {hidden}");
+    Err(Error::refused(file, key, expected, heads))
+}
+
 /// An activation by its name; GELU where there is none.
 pub(crate) fn activation((key, name): (&str, Option<&str>), file: &Path) -> Result<Activation> {
     let name = name.unwrap_or("gelu");

@@ -11,7 +11,7 @@ use crate::model::{Input, ModelSpec, TextSpec, Told};
 use crate::network::{Encoder, NormPlace};
 use crate::spec::{
     HIDDEN_MAX, INTERMEDIATE_MAX, KINDS_MAX, LAYERS_MAX, NamedLabels, POSITIONS_MAX, ScoreKeys,
-    VOCAB_MAX, activation, labels, norm_eps, size,
+    VOCAB_MAX, activation, heads, labels, norm_eps, size,
 };
 use crate::text::family::Family;
 use crate::tokenizer_config::bare_class;
@@ -123,11 +123,7 @@ impl Config {
             size(file, key, value, max).map(|size| (key, size))
         };
         let (hidden_key, hidden) = at(keys.hidden, HIDDEN_MAX)?;
-        let (heads_key, heads) = at(keys.heads, hidden)?;
-        if !hidden.is_multiple_of(heads) {
-            let expected = format!("a divisor of {hidden_key}, which is {hidden}");
-            return Err(Error::refused(file, heads_key, expected, heads));
-        }
+        let (heads_key, given) = self.either(keys.heads, file)?;
         let name = match keys.activation {
             "activation" => self.activation.as_deref(),
             _ => self.hidden_act.as_deref(),
@@ -136,7 +132,7 @@ impl Config {
         Ok(Encoder {
             layers: at(keys.layers, LAYERS_MAX)?.1,
             hidden,
-            heads,
+            heads: heads(file, heads_key, given, hidden_key, hidden)?,
             intermediate: at(keys.intermediate, INTERMEDIATE_MAX)?.1,
             norm_eps: norm_eps(eps, file)?,
             activation: activation((keys.activation, name), file)?,

@@ -1,6 +1,7 @@
 //! Model folders from bare weights.
 
-use offramp_weights::image::{ChannelOrder, Resize};
+use offramp_weights::image::{ChannelOrder, Interpolation, Resize};
+use offramp_weights::network::TensorForm;
 use offramp_weights::{Checkpoint, Conversion, Elem, ModelSpec, resolve};
 
 use crate::common::{self, IMAGE_CONFIG, Put};
@@ -115,4 +116,30 @@ fn settings_are_checked_as_those_of_a_file() {
     assert!(error.contains("`stride_in_1x1` must be false"), "{error}");
     let other = Conversion { hidden_width: Some(8), ..tiny() };
     assert!(run(&other, &puts()).unwrap_err().contains("`hidden_width` must be left out"));
+}
+
+/// Bare weights of a vision transformer are timm's, and so is what it does with pictures.
+#[test]
+fn a_vision_transformer_is_written_as_timm_reads_it() {
+    let bare = common::parse(r#"{"architecture": "vit_tiny_patch16_224", "num_classes": 3}"#);
+    let put = |form: TensorForm| {
+        let count = form.shape.iter().product();
+        Put::floats(&form.name, Elem::F16, &form.shape, &vec![0.5; count])
+    };
+    let puts: Vec<Put> = bare.network.tensors().map(put).collect();
+    let asked = Conversion { architecture: "vit_tiny_patch16_224".into(), ..Conversion::default() };
+    let (dir, made) = run(&asked, &puts).unwrap();
+    let written = ModelSpec::read(&dir.path().join("a/b")).unwrap();
+    assert_eq!((written.image(), made.image()), (bare.image(), bare.image()));
+    let config = std::fs::read_to_string(dir.path().join("a/b/config.json")).unwrap();
+    assert!(config.contains("\"crop_pct\": 0.9") && config.contains("bicubic"), "{config}");
+    let told =
+        Conversion { interpolation: Some("bilinear".into()), crop_share: Some(1.0), ..asked };
+    let (_dir, made) = run(&told, &puts).unwrap();
+    let input = made.image().unwrap();
+    let expected = (Interpolation::Bilinear, Resize::Shorter { side: 224 });
+    assert_eq!((input.interpolation, input.resize), expected);
+    let deep = Conversion { depths: Some(vec![3]), ..told };
+    let error = run(&deep, &puts).unwrap_err();
+    assert!(error.contains("`depths` must be left out for this architecture"), "{error}");
 }

@@ -198,7 +198,7 @@ fn hugging_faces_words() {
     refused(with("[2, 1]", "[100, 100]"), "`depths` must be at most 128 in all, found 200");
     refused(
         with("\"num_channels\": 1", "\"num_channels\": 4"),
-        "`num_channels` must be 1 or 3, found 4",
+        "`num_channels` must be of 1 channel or 3, found 4 channels",
     );
     refused(with("_size\": 8", "_size\": 0"), "`embedding_size` must be 1 to 16384, found 0");
 }
@@ -396,8 +396,63 @@ fn what_a_vision_transformer_cannot_be_here_is_refused() {
     );
     refused(
         with("\"num_heads\": 2", "\"num_heads\": 3"),
-        "`model_args.num_heads` must be a divisor of 8, found 3",
+        "`model_args.num_heads` must be a divisor of model_args.embed_dim, which is 8, found 3",
     );
     let distilled = named("deit_tiny_distilled_patch16_224", "").unwrap_err();
     assert!(distilled.contains("`architecture` must be one of"), "{distilled}");
+}
+
+const HUGGING_VIT: &str = r#"{"model_type": "vit", "hidden_size": 8, "num_hidden_layers": 2,
+    "num_attention_heads": 2, "intermediate_size": 12, "image_size": 8, "patch_size": 4,
+    "num_channels": 3}"#;
+
+#[test]
+fn a_vision_transformer_reads_pictures_as_timm_does() {
+    let read = |architecture: &str, more: &str| {
+        let input = named(architecture, more).unwrap().image().unwrap().clone();
+        (input.resize, input.interpolation, input.mean, input.std)
+    };
+    let shorter = |side| Resize::Shorter { side };
+    let imagenet = || (vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]);
+    let half = || (vec![0.5; 3], vec![0.5; 3]);
+    for (architecture, side, (mean, std)) in [
+        ("vit_base_patch16_224", 248, half()),
+        ("vit_base_patch16_384", 384, half()),
+        ("deit_base_patch16_224", 248, imagenet()),
+        ("deit_base_patch16_384", 384, imagenet()),
+    ] {
+        let expected = (shorter(side), Interpolation::Bicubic, mean, std);
+        assert_eq!(read(architecture, ""), expected, "{architecture}");
+    }
+    let told = r#", "crop_pct": 0.5, "interpolation": "bilinear", "mean": [0.1, 0.2, 0.3]"#;
+    let (resize, interpolation, mean, _) = read("vit_base_patch16_224", told);
+    let expected = (shorter(448), Interpolation::Bilinear, vec![0.1, 0.2, 0.3]);
+    assert_eq!((resize, interpolation, mean), expected);
+}
+
+#[test]
+fn keys_of_other_networks_are_refused_by_a_vision_transformer() {
+    for config in [VIT, HUGGING_VIT] {
+        let with = |key: &str| parse(&config.replacen('{', &format!("{{{key}, "), 1));
+        let lists = [("depths", "[1]"), ("widths", "[8]")];
+        let sizes = [("stem_width", "8"), ("hidden_width", "8"), ("stride_in_1x1", "true")];
+        for (key, value) in lists.into_iter().chain(sizes) {
+            let expected = "must be left out for this architecture";
+            let given = format!("\"{key}\": {value}");
+            refused(with(&given), &format!("`{key}` {expected}, found {value}"));
+        }
+        assert!(with("\"stride_in_1x1\": false").is_ok());
+        let read = with("\"channel_order\": \"bgr\"").unwrap();
+        assert_eq!(read.image().unwrap().order, ChannelOrder::Bgr);
+        let odd = with("\"channel_order\": \"gbr\"");
+        refused(odd, "`channel_order` must be rgb or bgr, found `gbr`");
+    }
+    refused(
+        parse(&HUGGING_VIT.replacen("channels\": 3", "channels\": 2", 1)),
+        "`num_channels` must be of 1 channel or 3, found 2 channels",
+    );
+    refused(
+        parse(&VIT.replacen("args\": {", "args\": {\"num_classes\": 4, ", 1)),
+        "`model_args.num_classes` must be 3, as `num_classes`, found 4",
+    );
 }

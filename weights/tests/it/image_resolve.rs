@@ -241,3 +241,55 @@ fn timms_vgg_reads_no_map_that_is_both_small_and_large() {
     assert!(error.ends_with(expected), "{error}");
     assert_eq!(timm(&VGG.replace("[1, 32, 28]", "[1, 16, 24]")).unwrap().network.tail.len(), 3);
 }
+
+const VIT: &str = r#"{"architecture": "vit_tiny_patch16_224",
+    "model_args": {"embed_dim": 8, "depth": 2, "num_heads": 2, "patch_size": 4},
+    "pretrained_cfg": {"input_size": [3, 8, 12]}, "num_classes": 3}"#;
+
+#[test]
+fn parts_of_other_vision_transformers_are_named() {
+    let puts = || common::tensors(&common::parse(VIT));
+    assert!(resolved(VIT, &puts()).is_ok());
+    let parts = [
+        ("pre_logits.fc.weight", "a hidden layer before the head"),
+        ("norm_pre.weight", "a norm before the first block"),
+        ("fc_norm.weight", "a norm behind the mean of all tokens"),
+        ("attn_pool.q.weight", "a pool by attention"),
+        ("head_dist.weight", "the second head of a distilled model"),
+        ("dist_token", "the token of a distilled model"),
+        ("reg_token", "register tokens"),
+    ];
+    for (name, what) in parts {
+        // What such a part changes beside comes after it.
+        let mut other = puts();
+        other.retain(|put| put.name != "pos_embed");
+        other.push(ones(name, &[1, 1, 8]));
+        let error = resolved(VIT, &other).unwrap_err();
+        let expected = format!(
+            "tensor `{name}`: expected no such tensor in a vit_tiny_patch16_224, found {what}, \
+             which is not run here"
+        );
+        assert!(error.ends_with(&expected), "{error}");
+    }
+}
+
+#[test]
+fn classes_of_a_vision_transformer_are_those_of_its_head() {
+    let puts = common::tensors(&common::parse(VIT));
+    let more = VIT.replacen("\"num_classes\": 3", "\"num_classes\": 4", 1);
+    let error = resolved(&more, &puts).unwrap_err();
+    assert!(error.ends_with("expected shape [4, 8], found shape [3, 8]"), "{error}");
+    let untold = VIT.replacen(", \"num_classes\": 3", "", 1);
+    assert_eq!(resolved(&untold, &puts).unwrap().classes(), 3);
+}
+
+/// The scale that timm takes for ViT is the same for each colour, and for grey.
+#[test]
+fn a_grey_vision_transformer_keeps_its_scale() {
+    let untold = VIT.replacen("\"input_size\": [3, 8, 12]", "\"crop_pct\": 1", 1);
+    let grey = untold.replacen("\"patch_size\": 4", "\"patch_size\": 16, \"in_chans\": 1", 1);
+    let colour = untold.replacen("\"patch_size\": 4", "\"patch_size\": 16", 1);
+    let spec = resolved(&colour, &common::tensors(&common::parse(&grey))).unwrap();
+    let input = spec.image().unwrap();
+    assert_eq!((input.channels, &input.mean, &input.std), (1, &vec![0.5], &vec![0.5]));
+}

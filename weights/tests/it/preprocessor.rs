@@ -233,3 +233,34 @@ fn other_networks_have_no_preprocessor() {
     assert_eq!((plain.resize, plain.middle), (shorter(256), Middle::Even));
     assert_eq!(read("not JSON").unwrap_err().kind(), ErrorKind::Damaged);
 }
+
+/// A vision transformer of Hugging Face's for pictures of `side`.
+fn transformer(model_type: &str, side: usize) -> String {
+    format!(r#"{{"model_type": "{model_type}", "image_size": {side}}}"#)
+}
+
+fn read_alone(config: &str) -> Result<Preprocessing> {
+    let dir = tempfile::tempdir().unwrap();
+    common::write(dir.path(), "config.json", config.as_bytes());
+    ModelSpec::read(dir.path()).map(|spec| spec.image().unwrap().clone())
+}
+
+#[test]
+fn a_vision_transformer_without_a_file_is_read_by_its_own_processor() {
+    for (model_type, processor) in [("vit", "ViT"), ("deit", "DeiT")] {
+        let config = transformer(model_type, 224);
+        let file = format!(r#"{{"image_processor_type": "{processor}ImageProcessor"}}"#);
+        let named = read_beside(&config, &file).unwrap();
+        assert_eq!(named.mean, [0.5; 3]);
+        assert_eq!(read_alone(&config).unwrap(), named, "{model_type}: no file");
+        assert_eq!(read_beside(&config, "{}").unwrap(), named, "{model_type}: no name");
+    }
+    let squashed = read_beside(&transformer("vit", 224), r#"{"size": 224}"#).unwrap();
+    assert_eq!(squashed.resize, squash(224, 224), "ConvNext's would cut a middle out");
+    let large = read_alone(&transformer("vit", 384)).unwrap();
+    assert_eq!((large.height, large.width, large.resize), (384, 384, squash(384, 384)));
+    let error = read_alone(&transformer("deit", 384)).unwrap_err();
+    assert_eq!(error.file().file_name().unwrap(), "preprocessor_config.json");
+    let expected = "`size` must be told where `image_size` is 384, found no such file";
+    assert!(error.to_string().ends_with(expected), "{error}");
+}
