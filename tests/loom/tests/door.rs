@@ -1,9 +1,9 @@
-//! The way into a server under every order in which threads may meet: whoever is let in is taken
-//! out by the executor before it ends.
+//! The way into a service under every order in which threads may meet: whoever is let in is taken
+//! out by the executor before it ends, and it ends though nobody wakes it but who comes and goes.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use loom::sync::{Arc, Mutex};
+use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
 #[path = "../../../engine/serve/src/service/door.rs"]
@@ -15,34 +15,71 @@ mod sync {
 
 use door::Door;
 
-/// A server: its door and its queue.
-struct Server {
-    door: Door,
-    queue: Mutex<Vec<usize>>,
+/// What the executor is sent: jobs, and words that wake it.
+#[derive(Default)]
+struct Inbox {
+    jobs: Vec<usize>,
+    is_woken: bool,
 }
 
-impl Server {
+/// A service: its door and its inbox.
+struct Service {
+    door: Door,
+    inbox: Mutex<Inbox>,
+    sent: Condvar,
+}
+
+impl Service {
+    fn send(&self, job: Option<usize>) {
+        let mut inbox = self.inbox.lock().unwrap();
+        inbox.jobs.extend(job);
+        inbox.is_woken = true;
+        self.sent.notify_one();
+    }
+
     /// A session; whether its job was accepted.
     fn admit(&self, job: usize) -> bool {
         let is_in = self.door.enter().is_ok();
         if is_in {
-            self.queue.lock().unwrap().push(job);
+            self.send(Some(job));
+        } else if self.door.is_over() {
+            self.send(None);
         }
         is_in
+    }
+
+    fn close(&self) {
+        self.door.close();
+        self.send(None);
     }
 
     /// The executor, until `has_ended`; what it has run.
     fn run(&self, has_ended: impl Fn(&Door) -> bool) -> Vec<usize> {
         let mut ran = Vec::new();
         loop {
-            let is_end = has_ended(&self.door);
-            let taken = std::mem::take(&mut *self.queue.lock().unwrap());
-            if taken.is_empty() && is_end {
-                return ran;
-            }
+            let taken = self.take();
+            let is_idle = taken.is_empty();
             self.door.leave(taken.len());
             ran.extend(taken);
-            thread::yield_now();
+            if is_idle && has_ended(&self.door) {
+                return ran;
+            }
+            if is_idle {
+                self.wait();
+            }
+        }
+    }
+
+    fn take(&self) -> Vec<usize> {
+        let mut inbox = self.inbox.lock().unwrap();
+        inbox.is_woken = false;
+        std::mem::take(&mut inbox.jobs)
+    }
+
+    fn wait(&self) {
+        let mut inbox = self.inbox.lock().unwrap();
+        while !inbox.is_woken {
+            inbox = self.sent.wait(inbox).unwrap();
         }
     }
 }
@@ -52,25 +89,25 @@ fn model(waiting_max: usize, has_ended: impl Fn(&Door) -> bool + Copy + Send + S
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
     builder.check(move || {
-        let (door, queue) = (Door::new(waiting_max), Mutex::new(Vec::new()));
-        let server = Arc::new(Server { door, queue });
+        let (inbox, sent) = (Mutex::default(), Condvar::new());
+        let service = Arc::new(Service { door: Door::new(waiting_max), inbox, sent });
         let sessions: Vec<_> = (0..2)
             .map(|job| {
-                let server = server.clone();
-                thread::spawn(move || server.admit(job))
+                let service = service.clone();
+                thread::spawn(move || service.admit(job))
             })
             .collect();
         let executor = thread::spawn({
-            let server = server.clone();
-            move || server.run(has_ended)
+            let service = service.clone();
+            move || service.run(has_ended)
         });
-        server.door.close();
+        service.close();
         let accepted: Vec<bool> = sessions.into_iter().map(|s| s.join().unwrap()).collect();
         let ran = executor.join().unwrap();
         for (job, is_accepted) in accepted.into_iter().enumerate() {
             assert_eq!(ran.contains(&job), is_accepted, "job {job}");
         }
-        assert_eq!(server.door.waiting(), 0);
+        assert_eq!(service.door.waiting(), 0);
     });
 }
 

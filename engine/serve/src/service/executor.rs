@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, select};
 use offramp::{AfterExit, Batch, Engine, ExitWindow, PassReport, clock};
 use offramp_protocol::{Failure, Status};
 use offramp_tune::adapt::{Adapted, Wishes};
@@ -18,9 +18,6 @@ use super::state::{Life, State};
 use super::watch::Seldom;
 use super::window::window;
 use crate::error::{Error, Result};
-
-/// It looks at least this often whether it should end.
-const NAP: Duration = Duration::from_millis(50);
 
 /// What is said of a deadline that is not met, where passes are predicted as if nobody left early,
 /// and where exits are counted on.
@@ -152,9 +149,18 @@ impl Executor {
         Ok(())
     }
 
+    /// Until a message comes, or news of the exits, or so much time is over, or that for draining.
     fn wait_us(&mut self, wait_us: u64) {
-        // The other end is in the state that is shared with this thread: it stays.
-        if let Ok(message) = self.inbox.recv_timeout(Duration::from_micros(wait_us).min(NAP)) {
+        let wait = Duration::from_micros(wait_us);
+        // Where that is over already, who is on the way in is waited for.
+        let draining = Some(self.state.drain_left()).filter(|left| !left.is_zero());
+        let message = select! {
+            // The other end is in the state that is shared with this thread: it stays.
+            recv(self.inbox) -> message => message.ok(),
+            recv(self.exiting.news()) -> _ => None,
+            default(draining.map_or(wait, |left| left.min(wait))) => None,
+        };
+        if let Some(message) = message {
             self.take(message);
         }
     }

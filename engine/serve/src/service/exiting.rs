@@ -1,5 +1,6 @@
 //! Who may leave where, and whether that follows the workload.
 
+use crossbeam_channel::{Receiver, never};
 use offramp::{AfterExit, Batch, Engine, Exits, PassReport, PassSettings, Sink};
 use offramp_tune::adapt::{Adapted, Adaptive, Standing, Wishes};
 
@@ -59,6 +60,14 @@ impl Exiting {
         match self {
             Self::Fixed(_) => None,
             Self::Live(adaptive) => Some(adaptive.standing()),
+        }
+    }
+
+    /// Ready where anything of that is new.
+    pub(crate) fn news(&self) -> Receiver<()> {
+        match self {
+            Self::Fixed(_) => never(),
+            Self::Live(adaptive) => adaptive.news().clone(),
         }
     }
 

@@ -31,7 +31,7 @@ pub(crate) enum Message {
     Job(Job),
     /// Another engine from the next pass on.
     Reload(Box<Reload>),
-    /// Nothing new will come: wake up, to end when all is answered.
+    /// Nothing new will come, or the last of those who came were refused: end when all is answered.
     Drain,
 }
 
@@ -73,6 +73,10 @@ impl Inbox {
             }
         };
         job.reply.fail(failure);
+        // The executor may have waited for this one.
+        if self.is_over() {
+            let _ = self.sender.send(Message::Drain);
+        }
     }
 
     /// Hands another engine over; it is dropped where the executor has ended.

@@ -22,6 +22,7 @@ use std::sync::Arc;
 pub use journal::{Entry, Journal, Start};
 pub use standing::Standing;
 
+use crossbeam_channel::Receiver;
 use offramp::ExitWindow;
 
 use crate::error::{Error, Result};
@@ -84,9 +85,11 @@ pub struct Wishes<'a> {
 /// The executor's side of the loop. Dropping it ends the control thread.
 pub struct Adaptive {
     subscriber: Subscriber,
+    /// Dropped before the control thread is woken for the last time.
     feedback: FeedbackWriter,
     control: Control,
     standing: Arc<Standing>,
+    news: Receiver<()>,
     audit_rate: f64,
 }
 
@@ -137,7 +140,8 @@ impl Adaptive {
         exits.thresholds[..sites.len()].copy_from_slice(controller.thresholds());
         let (publisher, subscriber) = threshold_table(&exits);
         let (feedback, reader) = ring(sites.len(), options.ring_rows);
-        let standing = Arc::new(Standing::new(options.tuner.goal));
+        let (standing, news) = Standing::new(options.tuner.goal);
+        let standing = Arc::new(standing);
         standing.set_evidence(controller.evidence());
         let journal = options.journal.as_deref();
         let journal = journal.map(|path| Scribe::start(path, standing.clone())).transpose()?;
@@ -145,7 +149,7 @@ impl Adaptive {
             journal.write(Line::of(&first_line(&exits, options)));
         }
         let control = Control::start(controller, publisher, reader, journal, standing.clone())?;
-        Ok(Self { subscriber, feedback, control, standing, audit_rate })
+        Ok(Self { subscriber, feedback, control, standing, news, audit_rate })
     }
 
     /// Runs a batch under the newest thresholds, and lets the control thread learn from it.
@@ -180,7 +184,7 @@ impl Adaptive {
         wishes: Wishes<'_>,
         sink: &mut dyn Sink,
     ) -> Result<PassReport> {
-        if self.control.is_lost() {
+        if self.is_lost() {
             return Err(Error::ControlLost);
         }
         let mut settings = PassSettings::new(self.subscriber.exits(), after_exit);
@@ -190,15 +194,16 @@ impl Adaptive {
         let windows = wishes.windows;
         let pass_rows = batch.rows() as u32;
         let mut both = Both { sink, feedback: &mut self.feedback, windows, pass_rows };
-        let report = engine.run(batch, &settings, &mut both)?;
+        let report = engine.run(batch, &settings, &mut both);
         self.control.wake();
-        Ok(report)
+        Ok(report?)
     }
 
     /// Loses its control thread, as a panic would.
     #[cfg(feature = "test-util")]
     pub fn lose(&mut self) {
         self.control = Control::lost();
+        self.standing.end();
     }
 
     /// Rows lost so far on the way to the control thread.
@@ -216,9 +221,15 @@ impl Adaptive {
         &self.standing
     }
 
+    /// Ready where there is something new in [`standing`](Self::standing) or in the thresholds to
+    /// be taken, or where the control thread [is lost](Self::is_lost).
+    pub fn news(&self) -> &Receiver<()> {
+        &self.news
+    }
+
     /// Whether the control thread has ended before its time: a pass would fail.
     pub fn is_lost(&self) -> bool {
-        self.control.is_lost()
+        self.standing.has_ended()
     }
 
     /// Ends the loop once the control thread has seen every row; says what it did.

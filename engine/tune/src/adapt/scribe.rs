@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn standing() -> Arc<Standing> {
-        Arc::new(Standing::new(Goal::default()))
+        Arc::new(Standing::new(Goal::default()).0)
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What the control thread has come to, for whoever watches it.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::{Evidence, Goal};
 
@@ -12,12 +14,24 @@ pub struct Standing {
     at_most: AtomicU64,
     rows: AtomicUsize,
     lines_lost: AtomicU64,
+    has_ended: AtomicBool,
+    /// Wakes whoever watches; one word of it is enough until it is heard.
+    news: Sender<()>,
 }
 
 impl Standing {
-    pub(super) fn new(goal: Goal) -> Self {
-        let at_most = AtomicU64::new(1.0_f64.to_bits());
-        Self { goal, at_most, rows: AtomicUsize::new(0), lines_lost: AtomicU64::new(0) }
+    /// Of a control thread that has not looked yet, and where it is told that something is new.
+    pub(super) fn new(goal: Goal) -> (Self, Receiver<()>) {
+        let (news, heard) = bounded(1);
+        let standing = Self {
+            goal,
+            at_most: AtomicU64::new(1.0_f64.to_bits()),
+            rows: AtomicUsize::new(0),
+            lines_lost: AtomicU64::new(0),
+            has_ended: AtomicBool::new(false),
+            news,
+        };
+        (standing, heard)
     }
 
     /// What is promised.
@@ -39,9 +53,26 @@ impl Standing {
     pub(super) fn set_evidence(&self, evidence: Evidence) {
         self.at_most.store(evidence.disagreement_at_most.to_bits(), Ordering::Relaxed);
         self.rows.store(evidence.rows, Ordering::Relaxed);
+        self.tell();
     }
 
     pub(super) fn lose_line(&self) {
         self.lines_lost.fetch_add(1, Ordering::Relaxed);
+        self.tell();
+    }
+
+    /// Whether the control thread has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
+    }
+
+    pub(super) fn end(&self) {
+        self.has_ended.store(true, Ordering::Release);
+        self.tell();
+    }
+
+    fn tell(&self) {
+        // Full: whoever watches has yet to hear the last one, and will find this too.
+        let _ = self.news.try_send(());
     }
 }
