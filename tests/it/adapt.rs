@@ -2,7 +2,7 @@
 
 use offramp::{AfterExit, Answer, Engine, Exits, Model, Score, Shape};
 use offramp_kernels::ExitWindow;
-use offramp_tune::adapt::{AdaptOptions, Adaptive, Wishes};
+use offramp_tune::adapt::{AdaptOptions, Adaptive, ExitConstraints};
 use offramp_tune::profile::ShapeProfile;
 
 use crate::machine;
@@ -47,7 +47,7 @@ fn thresholds_are_learnt_published_and_used() {
 }
 
 #[test]
-fn rows_with_wishes_of_their_own_teach_nothing() {
+fn rows_with_constraints_of_their_own_teach_nothing() {
     let model = Model::open(offramp_tests::shipped_dir()).unwrap();
     let mut engine = Engine::new(&model, &machine::options()).unwrap();
     let exits = Exits::watching(engine.plan(), Score::Confidence);
@@ -64,7 +64,7 @@ fn rows_with_wishes_of_their_own_teach_nothing() {
     let mut windows = [ExitWindow::ANY; 3];
     windows[1].last = 0;
     let mut sink = |_: Answer<'_>| {};
-    let wishes = Wishes { windows: &windows, stays: &[] };
-    adaptive.run_within(&mut engine, &batch, AfterExit::Compact, wishes, &mut sink).unwrap();
+    let constraints = ExitConstraints { windows: &windows, stays: &[] };
+    adaptive.run_within(&mut engine, &batch, AfterExit::Compact, constraints, &mut sink).unwrap();
     assert_eq!(adaptive.finish().unwrap().rows, 2);
 }

@@ -10,7 +10,7 @@ pub(crate) struct Audited<'a, S> {
     pub(crate) sink: &'a mut S,
     pub(crate) metrics: &'a Metrics,
     pub(crate) decision: Decision,
-    /// By row of the batch: what it wishes for itself.
+    /// By row of the batch: its own constraints.
     pub(crate) windows: &'a [ExitWindow],
 }
 
@@ -20,7 +20,7 @@ impl<S: Sink> Sink for Audited<'_, S> {
     }
 
     fn observe(&mut self, observation: Observation<'_>) {
-        // A row with wishes of its own says nothing of what thresholds do to the others.
+        // A row with constraints of its own says nothing of what thresholds do to the others.
         let window = self.windows.get(observation.row).copied();
         let is_plain = window.unwrap_or(ExitWindow::ANY) == ExitWindow::ANY;
         if is_plain && observation.is_sample && observation.final_label.is_some() {

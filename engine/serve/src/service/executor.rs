@@ -6,7 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, select};
 use offramp::{AfterExit, Batch, Engine, ExitWindow, PassReport, clock};
 use offramp_protocol::{Failure, Status};
-use offramp_tune::adapt::{Adapted, Wishes};
+use offramp_tune::adapt::{Adapted, ExitConstraints};
 use offramp_tune::sched::{Batcher, BatcherOptions, Next, PassLatency, Refusals, Ticket, Work};
 
 use super::audited::Audited;
@@ -237,8 +237,8 @@ impl Executor {
         let mut replies = Replies::new(&state, rows, (decision, version), started_us);
         let Self { engine, exiting, batch, after_exit, audit_rate, windows, stays, .. } = self;
         let mut sink = Audited { sink: &mut replies, metrics: &state.metrics, decision, windows };
-        let wishes = Wishes { windows, stays };
-        let result = exiting.run(engine, batch, *after_exit, *audit_rate, wishes, &mut sink);
+        let constraints = ExitConstraints { windows, stays };
+        let result = exiting.run(engine, batch, *after_exit, *audit_rate, constraints, &mut sink);
         let report = match result {
             Ok(report) => report,
             Err(error) => {

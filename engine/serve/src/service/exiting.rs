@@ -2,7 +2,7 @@
 
 use crossbeam_channel::{Receiver, never};
 use offramp::{AfterExit, Batch, Engine, Exits, PassReport, PassSettings, Sink};
-use offramp_tune::adapt::{Adapted, Adaptive, Standing, Wishes};
+use offramp_tune::adapt::{Adapted, Adaptive, ExitConstraints, Standing};
 
 use crate::Result;
 
@@ -41,18 +41,20 @@ impl Exiting {
         batch: &Batch,
         after_exit: AfterExit,
         audit_rate: f64,
-        wishes: Wishes<'_>,
+        constraints: ExitConstraints<'_>,
         sink: &mut dyn Sink,
     ) -> Result<PassReport> {
         match self {
             Self::Fixed(exits) => {
                 let mut settings = PassSettings::new(exits, after_exit);
                 settings.audit_rate = audit_rate;
-                settings.windows = wishes.windows;
-                settings.stays = wishes.stays;
+                settings.windows = constraints.windows;
+                settings.stays = constraints.stays;
                 Ok(engine.run(batch, &settings, sink)?)
             }
-            Self::Live(live) => Ok(live.run_within(engine, batch, after_exit, wishes, sink)?),
+            Self::Live(live) => {
+                Ok(live.run_within(engine, batch, after_exit, constraints, sink)?)
+            }
         }
     }
 

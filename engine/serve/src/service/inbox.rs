@@ -1,11 +1,12 @@
 //! The bounded way from those who ask to the executor.
 
-use super::door::{Door, Refused};
-use super::exiting::Exiting;
-use super::reply::ReplyGuard;
 use crossbeam_channel::Sender;
 use offramp::{Engine, Row};
 use offramp_protocol::{Failure, InferOptions, Status};
+
+use super::door::{Door, Refused};
+use super::exiting::Exiting;
+use super::reply::ReplyGuard;
 
 /// An accepted request.
 pub(crate) struct Job {

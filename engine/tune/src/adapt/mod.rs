@@ -75,7 +75,7 @@ impl Default for AdaptOptions {
 
 /// What rows of a batch ask for, as in [`PassSettings`]. By default nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wishes<'a> {
+pub struct ExitConstraints<'a> {
     /// By row: where it may leave.
     pub windows: &'a [ExitWindow],
     /// By row: whether it runs to the end.
@@ -164,7 +164,7 @@ impl Adaptive {
         sink: &mut dyn Sink,
     ) -> Result<PassReport> {
         self.refresh();
-        self.run_within(engine, batch, after_exit, Wishes::default(), sink)
+        self.run_within(engine, batch, after_exit, ExitConstraints::default(), sink)
     }
 
     /// Takes the newest thresholds for the next pass.
@@ -172,7 +172,7 @@ impl Adaptive {
         self.subscriber.refresh();
     }
 
-    /// Runs a batch under the thresholds taken last, and within the wishes of its rows.
+    /// Runs a batch under the thresholds taken last, and within the constraints of its rows.
     ///
     /// # Errors
     /// As [`Engine::run`], and where the control thread is lost.
@@ -181,7 +181,7 @@ impl Adaptive {
         engine: &mut Engine,
         batch: &Batch,
         after_exit: AfterExit,
-        wishes: Wishes<'_>,
+        constraints: ExitConstraints<'_>,
         sink: &mut dyn Sink,
     ) -> Result<PassReport> {
         if self.is_lost() {
@@ -189,9 +189,9 @@ impl Adaptive {
         }
         let mut settings = PassSettings::new(self.subscriber.exits(), after_exit);
         settings.audit_rate = self.audit_rate;
-        settings.windows = wishes.windows;
-        settings.stays = wishes.stays;
-        let windows = wishes.windows;
+        settings.windows = constraints.windows;
+        settings.stays = constraints.stays;
+        let windows = constraints.windows;
         let pass_rows = batch.rows() as u32;
         let mut both = Both { sink, feedback: &mut self.feedback, windows, pass_rows };
         let report = engine.run(batch, &settings, &mut both);
@@ -283,7 +283,7 @@ impl Sink for Both<'_> {
     }
 
     fn observe(&mut self, observation: Observation<'_>) {
-        // A row with wishes of its own says nothing of what thresholds do to the others.
+        // A row with constraints of its own says nothing of what thresholds do to the others.
         let window = self.windows.get(observation.row).copied();
         if window.unwrap_or(ExitWindow::ANY) == ExitWindow::ANY {
             self.feedback.push(&observation, self.pass_rows);
