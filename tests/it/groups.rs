@@ -94,6 +94,21 @@ fn a_pass_tells_of_its_own_rows_only() {
     assert_eq!(late.slots(), [0, 1, 2, 3, 4]);
 }
 
+/// Nor does who comes after a group that was cancelled hear of it.
+#[test]
+fn answers_of_a_cancelled_group_are_forgotten() {
+    let (mut engine, _) = engine(LIMITS, 2);
+    let exits = Exits::off(engine.plan());
+    let settings = PassSettings::new(&exits, AfterExit::Release);
+    let mut group = engine.admit(&batch(&engine, 5), &settings).unwrap().unwrap();
+    while engine.step(&mut group, None, &mut Told::default()).unwrap() {}
+    engine.run(&batch(&engine, 4), &settings, &mut Told::default()).unwrap();
+    engine.cancel(group).unwrap();
+    let mut told = Told::default();
+    engine.run(&batch(&engine, 6), &settings, &mut told).unwrap();
+    assert_eq!(told.slots(), [0, 1, 2, 3, 4, 5]);
+}
+
 /// Rows that answered at a ramp are parked before the device has told so.
 #[test]
 fn a_pass_beside_parked_rows_tells_of_its_own() {

@@ -26,6 +26,7 @@ mod clock;
 mod cover;
 mod driver;
 mod elem;
+mod entry;
 mod event;
 mod exits;
 mod gpu;

@@ -6,8 +6,9 @@
 //! tables 1 and 2 of each group, in turn:  live | offsets | slots | origin | local
 //! ```
 //!
-//! An entry is what a group comes with: the first table of its rows, and what they are made of. It
-//! is sent once, together with the states of its rows; where nobody else is there, in one copy.
+//! An entry (the `entry` module) is what a group comes with: the first table of its rows, and what
+//! they are made of. It is sent once, together with the states of its rows; where nobody else is
+//! there, in one copy.
 //!
 //! Images go by themselves (the `images` module). The rows of an image group all have the same
 //! number of vectors at an op, so there one entry of a map stands for a whole row: to the tables
@@ -18,82 +19,14 @@
 //! values that were written before tokens were dropped. The host knows which table an op will find,
 //! never what is in it.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::driver::Address;
+use super::entry::{Places, RowState, fill, put};
 use super::images::Images;
 use super::memory::{DeviceMemory, MappedMemory};
 use super::stream::Stream;
-use super::table::{Live, Table, Tables};
+use super::table::{Table, Tables};
 use crate::slots::Slots;
-use crate::{
-    Admission, ArenaLayout, Error, ExitWindow, GroupId, Result, Room, RowInput, RowSlot, RowTokens,
-    Score, Token,
-};
-
-/// `Settings` in common.cuh.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Settings {
-    score: u32,
-    patience: u32,
-}
-
-/// `RowState` in common.cuh.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct RowState {
-    answered: u32,
-    stays: u32,
-    window: ExitWindow,
-    label: u32,
-    streak: u32,
-    number: u32,
-}
-
-/// Byte offsets of the parts of an entry, and of the entries in the block.
-#[derive(Clone, Copy, Default)]
-struct Places {
-    live: usize,
-    thresholds: usize,
-    offsets: usize,
-    slots: usize,
-    origin: usize,
-    tokens: usize,
-    entry_bytes: usize,
-    /// Tokens of each image, where they are its row's.
-    image_tokens: usize,
-    /// Where entries begin: behind the states.
-    entries: usize,
-}
-
-impl Places {
-    fn new(layout: &ArenaLayout) -> Self {
-        let padded = |bytes: usize| bytes.saturating_add(15) & !15;
-        let mut end = padded(size_of::<Settings>());
-        let mut take = |count: usize, bytes: usize| {
-            let at = end;
-            end = padded(at.saturating_add(count.saturating_mul(bytes)));
-            at
-        };
-        let rows = layout.rows_max;
-        Self {
-            live: take(1, size_of::<Live>()),
-            thresholds: take(layout.exits, 4),
-            offsets: take(rows.saturating_add(1), 4),
-            slots: take(rows, 4),
-            origin: take(layout.tokens_max, 4),
-            tokens: take(layout.tokens_max, size_of::<Token>()),
-            entry_bytes: end,
-            image_tokens: layout.image_tokens,
-            entries: padded(rows.saturating_mul(size_of::<RowState>())),
-        }
-    }
-
-    fn entry(&self, group: GroupId) -> usize {
-        self.entries + group.0 as usize * self.entry_bytes
-    }
-}
+use crate::{Admission, ArenaLayout, Error, GroupId, Result, Room, RowInput, RowTokens, Token};
 
 /// What the host knows of a group.
 struct Group {
@@ -204,8 +137,7 @@ impl Rows {
         rows: &Admission<'_>,
         is_alone: bool,
     ) -> Result<u64> {
-        // A record's number is never 0.
-        self.number += if self.number as u32 == u32::MAX { 2 } else { 1 };
+        self.number = number_after(self.number);
         self.send_images(stream, rows)?;
         self.note(group, rows);
         self.write_states(group, rows);
@@ -457,41 +389,23 @@ impl Rows {
     }
 }
 
-impl RowState {
-    fn new(rows: &Admission<'_>, row: usize, number: u64) -> Self {
-        Self {
-            answered: 0,
-            stays: rows.stays[row].into(),
-            window: rows.windows.get(row).copied().unwrap_or(ExitWindow::ANY),
-            label: 0,
-            streak: 0,
-            number: number as u32,
-        }
-    }
+/// The number of the next admission. A record has its lower half, which is never 0: so a word that
+/// nobody has written says nothing of any row.
+fn number_after(number: u64) -> u64 {
+    let next = number + 1;
+    if next as u32 == 0 { next + 1 } else { next }
 }
 
-/// Writes all of an entry but its map and its tokens; gives where it ends.
-fn fill(entry: &mut [u8], places: &Places, rows: &Admission<'_>, slots: &[RowSlot]) -> usize {
-    let (score, patience) = match rows.score {
-        Score::Confidence => (0, 0),
-        Score::Entropy => (1, 0),
-        Score::Margin => (2, 0),
-        Score::Patience { k } => (3, k),
-    };
-    put(entry, 0, &[Settings { score, patience }]);
-    put(entry, places.thresholds, rows.thresholds);
-    let mut end = 0_u32;
-    put(entry, places.offsets, &[end]);
-    for (row, (slot, count)) in slots.iter().zip(rows.places(places.image_tokens)).enumerate() {
-        end += count as u32;
-        put(entry, places.offsets + 4 * (row + 1), &[end]);
-        put(entry, places.slots + 4 * row, &[slot.0]);
-    }
-    put(entry, places.live, &[Live { rows: slots.len() as u32, tokens: end }]);
-    places.origin + 4 * end as usize
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn put<T: Pod>(staging: &mut [u8], at: usize, values: &[T]) {
-    let bytes = bytemuck::cast_slice::<T, u8>(values);
-    staging[at..at + bytes.len()].copy_from_slice(bytes);
+    #[test]
+    fn numbers_rise_and_leave_zero_out() {
+        assert_eq!([number_after(0), number_after(1)], [1, 2]);
+        let last = u64::from(u32::MAX);
+        assert_eq!([number_after(last - 1), number_after(last)], [last, last + 2]);
+        assert_eq!(number_after(last + 2), last + 3);
+        assert_ne!(number_after(2 * last + 1) as u32, 0);
+    }
 }
