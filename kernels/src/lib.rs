@@ -25,6 +25,7 @@ mod ops;
 mod pass;
 mod slots;
 mod span;
+mod watched;
 mod weight_data;
 
 pub use cost::Cost;
@@ -42,4 +43,5 @@ pub use pass::{
 };
 pub use slots::{GroupId, Room};
 pub use span::Span;
+pub use watched::{Watch, Watched};
 pub use weight_data::WeightData;

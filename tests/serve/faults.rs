@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use offramp::{Engine, EngineOptions, Exits, Model, Shape};
 use offramp_protocol::Status;
 use offramp_serve::{Error, Exiting, Life, Served, Service, ServiceOptions};
-use offramp_tests::faulty::{Fault, FaultyDevice, Trigger};
+use offramp_tests::faulty::{Fault, Trigger, faulty_cpu};
 use offramp_tests::shipped_dir;
 use offramp_tune::profile::ShapeProfile;
 
@@ -14,7 +14,7 @@ use crate::support::{count_of, ended, text};
 /// A service that works, and what ends that.
 fn service(fault: Fault, options: &ServiceOptions) -> (Service, Trigger) {
     let trigger = Trigger::default();
-    let device = FaultyDevice::new(fault, trigger.clone()).unwrap();
+    let device = faulty_cpu(fault, trigger.clone()).unwrap();
     let model = Model::open(shipped_dir()).unwrap();
     let mut engine = Engine::with_device(device, &model, &EngineOptions::default()).unwrap();
     let exits = Exits::off(engine.plan());
