@@ -1,14 +1,13 @@
 //! Many questions at once to the less busy of several servers, again where that makes sense.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use offramp_protocol::{Infer, InferOptions, Input, Verdict};
-use parking_lot::Mutex;
+use tokio::sync::Mutex;
 use tokio::time::{sleep_until, timeout};
 
-use crate::retry::{Question, rest_after, two_of};
+use crate::retry::Question;
+use crate::servers::{Server, Servers};
 use crate::{ClientError, RetryOptions, SharedConnection};
 
 /// A client of one or more servers of the same model, for any number of tasks.
@@ -17,17 +16,12 @@ use crate::{ClientError, RetryOptions, SharedConnection};
 /// asked (Mitzenmacher, 2001). Each server has one [`SharedConnection`], made when it is first
 /// needed and again when it broke.
 pub struct BalancedClient {
-    servers: Vec<Server>,
+    servers: Servers<Shared>,
     options: RetryOptions,
-    rng: Mutex<fastrand::Rng>,
 }
 
-struct Server {
-    address: String,
-    connection: tokio::sync::Mutex<Option<Arc<SharedConnection>>>,
-    in_flight: AtomicUsize,
-    rest_until: Mutex<Instant>,
-}
+/// None before it is needed.
+type Shared = Mutex<Option<Arc<SharedConnection>>>;
 
 impl BalancedClient {
     /// Of servers at `host:port` each.
@@ -38,15 +32,7 @@ impl BalancedClient {
         addresses: impl IntoIterator<Item = A>,
         options: RetryOptions,
     ) -> Self {
-        let server = |address: A| Server {
-            address: address.into(),
-            connection: tokio::sync::Mutex::new(None),
-            in_flight: AtomicUsize::new(0),
-            rest_until: Mutex::new(Instant::now()),
-        };
-        let servers: Vec<Server> = addresses.into_iter().map(server).collect();
-        assert!(!servers.is_empty(), "a client needs an address");
-        Self { servers, options, rng: Mutex::new(fastrand::Rng::with_seed(options.seed)) }
+        Self { servers: Servers::new(addresses, options.seed), options }
     }
 
     /// The answer to one input; in two phases the last one.
@@ -60,7 +46,7 @@ impl BalancedClient {
     ) -> Result<Verdict, ClientError> {
         let mut question = Question::new(input, options);
         loop {
-            let server = self.choose();
+            let server = self.servers.choose();
             let infer = question.ask(server.rest_until())?;
             match server.classify(infer, self.options).await {
                 Err(error) if error.is_worth_a_retry() && question.tried < self.options.tries => {
@@ -71,26 +57,15 @@ impl BalancedClient {
             }
         }
     }
-
-    fn choose(&self) -> &Server {
-        let mut rng = self.rng.lock();
-        let (one, other) = two_of(self.servers.len(), &mut rng);
-        let now = Instant::now();
-        let load = |index: usize| {
-            let server = &self.servers[index];
-            (server.rest_until().max(now), server.in_flight.load(Ordering::Relaxed))
-        };
-        &self.servers[if load(other) < load(one) { other } else { one }]
-    }
 }
 
-impl Server {
+impl Server<Shared> {
     async fn classify(
         &self,
         infer: &Infer<'_>,
         options: RetryOptions,
     ) -> Result<Verdict, ClientError> {
-        let _counted = InFlight::on(&self.in_flight);
+        let _counted = self.in_flight();
         sleep_until(self.rest_until().into()).await;
         let connection = timeout(options.timeout, self.connection()).await;
         let connection = connection.map_err(|_| self.too_late())??;
@@ -123,30 +98,5 @@ impl Server {
         if connection.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, left)) {
             *connection = None;
         }
-    }
-
-    fn rest_until(&self) -> Instant {
-        *self.rest_until.lock()
-    }
-
-    fn rest(&self, error: &ClientError) {
-        let until = Instant::now() + rest_after(error);
-        *self.rest_until.lock() = until;
-    }
-}
-
-/// Counts while it lives, also where its future is dropped.
-struct InFlight<'a>(&'a AtomicUsize);
-
-impl<'a> InFlight<'a> {
-    fn on(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -10,6 +10,7 @@
 mod balanced;
 mod connection;
 mod retry;
+mod servers;
 mod shared;
 
 pub use balanced::BalancedClient;

@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use offramp_protocol::{Failure, Infer, InferOptions, Input, Reply, Status, Verdict};
+use parking_lot::Mutex;
 
 use crate::connection::is_last;
+use crate::servers::{Server, Servers};
 use crate::{ClientError, Connection};
-
-/// Rest of a server that could not be reached.
-const BROKEN_REST: Duration = Duration::from_millis(100);
 
 /// When to give up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,16 +31,12 @@ impl Default for RetryOptions {
 /// Of two drawn at random the one that may be asked sooner is asked (Mitzenmacher, 2001); how soon
 /// is what servers said when they were overloaded.
 pub struct Client {
-    servers: Vec<Server>,
+    servers: Servers<Own>,
     options: RetryOptions,
-    rng: fastrand::Rng,
 }
 
-struct Server {
-    address: String,
-    connection: Option<Connection>,
-    rest_until: Instant,
-}
+/// None before it is needed.
+type Own = Mutex<Option<Connection>>;
 
 impl Client {
     /// Of servers at `host:port` each; connects when first asked.
@@ -52,14 +47,7 @@ impl Client {
         addresses: impl IntoIterator<Item = A>,
         options: RetryOptions,
     ) -> Self {
-        let server = |address: A| Server {
-            address: address.into(),
-            connection: None,
-            rest_until: Instant::now(),
-        };
-        let servers: Vec<Server> = addresses.into_iter().map(server).collect();
-        assert!(!servers.is_empty(), "a client needs an address");
-        Self { servers, options, rng: fastrand::Rng::with_seed(options.seed) }
+        Self { servers: Servers::new(addresses, options.seed), options }
     }
 
     /// The answer to one input; in two phases the last one.
@@ -74,9 +62,9 @@ impl Client {
         let RetryOptions { tries, timeout, .. } = self.options;
         let mut question = Question::new(input, options);
         loop {
-            let server = self.choose();
-            let infer = question.ask(server.rest_until)?;
-            std::thread::sleep(server.rest_until.saturating_duration_since(Instant::now()));
+            let server = self.servers.choose();
+            let infer = question.ask(server.rest_until())?;
+            std::thread::sleep(server.rest_until().saturating_duration_since(Instant::now()));
             match server.classify(infer, timeout) {
                 Err(error) if error.is_worth_a_retry() && question.tried < tries => {
                     server.rest(&error);
@@ -86,21 +74,6 @@ impl Client {
             }
         }
     }
-
-    /// Of two that are drawn the one that rests less.
-    fn choose(&mut self) -> &mut Server {
-        let (one, other) = two_of(self.servers.len(), &mut self.rng);
-        let rest = |index: usize| self.servers[index].rest_until;
-        let chosen = if rest(other) < rest(one) { other } else { one };
-        &mut self.servers[chosen]
-    }
-}
-
-/// Two different ones, where there are two.
-pub(crate) fn two_of(count: usize, rng: &mut fastrand::Rng) -> (usize, usize) {
-    let one = rng.usize(..count);
-    let other = if count > 1 { one + 1 + rng.usize(..count - 1) } else { one };
-    (one, other % count)
 }
 
 /// One question over its tries: its deadline runs on between them.
@@ -138,32 +111,18 @@ impl<'a> Question<'a> {
     }
 }
 
-impl Server {
-    fn classify(&mut self, infer: &Infer<'_>, timeout: Duration) -> Result<Verdict, ClientError> {
-        let connection = match self.connection.take() {
+impl Server<Own> {
+    fn classify(&self, infer: &Infer<'_>, timeout: Duration) -> Result<Verdict, ClientError> {
+        let mut kept = self.connection.lock();
+        let connection = match kept.take() {
             Some(connection) => connection,
             None => Connection::open(&self.address, Some(timeout))?,
         };
-        let connection = self.connection.insert(connection);
-        let result = last_reply(connection, infer);
+        let result = last_reply(kept.insert(connection), infer);
         if result.as_ref().is_err_and(ClientError::ends_connection) {
-            self.connection = None;
+            *kept = None;
         }
         result
-    }
-
-    fn rest(&mut self, error: &ClientError) {
-        self.rest_until = Instant::now() + rest_after(error);
-    }
-}
-
-/// How long a server is left alone that has said so.
-pub(crate) fn rest_after(error: &ClientError) -> Duration {
-    match error {
-        ClientError::Failure(failure) if failure.status == Status::Overloaded => {
-            Duration::from_millis(u64::from(failure.retry_after_ms))
-        }
-        _ => BROKEN_REST,
     }
 }
 

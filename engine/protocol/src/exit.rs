@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// The exit that gave an answer.
+/// The exit that gave an answer, as the wire tells it. The engine has an `Exit` of its own: neither
+/// package knows of the other, so that a client links no engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// The ramp at this site.
