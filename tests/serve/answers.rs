@@ -161,3 +161,17 @@ fn a_server_tells_what_it_is_and_refuses_what_it_cannot_read() {
     }
     server.drain().unwrap();
 }
+
+#[test]
+fn a_floor_that_is_no_score_is_refused() {
+    let server = start(&ServeOptions::default());
+    let mut connection = Connection::open(&server.address().to_string(), None).unwrap();
+    for score_floor in [-0.1, 2.0, f32::NAN] {
+        let options = InferOptions { score_floor, ..InferOptions::default() };
+        connection.send(&Infer { input: Input::Text("Where is Oslo?", None), options }).unwrap();
+        let Reply::Failure(failure) = connection.receive().unwrap().1 else { panic!() };
+        assert_eq!(failure.status, Status::BadInput);
+        assert!(failure.message.ends_with("expected 0 to 1"), "{}", failure.message);
+    }
+    server.drain().unwrap();
+}

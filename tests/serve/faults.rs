@@ -4,12 +4,16 @@ use std::time::{Duration, Instant};
 
 use offramp::{Engine, EngineOptions, Exits, Model, Shape};
 use offramp_protocol::Status;
-use offramp_serve::{Error, Exiting, Life, Served, Service, ServiceOptions};
+use offramp_serve::{
+    ConnectionOptions, Error, Exiting, Life, Served, Service, ServiceOptions, serve,
+};
 use offramp_tests::faulty::{Fault, Trigger, faulty_cpu};
 use offramp_tests::shipped_dir;
 use offramp_tune::profile::ShapeProfile;
+use tokio::net::TcpListener;
 
-use crate::support::{count_of, ended, text};
+use crate::service::on_each_runtime;
+use crate::support::{any_port, count_of, ended, text};
 
 /// A service that works, and what ends that.
 fn service(fault: Fault, options: &ServiceOptions) -> (Service, Trigger) {
@@ -47,6 +51,24 @@ fn a_device_that_is_lost_ends_all_that_waits_and_all_that_comes() {
     assert_eq!((count_of(&stats, "/requests"), count_of(&stats, "/waiting")), (43, 0));
     let error = drain(service);
     assert!(error.is_lasting() && error.to_string().contains("as the test asked"), "{error}");
+}
+
+#[test]
+fn a_server_future_of_a_service_that_failed_says_so() {
+    on_each_runtime(|| async {
+        let (service, trigger) = service(Fault::Lost, &ServiceOptions::default());
+        let handle = service.handle();
+        trigger.arm(1);
+        let listener = TcpListener::bind(any_port()).await.unwrap();
+        let shutdown = async {
+            let end = handle.infer(&text("Where is Oslo?")).await.unwrap_err();
+            assert_eq!(end.status, Status::DeviceFailed);
+            handle.left().await;
+        };
+        let ended = serve(listener, service, &ConnectionOptions::default(), shutdown).await;
+        let error = ended.unwrap_err();
+        assert!(error.is_lasting() && error.to_string().contains("as the test asked"), "{error}");
+    });
 }
 
 #[test]

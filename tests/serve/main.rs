@@ -3,6 +3,7 @@
 
 mod answers;
 mod clients;
+mod dropped;
 mod faults;
 mod hostile;
 mod life;

@@ -87,7 +87,7 @@ struct Head {
 }
 
 impl<'a> Infer<'a> {
-    /// Reads a frame of kind infer.
+    /// Reads a frame of kind infer. Whether its options make sense is up to whoever runs it.
     ///
     /// # Errors
     /// What is wrong with the payload, for people.
@@ -134,9 +134,6 @@ fn options(header: &Header, head: &Head) -> Result<InferOptions, String> {
     let site = |site: [u8; 2]| Some(u16::from_le_bytes(site)).filter(|&site| site != ANY);
     if unknown != 0 || head.reserved != [0; 2] {
         return Err(format!("unknown flags {unknown:#x} or reserved bytes in use"));
-    }
-    if !(0.0..=1.0).contains(&score_floor) {
-        return Err(format!("a score floor of {score_floor}, expected 0 to 1"));
     }
     Ok(InferOptions {
         exits_off: given & flags::EXITS_OFF != 0,

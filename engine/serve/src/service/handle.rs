@@ -70,7 +70,7 @@ impl Handle {
     pub fn infer(&self, request: &Infer<'_>) -> Pending {
         let (sender, replies) = unbounded_channel();
         let reply = ReplyGuard::new(Box::new(InProcess(sender)), self.state.metrics.clone());
-        submit(request, self.state.now_us(), reply, &self.state);
+        submit(|| Ok(request), self.state.now_us(), reply, &self.state);
         Pending { replies, early: None, end: None }
     }
 

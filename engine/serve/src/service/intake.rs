@@ -1,5 +1,7 @@
 //! From a request to a row that waits.
 
+use std::borrow::Borrow;
+
 use offramp::{InputError, Picture, Row, TokenRow};
 use offramp_protocol::{Failure, Infer, InferOptions, Input, Status, Tokens};
 
@@ -8,17 +10,23 @@ use super::reading::Reading;
 use super::reply::ReplyGuard;
 use super::state::{Life, State};
 
-/// Has a request wait for its turn, or ends it at once.
-pub(crate) fn submit(request: &Infer<'_>, arrival_us: u64, reply: ReplyGuard, state: &State) {
-    let taken = match unready(state) {
+/// Has a request wait for its turn, or ends it at once. `ask` gives the request, or says what is
+/// wrong with it; it is not asked where nothing is taken on.
+pub(crate) fn submit<'a, R: Borrow<Infer<'a>>>(
+    ask: impl FnOnce() -> Result<R, Failure>,
+    arrival_us: u64,
+    reply: ReplyGuard,
+    state: &State,
+) {
+    let asked = match unready(state) {
         Some(failure) => Err(failure),
-        None => read(request, &state.reads),
+        None => ask(),
     };
-    let Given { row, is_cut } = match taken {
+    let taken = asked.and_then(|request| read(request.borrow(), &state.reads));
+    let Given { row, is_cut, options } = match taken {
         Ok(given) => given,
         Err(failure) => return reply.fail(failure),
     };
-    let options = request.options;
     let job = Job { row, is_cut, options, arrival_us, reply };
     let deadline_us = job.deadline_us(state.margin_us);
     if deadline_us.is_some_and(|deadline_us| state.is_busy_beyond_us(deadline_us)) {
@@ -50,11 +58,12 @@ struct Given {
     row: Row,
     /// Whether it is less than was sent.
     is_cut: bool,
+    options: InferOptions,
 }
 
 fn read(request: &Infer<'_>, reads: &Reading) -> Result<Given, Failure> {
     check(&request.options)?;
-    given(&request.input, reads).map_err(|error| match error {
+    given(request, reads).map_err(|error| match error {
         InputError::TooLong { .. } | InputError::TextTooLong { .. } => {
             Failure::new(Status::TooLarge, error.to_string())
         }
@@ -74,9 +83,9 @@ fn check(options: &InferOptions) -> Result<(), Failure> {
     Ok(())
 }
 
-fn given(input: &Input<'_>, reads: &Reading) -> Result<Given, InputError> {
+fn given(request: &Infer<'_>, reads: &Reading) -> Result<Given, InputError> {
     let mut is_cut = false;
-    let row = match input {
+    let row = match &request.input {
         Input::Text(text, pair) => {
             let encoded = reads.tokenizer()?.encode_noting_cuts(text, *pair)?;
             is_cut = encoded.is_cut;
@@ -93,5 +102,5 @@ fn given(input: &Input<'_>, reads: &Reading) -> Result<Given, InputError> {
         }
     };
     reads.rules.check(&row)?;
-    Ok(Given { row, is_cut })
+    Ok(Given { row, is_cut, options: request.options })
 }

@@ -95,24 +95,25 @@ fn order(kind: Kind, mut ask: Ask, shared: &Shared) {
 }
 
 fn infer(frame: &Frame<'_>, arrival_us: u64, hold: Hold, client: &Client, shared: &Shared) {
-    let state = &shared.state;
     let has_place = hold.place.is_some();
     let reply = reply(frame, hold, client, shared);
-    if let Some(failure) = unready(state) {
-        return reply.fail(failure);
-    }
-    if !has_place {
-        let message = format!(
-            "{} requests of this connection are in flight, at most so many may be",
-            shared.limits.in_flight_max
-        );
-        let retry_after_ms = state.retry_after_ms();
-        return reply.fail(Failure { status: Status::Overloaded, retry_after_ms, message });
-    }
-    match Infer::decode(&frame.header, frame.payload) {
-        Ok(infer) => submit(&infer, arrival_us, reply, state),
-        Err(message) => reply.fail(Failure::new(Status::BadInput, message)),
-    }
+    let ask = || {
+        if !has_place {
+            return Err(without_place(shared));
+        }
+        let infer = Infer::decode(&frame.header, frame.payload);
+        infer.map_err(|message| Failure::new(Status::BadInput, message))
+    };
+    submit(ask, arrival_us, reply, &shared.state);
+}
+
+fn without_place(shared: &Shared) -> Failure {
+    let message = format!(
+        "{} requests of this connection are in flight, at most so many may be",
+        shared.limits.in_flight_max
+    );
+    let retry_after_ms = shared.state.retry_after_ms();
+    Failure { status: Status::Overloaded, retry_after_ms, message }
 }
 
 /// Counts an infer request, and sees to its end.
