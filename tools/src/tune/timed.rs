@@ -1,11 +1,12 @@
 //! A search with a stopwatch.
 
 use std::cell::Cell;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use offramp_tune::Window;
 use offramp_tune::search::{Prepared, Search};
+use parking_lot::Mutex;
 
 use crate::race::median;
 
@@ -28,7 +29,7 @@ impl Timed {
 
 impl Times {
     pub(super) fn median_us(&self) -> f64 {
-        median(self.0.lock().map(|times| times.clone()).unwrap_or_default())
+        median(self.0.lock().clone())
     }
 }
 
@@ -49,9 +50,7 @@ impl Booked {
 
 impl Drop for Booked {
     fn drop(&mut self) {
-        if let Ok(mut times) = self.times.0.lock() {
-            times.push(self.us.get());
-        }
+        self.times.0.lock().push(self.us.get());
     }
 }
 
