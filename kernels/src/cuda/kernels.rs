@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::sync::{Arc, LazyLock, OnceLock, Weak};
-
-use parking_lot::Mutex;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 
 use super::driver::{Context, initialise};
 use super::elem::Elem;
@@ -217,7 +215,7 @@ impl Kernels {
     pub(super) fn of(gpu: &Gpu, elem: Elem) -> Result<Arc<Self>> {
         type Shared = Mutex<HashMap<(usize, Elem), Weak<Kernels>>>;
         static SHARED: LazyLock<Shared> = LazyLock::new(Shared::default);
-        let mut shared = SHARED.lock();
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (gpu.ordinal, elem);
         if let Some(kernels) = shared.get(&key).and_then(Weak::upgrade) {
             return Ok(kernels);
@@ -264,7 +262,7 @@ impl Kernels {
 
     /// Loads all kernels of a text, `wanted` among them, unless another thread has.
     fn load(&self, file: &'static str, wanted: &OnceLock<Function>) -> Result<()> {
-        let mut modules = self.modules.lock();
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
         if wanted.get().is_some() {
             return Ok(());
         }
