@@ -3,7 +3,7 @@
 use offramp_weights::image::Preprocessing;
 use offramp_weights::{Input, ModelSpec, Network, TextSpec};
 
-use crate::error::InputError;
+use crate::error::{Error, InputError};
 
 /// How large a batch may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,34 @@ pub struct Limits {
     pub rows_max: usize,
     /// Most tokens of a pass of texts, all rows together. Images are limited by `rows_max` alone.
     pub tokens_max: usize,
+}
+
+impl Limits {
+    /// Most rows that may be asked for.
+    pub const ROWS: usize = 1 << 20;
+    /// Most tokens that may be asked for.
+    pub const TOKENS: usize = 1 << 26;
+
+    /// Whether they can be those of an engine. Where its device has no room for them, it says so.
+    ///
+    /// # Errors
+    /// [`Error::Options`] for no rows at all, and for more than [`ROWS`](Self::ROWS) or
+    /// [`TOKENS`](Self::TOKENS).
+    pub fn check(&self) -> Result<(), Error> {
+        let Self { rows_max, tokens_max } = *self;
+        let (rows, tokens) = (Self::ROWS, Self::TOKENS);
+        if rows_max == 0 || rows_max > rows {
+            return Err(Error::Options(format!(
+                "rows_max: expected 1 to {rows}, found {rows_max}"
+            )));
+        }
+        if tokens_max > tokens {
+            return Err(Error::Options(format!(
+                "tokens_max: expected at most {tokens}, found {tokens_max}"
+            )));
+        }
+        Ok(())
+    }
 }
 
 impl Default for Limits {

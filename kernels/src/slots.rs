@@ -273,7 +273,11 @@ impl Slots {
 
     fn check_nobody_runs(&self) -> Result<()> {
         match self.running {
-            Some(group) => Err(Error::mismatch("group", "park or retire the one that runs", group)),
+            Some(group) => Err(Error::mismatch(
+                "groups that run",
+                "none: park or end the one that does",
+                group,
+            )),
             None => Ok(()),
         }
     }

@@ -134,7 +134,7 @@ fn groups_under_different_exits_stay_apart() {
         let mut others = vec![parked(&mut engine, 4, &other, &mut told)];
         assert!(!group.may_join(&others[0]));
         let refused = engine.gather(&mut group, &mut others).unwrap_err().to_string();
-        assert!(refused.contains("under other exits"), "{refused}");
+        assert!(refused.contains("under different exits"), "{refused}");
         assert!(group.is_parked() && others[0].is_parked());
         finish(&mut engine, group, &mut told);
         finish(&mut engine, others.remove(0), &mut told);
@@ -211,8 +211,60 @@ fn a_group_of_nobody_disturbs_nobody() {
     while engine.step(&mut group, None, &mut sink).unwrap() {}
     engine.finish(group, &mut sink).unwrap();
     engine.finish(nobody, &mut sink).unwrap();
+    let unstepped = engine.admit(&engine.batch(), &settings).unwrap().unwrap();
+    engine.finish(unstepped, &mut sink).unwrap();
     assert_eq!(answers, 3);
     assert_eq!(engine.room().rows, LIMITS.rows_max);
+}
+
+/// Dropped by mistake, one that runs leaves room for no other.
+#[test]
+fn an_engine_is_cleared_of_groups_that_were_dropped() {
+    let (mut engine, exits) = engine(LIMITS, 3);
+    let settings = PassSettings::new(&exits, AfterExit::Release);
+    let kept = parked(&mut engine, 3, &exits, &mut Told::default());
+    let mut dropped = engine.admit(&batch(&engine, 5), &settings).unwrap().unwrap();
+    engine.step(&mut dropped, None, &mut Told::default()).unwrap();
+    drop(dropped);
+    let refused = engine.admit(&batch(&engine, 2), &settings).unwrap_err().to_string();
+    assert!(refused.contains("park or end"), "{refused}");
+    engine.clear().unwrap();
+    assert_eq!((engine.room().rows, engine.room().groups), (LIMITS.rows_max, 3));
+    let mut told = Told::default();
+    engine.run(&batch(&engine, 4), &settings, &mut told).unwrap();
+    assert_eq!(told.slots(), [0, 1, 2, 3]);
+    let refused = engine.finish(kept, &mut Told::default()).unwrap_err().to_string();
+    assert!(refused.contains("before this one was cleared"), "{refused}");
+}
+
+/// Flags for some rows would be taken for those of all.
+#[test]
+fn flags_of_another_batch_are_refused() {
+    let (mut engine, exits) = engine(LIMITS, 1);
+    for flags in [1, 4, 6] {
+        let stays = vec![true; flags];
+        let mut settings = PassSettings::new(&exits, AfterExit::Compact);
+        settings.stays = &stays;
+        let error = engine.admit(&batch(&engine, 5), &settings).unwrap_err().to_string();
+        let expected = format!("expected one for each of 5 rows, or none, found {flags}");
+        assert!(error.contains(&expected), "{error}");
+    }
+}
+
+#[test]
+fn sizes_beyond_reason_are_refused_by_name() {
+    let model = model_with_ramps("bert-relu-many", 5);
+    let with = |limits, groups_max| {
+        let options = EngineOptions { limits, groups_max, ..machine::options() };
+        Engine::new(&model, &options).map(drop).unwrap_err().to_string()
+    };
+    for rows_max in [0, usize::MAX] {
+        let error = with(Limits { rows_max, ..LIMITS }, 1);
+        assert!(error.starts_with("rows_max: expected 1 to"), "{error}");
+    }
+    let error = with(Limits { tokens_max: usize::MAX, ..LIMITS }, 1);
+    assert!(error.starts_with("tokens_max: expected at most"), "{error}");
+    assert_eq!(with(LIMITS, 17), "groups_max: expected at most 16, a row for each, found 17");
 }
 
 /// A text takes a place for each token, however many slots there are.

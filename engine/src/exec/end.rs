@@ -2,6 +2,7 @@
 
 use offramp_kernels::RowSlot;
 
+use super::group::EngineId;
 use super::{Engine, Group, Observation, PassReport, Sink};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
@@ -100,6 +101,21 @@ impl Engine {
         let retired = self.device.retire(&group.members);
         self.spares.push(group);
         Ok(retired?)
+    }
+
+    /// Ends all groups, whoever holds them, once what was issued has run: their rows are answered
+    /// no more, and everything is free. For groups that were dropped before they ended.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn clear(&mut self) -> Result<()> {
+        self.device.finish()?;
+        self.land()?;
+        self.device.clear();
+        self.records.clear();
+        self.left_over.clear();
+        self.id = EngineId::new();
+        Ok(())
     }
 
     /// What share of the tokens that reached each active ramp left there.

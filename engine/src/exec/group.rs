@@ -14,7 +14,7 @@ use crate::exit::{AfterExit, Exits};
 use crate::plan::Plan;
 use crate::rows::RowMap;
 
-/// Tells apart the engines of this process.
+/// Tells apart the engines of this process, and what an engine was before it was cleared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EngineId(u64);
 
@@ -26,12 +26,14 @@ impl EngineId {
 }
 
 /// Rows that take each step together: [`Engine::admit`](crate::Engine::admit) makes it,
-/// [`Engine::finish`](crate::Engine::finish) ends it. One that is dropped instead keeps its slots
-/// until the engine goes: see [`Engine::cancel`](crate::Engine::cancel).
+/// [`Engine::finish`](crate::Engine::finish) or [`cancel`](crate::Engine::cancel) ends it. One that
+/// is dropped instead keeps its slots, and where it ran no other group can, until
+/// [`Engine::clear`](crate::Engine::clear).
 #[derive(Debug)]
 #[must_use = "its rows keep their slots until the engine finishes or cancels it"]
 pub struct Group {
-    engine: EngineId,
+    /// Who admitted it; nobody while it is spare.
+    engine: Option<EngineId>,
     /// Its name on the device.
     pub(super) id: GroupId,
     /// How many groups the engine had admitted before: no other group's, on a device or not.
@@ -55,10 +57,10 @@ pub struct Group {
 
 impl Group {
     /// Room for as many rows as the plan has.
-    pub(super) fn with_capacity(engine: EngineId, plan: &Plan) -> Self {
+    pub(super) fn with_capacity(plan: &Plan) -> Self {
         let rows = plan.layout.rows_max;
         Self {
-            engine,
+            engine: None,
             id: GroupId(0),
             number: 0,
             members: Vec::with_capacity(rows),
@@ -75,7 +77,8 @@ impl Group {
     }
 
     /// Starts over, without rows.
-    pub(super) fn begin(&mut self, number: u64, settings: &PassSettings<'_>) {
+    pub(super) fn begin(&mut self, engine: EngineId, number: u64, settings: &PassSettings<'_>) {
+        self.engine = Some(engine);
         self.number = number;
         self.members.clear();
         self.rows.clear();
@@ -125,10 +128,14 @@ impl Group {
 }
 
 impl Engine {
-    /// Fails for a group of another engine: here its slots are those of other rows.
+    /// Fails for a group of another engine, or from before it was cleared: here its slots are those
+    /// of other rows.
     pub(super) fn check_own(&self, group: &Group) -> Result<()> {
-        if group.engine != self.id {
-            return Err(Error::Options("the group was admitted by another engine".to_owned()));
+        if group.engine != Some(self.id) {
+            return Err(Error::Options(
+                "the group was admitted by another engine, or before this one was cleared"
+                    .to_owned(),
+            ));
         }
         Ok(())
     }

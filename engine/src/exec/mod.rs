@@ -41,7 +41,8 @@ use slots::SlotFacts;
 pub struct EngineOptions {
     /// Most rows and tokens there at once: the largest batch, and whatever is parked.
     pub limits: Limits,
-    /// Most groups there at once. With one, batches run one after the other.
+    /// Most groups there at once, at most as many as rows. With one, batches run one after the
+    /// other.
     pub groups_max: usize,
     /// Where to run.
     pub device: crate::DeviceChoice,
@@ -68,6 +69,20 @@ impl Default for EngineOptions {
             seed: 0x0ff_7a3b,
             tolerance: None,
         }
+    }
+}
+
+impl EngineOptions {
+    fn check(&self) -> Result<()> {
+        self.limits.check()?;
+        let Limits { rows_max, .. } = self.limits;
+        if self.groups_max > rows_max {
+            let groups = self.groups_max;
+            return Err(Error::Options(format!(
+                "groups_max: expected at most {rows_max}, a row for each, found {groups}"
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -116,6 +131,17 @@ impl<'a> PassSettings<'a> {
             packing: Packing::Auto,
             next: None,
         }
+    }
+
+    fn check_stays(&self, batch: &Batch) -> Result<()> {
+        let found = self.stays.len();
+        let rows = batch.rows();
+        if found == 0 || found == rows {
+            return Ok(());
+        }
+        let message =
+            format!("stays: expected one for each of {rows} rows, or none, found {found}");
+        Err(Error::Options(message))
     }
 
     /// What a device is told of rows that come, `stays` by row.
@@ -194,6 +220,7 @@ impl Engine {
         ramps: &[RampShape],
         options: &EngineOptions,
     ) -> Result<Self> {
+        options.check()?;
         let mut plan = lower(model.spec(), ramps, options.limits, device.preferences())
             .map_err(Error::Options)?;
         if let Decision::Value { tolerance } = model.decision(options.tolerance)? {
@@ -204,7 +231,7 @@ impl Engine {
         device.reserve(&plan.layout)?;
         bind(&plan, model, device.as_mut())?;
         let id = EngineId::new();
-        let group = |_| Group::with_capacity(id, &plan);
+        let group = |_| Group::with_capacity(&plan);
         let rules = RowRules::of(model.spec()).within(options.limits);
         let mut engine = Self {
             id,

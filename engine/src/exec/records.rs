@@ -44,6 +44,11 @@ impl Records {
         self.answers.remove(at)
     }
 
+    /// All rows go.
+    pub(super) fn clear(&mut self) {
+        self.answers.clear();
+    }
+
     /// Rows go: nobody will hear of them.
     pub(super) fn forget(&mut self, slots: &[RowSlot]) {
         if !self.answers.is_empty() {
@@ -75,7 +80,7 @@ impl Engine {
         Ok(())
     }
 
-    fn land(&mut self) -> Result<()> {
+    pub(super) fn land(&mut self) -> Result<()> {
         self.device.exits(&mut self.records.landed)?;
         self.records.book(&mut self.slots);
         Ok(())

@@ -37,14 +37,14 @@ impl Engine {
         self.retire_left_over()?;
         settings.exits.check(&self.plan)?;
         self.check_size(batch)?;
+        settings.check_stays(batch)?;
         let room = self.device.room();
         if batch.rows() > room.rows || batch.tokens() > room.places || room.groups == 0 {
             return Ok(None);
         }
         self.audit.draw(batch.rows(), settings);
-        let spare = self.spares.pop();
-        let mut group = spare.unwrap_or_else(|| Group::with_capacity(self.id, &self.plan));
-        group.begin(self.admitted, settings);
+        let mut group = self.spares.pop().unwrap_or_else(|| Group::with_capacity(&self.plan));
+        group.begin(self.id, self.admitted, settings);
         self.admitted += 1;
         let admitted = self.admit_into(&mut group, batch, settings);
         if let Err(error) = admitted {
@@ -69,6 +69,9 @@ impl Engine {
         batch: &Batch,
         settings: &PassSettings<'_>,
     ) -> Result<()> {
+        if batch.rows() == 0 {
+            group.next = self.plan.segments.len();
+        }
         group.report.rows = batch.rows();
         group.report.tokens = batch.tokens();
         group.started = clock::now();
@@ -94,8 +97,9 @@ impl Engine {
     }
 
     /// Runs the next segment of a group, with the exit behind it; whether there is another one to
-    /// run. On a GPU it may be issued only, and answers come later. `next` as in
-    /// [`PassSettings::next`].
+    /// run. There is none behind the last segment, nor for a group without rows or whose rows have
+    /// all left, as far as the host knows. On a GPU it may be issued only, and answers come later.
+    /// `next` as in [`PassSettings::next`].
     ///
     /// # Errors
     /// The group is parked, or another engine's. The device failed: then [cancel](Self::cancel) it,
@@ -126,10 +130,7 @@ impl Engine {
         if !group.rows.is_empty() {
             self.device.issue(&Op::Ramp(self.plan.last.clone()), group.rows.bound())?;
         }
-        // A group without rows has never run: another one may.
-        if !group.members.is_empty() {
-            self.device.park(None)?;
-        }
+        self.device.park(None)?;
         Ok(false)
     }
 
@@ -255,7 +256,8 @@ impl Engine {
             let expected = group.exits.version;
             let found = other.exits.version;
             return Err(Error::Options(format!(
-                "a group under other exits, of version {found}, expected those of {expected}"
+                "groups under different exits do not come together: version {found} beside \
+                 {expected}, or another score, other thresholds or ramps"
             )));
         }
         Ok(())
