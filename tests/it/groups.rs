@@ -349,3 +349,18 @@ fn a_group_that_a_panic_left_costs_no_slot() {
         assert_eq!((told.answered.len(), engine.room().rows), (9, LIMITS.rows_max));
     }
 }
+
+/// The pass that was left had run beside them.
+#[test]
+fn parked_rows_go_on_behind_a_pass_that_a_panic_left() {
+    let (mut engine, exits) = engine(LIMITS, 2);
+    let mut told = Told::default();
+    let group = parked(&mut engine, 5, &exits, &mut told);
+    let settings = PassSettings::new(&exits, AfterExit::Compact);
+    let beside = batch(&engine, 4);
+    let run = || engine.run(&beside, &settings, &mut Panics { at_answer: true });
+    assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
+    finish(&mut engine, group, &mut told);
+    assert_eq!(told.slots(), [0, 1, 2, 3, 4]);
+    assert_eq!(engine.room().rows, LIMITS.rows_max);
+}

@@ -6,7 +6,8 @@ use std::task::Poll;
 
 use offramp::{Engine, Exits, Limits, Model};
 use offramp_protocol::{Infer, InferOptions, Input};
-use offramp_serve::{Handle, Served, Service, ServiceOptions};
+use offramp_serve::{Error, Handle, Served, Service, ServiceOptions};
+use offramp_tune::sched::Policy;
 
 use crate::service::{runtime, service};
 use crate::support::{served, text};
@@ -117,5 +118,22 @@ fn a_reload_that_is_dropped_happens_all_the_same_once_it_was_polled() {
             tokio::task::yield_now().await;
         }
         service.drain().await.unwrap();
+    });
+}
+
+#[test]
+fn a_service_that_ends_takes_no_other_engine() {
+    let policy = Policy::Window { delay_us: 1_000_000 };
+    let service = service(&ServiceOptions { policy, ..ServiceOptions::default() });
+    let handle = service.handle();
+    let other = off(&handle);
+    runtime().block_on(async {
+        let question = text("Where is Oslo?");
+        let pending = handle.infer(&question);
+        let mut drain = pin!(service.drain());
+        assert!(poll_fn(|cx| Poll::Ready(drain.as_mut().poll(cx).is_pending())).await);
+        assert!(matches!(handle.reload(other).await, Err(Error::Ending)));
+        assert_eq!(pending.await.unwrap().last.threshold_version, 0);
+        drain.await.unwrap();
     });
 }

@@ -15,7 +15,7 @@ impl Engine {
     ///
     /// # Errors
     /// It has segments to run, or the device failed: its rows are gone all the same. The group is
-    /// another engine's.
+    /// another engine's, where its rows stay until that one is [cleared](Self::clear).
     pub fn finish(&mut self, group: Group, sink: &mut dyn Sink) -> Result<PassReport> {
         self.check_own(&group)?;
         self.retire_left_over()?;
@@ -94,7 +94,7 @@ impl Engine {
     /// Ends a group wherever it is: its rows are answered no more, and their slots are free.
     ///
     /// # Errors
-    /// The device does not know its rows; the group is another engine's.
+    /// The device does not know its rows; the group is another engine's, where they stay.
     pub fn cancel(&mut self, group: Group) -> Result<()> {
         self.check_own(&group)?;
         self.records.forget(&group.members);

@@ -308,7 +308,8 @@ impl Engine {
         self.device.reserved_bytes()
     }
 
-    /// What there is room for beside the rows that are there.
+    /// What there is room for beside the rows that are there. Those that a sink left by a panic are
+    /// there until the next call about a group.
     pub fn room(&self) -> Room {
         self.device.room()
     }

@@ -223,6 +223,7 @@ impl Engine {
     /// [`Group::may_join`]; another group runs; the device failed. All groups are what they were.
     pub fn gather(&mut self, group: &mut Group, others: &mut Vec<Group>) -> Result<()> {
         self.check_join(group, others)?;
+        self.retire_left_over()?;
         let site = group.site().and_then(|site| self.plan.segments[site].site.as_ref());
         let Some(site) = site else { return Err(not_at_one_site()) };
         self.ids.clear();

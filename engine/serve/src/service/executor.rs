@@ -168,8 +168,9 @@ impl Executor {
     fn take(&mut self, message: Message) {
         match message {
             Message::Job(job) => self.line_up(job),
-            Message::Reload(reload) => self.reload(*reload),
-            Message::Drain => {}
+            Message::Reload(reload) if self.state.life() == Life::Ready => self.reload(*reload),
+            // Who asked for a reload of a service that ends hears so, as nobody sends the former.
+            Message::Reload(_) | Message::Drain => {}
         }
     }
 

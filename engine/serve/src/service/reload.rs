@@ -12,7 +12,7 @@ use super::Served;
 use super::handle::Handle;
 use super::inbox::Reload;
 use super::reading::metadata;
-use super::state::State;
+use super::state::{Life, State};
 use super::watch::Part;
 use crate::error::{Error, Result};
 
@@ -60,6 +60,9 @@ impl Handle {
 
 /// Hands the executor another engine, and ends the former one.
 fn replace(served: Served, state: &State) -> Result<Option<Adapted>> {
+    if state.life() != Life::Ready {
+        return Err(Error::Ending);
+    }
     let Served { model, engine, exiting, .. } = served;
     state.reads.expect_same(&model, &engine)?;
     exiting.exits().check(engine.plan())?;
