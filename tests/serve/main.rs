@@ -10,6 +10,7 @@ mod life;
 mod orders;
 mod overload;
 mod python;
+mod refused;
 mod reload;
 mod service;
 mod support;

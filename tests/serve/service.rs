@@ -1,6 +1,8 @@
 //! A service without a server, and whatever is dropped where it may not be waited for.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use offramp::{AfterExit, Exits, Limits};
@@ -255,4 +257,19 @@ fn a_runtime_may_go_before_what_it_served() {
     assert!(matches!(ready, Ok(Reply::Done)));
     drop(runtime);
     assert_eq!(handle.life(), Life::Draining);
+}
+
+#[test]
+fn answers_that_were_given_are_not_given_again_nor_called_lost() {
+    let service = service(&ServiceOptions::default());
+    let handle = service.handle();
+    runtime().block_on(async {
+        let mut pending = handle.infer(&text("Where is Oslo?"));
+        (&mut pending).await.unwrap();
+        let is_pending =
+            poll_fn(|cx| Poll::Ready(Pin::new(&mut pending).poll(cx).is_pending())).await;
+        assert!(is_pending);
+        assert_eq!(pending.early().await, None);
+        service.drain().await.unwrap();
+    });
 }

@@ -50,6 +50,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// An option that cannot work, by its name.
+    pub(crate) fn refused(
+        option: &str,
+        expected: impl std::fmt::Display,
+        found: impl std::fmt::Display,
+    ) -> Self {
+        Self::Options(format!("{option}: expected {expected}, found {found}"))
+    }
+
     /// Whether the device failed or cannot be used, or a thread is lost: another process is needed,
     /// elsewhere perhaps.
     pub fn is_lasting(&self) -> bool {

@@ -18,6 +18,7 @@ mod step;
 use offramp_kernels::{
     Admission, Decision, Device, ExitId, ExitWindow, GroupId, Room, RowInput, RowSlot,
 };
+use offramp_weights::ModelSpec;
 
 pub use answer::{Answer, Exit, Observation, PassReport, Seen, Sink};
 pub use group::Group;
@@ -163,6 +164,7 @@ impl<'a> PassSettings<'a> {
 pub struct Engine {
     id: EngineId,
     device: Box<dyn Device>,
+    spec: ModelSpec,
     plan: Plan,
     rules: RowRules,
     limits: Limits,
@@ -246,6 +248,7 @@ impl Engine {
             rates: LeaveRates::new(plan.ramps()),
             ahead: Ahead::default(),
             limits: rules.limits(options.limits),
+            spec: model.spec().clone(),
             rules,
             device,
             plan,
@@ -262,6 +265,11 @@ impl Engine {
     /// What its answers are, and when two of them are the same.
     pub fn decision(&self) -> Decision {
         self.plan.decision()
+    }
+
+    /// The configuration of the model that it was compiled from.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
     }
 
     /// The program it runs.

@@ -28,13 +28,16 @@ pub struct Answers {
 }
 
 /// The answers to one request, on their way. Dropped, it cancels the request: its row is not run
-/// unless it runs already.
+/// unless it runs already. It is fused: once it has given the answers it stays pending, and there
+/// is no [`early`](Self::early) one any more.
 #[derive(Debug)]
 pub struct Pending {
     replies: UnboundedReceiver<Event>,
     early: Option<Verdict>,
     /// Where it was heard while looking for an early answer.
     end: Option<Result<Verdict, Failure>>,
+    /// The end was given out.
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -71,7 +74,7 @@ impl Handle {
         let (sender, replies) = unbounded_channel();
         let reply = ReplyGuard::new(Box::new(InProcess(sender)), self.state.metrics.clone());
         submit(|| Ok(request), self.state.now_us(), reply, &self.state);
-        Pending { replies, early: None, end: None }
+        Pending { replies, early: None, end: None, is_over: false }
     }
 
     /// The same, and waits for the answers on this thread: not for async code.
@@ -115,7 +118,8 @@ impl std::fmt::Debug for Handle {
 }
 
 impl Pending {
-    /// In two phases, the early answer as soon as it is there; none where no ramp let the row out.
+    /// In two phases, the early answer as soon as it is there; none where no ramp let the row out,
+    /// or where it was given with the last answer.
     pub async fn early(&mut self) -> Option<Verdict> {
         std::future::poll_fn(|cx| self.poll_early(cx)).await
     }
@@ -129,7 +133,7 @@ impl Pending {
     }
 
     fn poll_early(&mut self, cx: &mut Context<'_>) -> Poll<Option<Verdict>> {
-        if self.early.is_none() && self.end.is_none() {
+        if self.early.is_none() && self.end.is_none() && !self.is_over {
             let event = ready!(self.replies.poll_recv(cx));
             self.take(event);
         }
@@ -152,8 +156,12 @@ impl Future for Pending {
     type Output = Result<Answers, Failure>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.is_over {
+            return Poll::Pending;
+        }
         loop {
             if let Some(end) = self.end.take() {
+                self.is_over = true;
                 let early = self.early.take();
                 return Poll::Ready(end.map(|last| Answers { early, last }));
             }

@@ -54,7 +54,7 @@ use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use executor::Executor;
 use inbox::Inbox;
-use reading::{Reading, name};
+use reading::{Reading, name, unfit};
 use versions::Versions;
 
 /// At the end, time for a pass that runs already.
@@ -72,6 +72,34 @@ pub struct Served {
     pub shapes: Vec<ShapeProfile>,
 }
 
+impl Served {
+    /// Refuses parts that are not each other's.
+    fn check(&self) -> Result<()> {
+        let Self { model, engine, exiting, .. } = self;
+        if engine.spec() != model.spec() {
+            let expected = &model.spec().name;
+            let found = &engine.spec().name;
+            let message = format!(
+                "the engine is of another model: expected one of this configuration (a \
+                 `{expected}`), found one of a `{found}`"
+            );
+            return Err(unfit(model.dir(), message));
+        }
+        exiting.exits().check(engine.plan())?;
+        expect_empty(engine)
+    }
+}
+
+/// Rows that nobody ends keep their slots: sooner or later a batch would find no room.
+fn expect_empty(engine: &Engine) -> Result<()> {
+    let rows = engine.plan().layout.rows_max.saturating_sub(engine.room().rows);
+    if rows == 0 {
+        return Ok(());
+    }
+    let found = format_args!("{rows} of groups that were dropped: Engine::clear ends them");
+    Err(Error::refused("rows of the engine", "none", found))
+}
+
 /// What adapting did, where anything did, or what ended the executor.
 type Ended = Result<Option<Adapted>>;
 
@@ -87,11 +115,13 @@ impl Service {
     /// Starts the thread. A text model without a tokenizer is served, and takes tokens only.
     ///
     /// # Errors
-    /// The exits are of another plan; the tokenizer is there, but malformed; the files of the model
+    /// Options that cannot work; the engine is of another model, or a group is left in it; the
+    /// exits are of another plan; the tokenizer is there, but malformed; the files of the model
     /// have changed since it was opened; the thread cannot be started.
     pub fn start(served: Served, options: &ServiceOptions) -> Result<Self> {
+        options.check()?;
+        served.check()?;
         let Served { model, engine, exiting, shapes } = served;
-        exiting.exits().check(engine.plan())?;
         let (sender, receiver) = unbounded();
         let inbox = Inbox::new(sender, options.queue_max);
         let unmeasured = |error| Error::Options(format!("metrics: {error}"));

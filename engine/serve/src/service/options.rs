@@ -5,6 +5,8 @@ use std::time::Duration;
 use offramp::AfterExit;
 use offramp_tune::sched::Policy;
 
+use crate::error::{Error, Result};
+
 /// How a service works.
 #[derive(Clone, Debug)]
 pub struct ServiceOptions {
@@ -16,12 +18,13 @@ pub struct ServiceOptions {
     pub margin: Duration,
     /// What becomes of answered rows.
     pub after_exit: AfterExit,
-    /// Requests that may wait; beyond, they are refused.
+    /// Requests that may wait, at least 1; beyond, they are refused.
     pub queue_max: usize,
     /// At the end, longest wait for accepted work, and for clients to take their replies.
     pub drain_timeout: Duration,
     /// Under compaction and with exits that stay as they are: the share of rows that run to the
-    /// end anyway, so that it is seen whether the exits still agree with the full model.
+    /// end anyway, from 0 to 1, so that it is seen whether the exits still agree with the full
+    /// model.
     pub audit_rate: f64,
     /// Lines lost by whoever writes the log, for the metrics.
     pub log_lines_dropped: fn() -> u64,
@@ -39,5 +42,20 @@ impl Default for ServiceOptions {
             audit_rate: 0.0,
             log_lines_dropped: || 0,
         }
+    }
+}
+
+impl ServiceOptions {
+    /// Refuses what nothing could be served with.
+    pub(crate) fn check(&self) -> Result<()> {
+        let Self { queue_max, audit_rate, .. } = *self;
+        if queue_max == 0 {
+            return Err(Error::refused("queue_max", "at least 1", queue_max));
+        }
+        // NaN is in no range.
+        if !(0.0..=1.0).contains(&audit_rate) {
+            return Err(Error::refused("audit_rate", "from 0 to 1", audit_rate));
+        }
+        Ok(())
     }
 }

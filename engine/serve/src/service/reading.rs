@@ -91,7 +91,7 @@ impl Reading {
     }
 }
 
-fn unfit(dir: &Path, message: String) -> Error {
+pub(crate) fn unfit(dir: &Path, message: String) -> Error {
     offramp::Error::Unfit { model: dir.to_owned(), message }.into()
 }
 

@@ -41,9 +41,9 @@ impl Handle {
     /// it was polled, the reload happens all the same.
     ///
     /// # Errors
-    /// It is another model, which reads, computes or says something else; its exits are of another
-    /// plan; another reload with a later version was taken before; or the service is ending. Then
-    /// the former engine stays.
+    /// It is another model, which reads, computes or says something else; its parts are not each
+    /// other's, or a group is left in its engine; another reload with a later version was taken
+    /// before; or the service is ending. Then the former engine stays.
     pub async fn reload(&self, served: Served) -> Result<Option<Adapted>> {
         let state = self.state.clone();
         let (sender, replaced) = oneshot::channel();
@@ -63,9 +63,9 @@ fn replace(served: Served, state: &State) -> Result<Option<Adapted>> {
     if state.life() != Life::Ready {
         return Err(Error::Ending);
     }
+    served.check()?;
     let Served { model, engine, exiting, .. } = served;
     state.reads.expect_same(&model, &engine)?;
-    exiting.exits().check(engine.plan())?;
     let version = exiting.exits().version;
     let metadata = metadata(&model, &engine);
     let (sender, former) = bounded(1);

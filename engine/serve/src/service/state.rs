@@ -61,7 +61,7 @@ impl State {
             inbox,
             metrics: Arc::new(metrics),
             reads,
-            margin_us: options.margin.as_micros() as u64,
+            margin_us: micros(options.margin),
             versions,
             lost: OnceLock::new(),
             log_lines_dropped: options.log_lines_dropped,
@@ -70,7 +70,7 @@ impl State {
             left: CancellationToken::new(),
             row_us: AtomicU32::new(1000),
             busy_until_us: AtomicU64::new(0),
-            drain_timeout_us: options.drain_timeout.as_micros() as u64,
+            drain_timeout_us: micros(options.drain_timeout),
             drain_until_us: AtomicU64::new(u64::MAX),
         }
     }
@@ -180,4 +180,9 @@ impl State {
     pub(crate) fn now_us(&self) -> u64 {
         self.started.elapsed().as_micros() as u64
     }
+}
+
+/// More of them than there are is as good as for ever.
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

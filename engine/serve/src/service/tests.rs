@@ -11,6 +11,10 @@ use crate::{ServeOptions, Server};
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/models/trec-questions");
 
 fn state() -> Arc<State> {
+    state_with(&ServiceOptions::default())
+}
+
+fn state_with(options: &ServiceOptions) -> Arc<State> {
     let model = Model::open_bare(MODEL.as_ref()).unwrap();
     let reads = Reading {
         rules: RowRules::of(model.spec()),
@@ -24,7 +28,7 @@ fn state() -> Arc<State> {
     };
     let inbox = Inbox::new(unbounded().0, 1);
     let metrics = Metrics::new().unwrap();
-    Arc::new(State::new(inbox, metrics, reads, Versions::new(0), &ServiceOptions::default()))
+    Arc::new(State::new(inbox, metrics, reads, Versions::new(0), options))
 }
 
 #[test]
@@ -35,6 +39,14 @@ fn a_service_that_is_dropped_ends_its_executor() {
     drop(Service { handle: Handle { state: state.clone() }, executor });
     assert_eq!(state.life(), Life::Draining);
     assert!(state.inbox.is_over() && state.drain_left().is_zero());
+}
+
+#[test]
+fn more_time_than_can_be_counted_is_not_none() {
+    let drain_timeout = Duration::from_micros(u64::MAX) + Duration::from_micros(1);
+    let state = state_with(&ServiceOptions { drain_timeout, ..ServiceOptions::default() });
+    state.drain();
+    assert!(!state.drain_left().is_zero());
 }
 
 #[test]

@@ -51,13 +51,14 @@ const LAST_REPLIES: Duration = Duration::from_secs(1);
 /// Dropped, it ends the service, and its connections with what was answered by then.
 ///
 /// # Errors
-/// As [`Service::drain`].
+/// At once for options that cannot work; else as [`Service::drain`].
 pub async fn serve(
     listener: TcpListener,
     service: Service,
     options: &ConnectionOptions,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Option<Adapted>> {
+    options.check()?;
     let state = service.handle().state;
     let failures = state.metrics.losses.accepts("protocol");
     let port = Port::new(listener, options.connections_max, failures);

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 
 use super::orders::Order;
+use crate::error::{Error, Result};
 use crate::service::ServiceOptions;
 
 const CONNECTIONS_MAX: usize = 10_000;
+/// What can be counted of connections, requests in flight and bytes of replies.
+const COUNT_MAX: usize = Semaphore::MAX_PERMITS;
 
 /// How a [`Server`](crate::Server) serves.
 #[derive(Clone, Debug)]
@@ -16,11 +20,11 @@ pub struct ServeOptions {
     pub service: ServiceOptions,
     /// What one connection may do.
     pub session: SessionLimits,
-    /// Connections at a time; beyond, they wait to be accepted.
+    /// Connections at a time, at least 1; beyond, they wait to be accepted.
     pub connections_max: usize,
     /// Whether clients may tell it to drain and to reload.
     pub takes_orders: bool,
-    /// Threads that read and write.
+    /// Threads that read and write, from 1 to 1024.
     pub io_threads: usize,
 }
 
@@ -41,10 +45,28 @@ impl Default for ServeOptions {
 pub struct ConnectionOptions {
     /// What one connection may do.
     pub session: SessionLimits,
-    /// Connections at a time; beyond, they wait to be accepted.
+    /// Connections at a time, at least 1; beyond, they wait to be accepted.
     pub connections_max: usize,
     /// Where orders of clients go, to drain or to reload; none where they are not taken.
     pub orders: Option<Sender<Order>>,
+}
+
+impl ConnectionOptions {
+    /// Refuses numbers that nobody could connect with, and those that cannot be counted.
+    pub(crate) fn check(&self) -> Result<()> {
+        let SessionLimits { in_flight_max, replies_bytes_max, .. } = self.session;
+        expect_within("connections_max", 1, self.connections_max, COUNT_MAX)?;
+        expect_within("in_flight_max", 1, in_flight_max, COUNT_MAX / ANSWER_BYTES)?;
+        expect_within("replies_bytes_max", 0, replies_bytes_max, COUNT_MAX)
+    }
+}
+
+/// Refuses an option out of its range.
+pub(crate) fn expect_within(option: &str, least: usize, found: usize, most: usize) -> Result<()> {
+    if (least..=most).contains(&found) {
+        return Ok(());
+    }
+    Err(Error::refused(option, format_args!("from {least} to {most}"), found))
 }
 
 impl Default for ConnectionOptions {
@@ -58,8 +80,8 @@ impl Default for ConnectionOptions {
 pub struct SessionLimits {
     /// Largest payload of a frame.
     pub payload_bytes_max: usize,
-    /// Infer requests whose replies have not been taken. Beyond, one with a deadline is refused:
-    /// unread, it would grow old unseen. One without waits, and all behind it.
+    /// Infer requests whose replies have not been taken, at least 1. Beyond, one with a deadline is
+    /// refused: unread, it would grow old unseen. One without waits, and all behind it.
     pub in_flight_max: usize,
     /// Room for replies that have not been taken, about; beyond, the server stops reading. There is
     /// always room for those of all infer requests in flight.

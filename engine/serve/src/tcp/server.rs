@@ -9,12 +9,15 @@ use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::options::{ConnectionOptions, ServeOptions};
+use super::options::{ConnectionOptions, ServeOptions, expect_within};
 use super::orders::Order;
 use super::ports::Ports;
 use super::{serve, serve_health};
 use crate::error::{Error, Result};
 use crate::service::{Handle, Life, Served, Service, block_on};
+
+/// Far more than there are cores; the runtime panics where it cannot start one.
+const IO_THREADS_MAX: usize = 1024;
 
 /// A running server. Dropping it ends it after the pass that runs, fails whoever waits, and waits
 /// for nothing; [`drain`](Self::drain) ends it well. Its calls block, without harm to a runtime
@@ -49,21 +52,23 @@ impl Server {
     /// tokenizer is served, and takes tokens only.
     ///
     /// # Errors
-    /// As [`Service::start`]; somebody else listens by now; a thread cannot be started.
+    /// As [`Service::start`]; options of connections that cannot work; somebody else listens by
+    /// now; a thread cannot be started.
     pub fn start_on(ports: Ports, served: Served, options: &ServeOptions) -> Result<Self> {
         let io = Io::new(options.io_threads)?;
         let runtime = io.enter()?;
-        let service = Service::start(served, &options.service)?;
-        let handle = service.handle();
-        let (listener, http) = ports.listen(runtime)?;
-        let address = local(&listener)?;
-        let http_address = http.as_ref().map(local).transpose()?;
         let (sender, receiver) = tokio::sync::mpsc::channel(1);
         let connections = ConnectionOptions {
             session: options.session,
             connections_max: options.connections_max,
             orders: options.takes_orders.then_some(sender),
         };
+        connections.check()?;
+        let service = Service::start(served, &options.service)?;
+        let handle = service.handle();
+        let (listener, http) = ports.listen(runtime)?;
+        let address = local(&listener)?;
+        let http_address = http.as_ref().map(local).transpose()?;
         let shutdown = CancellationToken::new();
         let told = shutdown.clone().cancelled_owned();
         let serving =
@@ -141,8 +146,9 @@ struct Io {
 
 impl Io {
     fn new(threads: usize) -> Result<Self> {
+        expect_within("io_threads", 1, threads, IO_THREADS_MAX)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads.max(1))
+            .worker_threads(threads)
             .thread_name("offramp-io")
             .enable_all()
             .build();

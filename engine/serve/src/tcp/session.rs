@@ -33,6 +33,8 @@ const VERY_LONG_BYTES: usize = 64 << 10;
 const SILENCE: Duration = Duration::from_millis(100);
 /// One that talks on is cut off in the end.
 const LINGER: Duration = Duration::from_secs(1);
+/// Longer than any connection lasts, and well within what clocks can tell.
+const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 /// Packets written with one call.
 const PACKETS_MAX: usize = 64;
 
@@ -79,7 +81,7 @@ impl Drop for Counted {
 }
 
 fn after(wait: Duration) -> Instant {
-    (clock::now() + wait).into()
+    (clock::now() + wait.min(FOR_EVER)).into()
 }
 
 struct Reader {
