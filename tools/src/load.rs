@@ -57,6 +57,8 @@ twice. Then output, JSON and report say so too; 2 bad options.";
 
 /// Requests a second where nothing is said.
 const RATE: f64 = 100.0;
+/// An answer is expected within so many milliseconds where nothing is said.
+const SLO_MS: usize = 50;
 /// Rates that a search tries.
 const PROBES_MAX: usize = 24;
 
@@ -105,10 +107,9 @@ pub(crate) struct Load {
     /// What the server is told an answer is of use within [default: nothing]
     #[arg(long, value_name = "N", env = "OFFRAMP_DEADLINE_MS", value_parser = count())]
     deadline_ms: Option<usize>,
-    /// An answer within this counts as goodput, milliseconds
-    #[arg(long, value_name = "N", default_value = "50", env = "OFFRAMP_SLO_MS",
-          value_parser = count())]
-    slo_ms: usize,
+    /// An answer within this counts as goodput, milliseconds [default: as --deadline-ms, or 50]
+    #[arg(long, value_name = "N", env = "OFFRAMP_SLO_MS", value_parser = count())]
+    slo_ms: Option<usize>,
     /// Ask for the full model
     #[arg(long, env = "OFFRAMP_EXITS_OFF", value_parser = switch())]
     exits_off: bool,
@@ -208,7 +209,8 @@ fn write_report(
 
 impl Load {
     fn slo(&self) -> Duration {
-        Duration::from_millis(self.slo_ms as u64)
+        let ms = self.slo_ms.or(self.deadline_ms).unwrap_or(SLO_MS);
+        Duration::from_millis(ms as u64)
     }
 
     /// How late a request may be sent.
@@ -296,7 +298,7 @@ impl Asker<'_> {
     }
 
     fn try_rate(&mut self, rate: f64, seed: u64) -> Result<Tried> {
-        let slo_ms = self.args.slo_ms;
+        let slo_ms = self.args.slo().as_millis();
         let tried = match self.ask(rate, seed) {
             Ok(measured) => {
                 let tried = tried(&measured.driven, self.args.slo(), self.args.lag_max());

@@ -28,6 +28,7 @@ fn a_load_counts_every_request_once() {
     assert!(result["agreement"]["agreement"].as_f64().unwrap() > 0.98, "{result}");
     assert!(result["accuracy"].as_f64().unwrap() > 0.8, "{result}");
     let flood = load(&server, &["--rate", "20000", "--seconds", "1", "--deadline-ms", "5"]);
+    assert_eq!(flood["slo_ms"], 5.0, "what is of no use later is no goodput: {flood}");
     let failed = flood["failed"].as_object().unwrap();
     let ends = failed.values().map(|count| count.as_u64().unwrap()).sum::<u64>();
     assert_eq!(flood["ok"].as_u64().unwrap() + ends, flood["sent"].as_u64().unwrap(), "{flood}");
