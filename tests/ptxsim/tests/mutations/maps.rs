@@ -99,12 +99,9 @@ pub(crate) fn compact(kernel: &Kernel, _: Elem) -> Result<(), Flaw> {
         let states: Vec<[u32; 7]> = (0..rows as u32 + 7)
             .map(|s| [u32::from(s % 3 > 0), u32::from(s % 5 == 0), 0, 0, 0, 0, 0])
             .collect();
-        let [live, offsets, slots, origin, local] = alive.at;
         let to = alive.room(&world, before);
-        let mut args =
-            [world.words(states.as_flattened()), live, offsets, slots, origin, local].to_vec();
-        args.extend(to);
-        let mut args: Vec<_> = args.into_iter().map(P).collect();
+        let mut args: Vec<_> = alive.at.into_iter().chain(to).map(P).collect();
+        args.push(P(world.words(states.as_flattened())));
         args.push(U(u32::from(before != [0, 0])));
         world.launch(kernel, [[1; 3], [1024, 1, 1]], 0, &args)?;
         let kept: Vec<(usize, u32)> = (0..rows)
